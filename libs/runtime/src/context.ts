@@ -1,0 +1,80 @@
+/**
+ * The life of one request across hops: its id and two signals, stop and kill (RF 2.1).
+ *
+ * Stop asks to finish what is queued; kill drops everything. Kill implies stop, a killed context is never lowered back
+ * to stopped, and a child linked late takes the state its parent already has.
+ */
+import { AbortReasonError, createRequestId } from '@dynamo-ts/base';
+import type { AbortReason, RequestId } from '@dynamo-ts/base';
+
+/** What a {@link Context} starts from. */
+export interface ContextOptions {
+  /** @default a fresh UUID */
+  readonly id?: RequestId;
+  /** Trace context and request metadata that travel with the request. */
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Request id, metadata, and the stop and kill signals that link a request's hops. */
+export class Context {
+  readonly id: RequestId;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly #stop = new AbortController();
+  readonly #kill = new AbortController();
+  readonly #children = new Set<Context>();
+
+  constructor(options: ContextOptions = {}) {
+    this.id = options.id ?? createRequestId();
+    this.headers = options.headers ?? {};
+  }
+
+  /** Aborted by stop and by kill. */
+  get stopped(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /** Aborted by kill only. */
+  get killed(): AbortSignal {
+    return this.#kill.signal;
+  }
+
+  isStopped(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  isKilled(): boolean {
+    return this.#kill.signal.aborted;
+  }
+
+  /** Asks the engine to stop; items already queued are still delivered. Idempotent. */
+  stopGenerating(reason: AbortReason = 'superseded'): void {
+    for (const child of this.#children) child.stopGenerating(reason);
+    if (!this.isStopped()) this.#stop.abort(new AbortReasonError(reason));
+  }
+
+  /** Drops everything: streams end at once. Idempotent. */
+  kill(reason: AbortReason = 'client-gone'): void {
+    for (const child of this.#children) child.kill(reason);
+    if (!this.isKilled()) this.#kill.abort(new AbortReasonError(reason));
+    if (!this.isStopped()) this.#stop.abort(this.#kill.signal.reason);
+  }
+
+  /** A context with the same id that later receives this one's stop and kill. Release it when its work is done. */
+  child(headers: Readonly<Record<string, string>> = this.headers): Context {
+    const child = new Context({ id: this.id, headers });
+    this.linkChild(child);
+    return child;
+  }
+
+  /** Passes present and later stop and kill on to `child`. */
+  linkChild(child: Context): void {
+    this.#children.add(child);
+    if (this.isKilled()) child.kill();
+    else if (this.isStopped()) child.stopGenerating();
+  }
+
+  /** Ends the link to a child whose work is done. */
+  unlinkChild(child: Context): void {
+    this.#children.delete(child);
+  }
+}

@@ -1,0 +1,124 @@
+//! Local block hashes and their chain (RP 1.2, 1.3): XXH3-64 over little-endian token ids, seed 1337, complete blocks
+//! only. Both sides of the wire must agree bit for bit, so the scheme is fixed by golden vectors.
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+const BASE_SEED: u64 = 1337;
+const LORA_SEED: u64 = 0;
+const SALT_SEED: u64 = 1;
+
+/// Seed of a request's block hashes: the base seed, moved by adapter name and cache salt so that their caches never mix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockSeed(u64);
+
+impl BlockSeed {
+    /// Seed for an adapter and a salt; empty strings count as absent.
+    #[must_use]
+    pub fn new(lora_name: &str, salt: &str) -> Self {
+        let mut seed = BASE_SEED;
+        if !lora_name.is_empty() {
+            seed = seed.wrapping_add(xxh3_64_with_seed(lora_name.as_bytes(), LORA_SEED));
+        }
+        if !salt.is_empty() {
+            seed = seed.wrapping_add(xxh3_64_with_seed(salt.as_bytes(), SALT_SEED));
+        }
+        Self(seed)
+    }
+
+    /// The seed as a number.
+    #[must_use]
+    pub fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl Default for BlockSeed {
+    fn default() -> Self {
+        Self(BASE_SEED)
+    }
+}
+
+/// Hash of each complete block of `block_size` tokens; a partial tail is ignored and a block size of 0 gives none.
+#[must_use]
+pub fn local_block_hashes(tokens: &[u32], block_size: usize, seed: BlockSeed) -> Vec<u64> {
+    if block_size == 0 {
+        return Vec::new();
+    }
+    let mut bytes = vec![0_u8; block_size * 4];
+    tokens
+        .chunks_exact(block_size)
+        .map(|block| {
+            for (slot, token) in bytes.chunks_exact_mut(4).zip(block) {
+                slot.copy_from_slice(&token.to_le_bytes());
+            }
+            xxh3_64_with_seed(&bytes, seed.get())
+        })
+        .collect()
+}
+
+/// Prefix-cumulative hashes: the first equals its local hash, each next one hashes its parent with its local hash.
+#[must_use]
+pub fn sequence_hashes(local: &[u64]) -> Vec<u64> {
+    let mut parent = None;
+    local
+        .iter()
+        .map(|&hash| {
+            let sequence = parent.map_or(hash, |parent| chain(parent, hash));
+            parent = Some(sequence);
+            sequence
+        })
+        .collect()
+}
+
+fn chain(parent: u64, local: u64) -> u64 {
+    let mut bytes = [0_u8; 16];
+    bytes[..8].copy_from_slice(&parent.to_le_bytes());
+    bytes[8..].copy_from_slice(&local.to_le_bytes());
+    xxh3_64_with_seed(&bytes, BASE_SEED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKENS: [u32; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+
+    fn hashes(lora: &str, salt: &str) -> (u64, Vec<u64>, Vec<u64>) {
+        let seed = BlockSeed::new(lora, salt);
+        let local = local_block_hashes(&TOKENS, 4, seed);
+        let sequence = sequence_hashes(&local);
+        (seed.get(), local, sequence)
+    }
+
+    #[test]
+    fn plain_blocks_match_the_golden_vector() {
+        let (seed, local, sequence) = hashes("", "");
+        assert_eq!(seed, 1337);
+        assert_eq!(
+            local,
+            [14_643_705_804_678_351_452, 16_777_012_769_546_811_212, 483_935_686_894_639_516]
+        );
+        assert_eq!(
+            sequence,
+            [14_643_705_804_678_351_452, 4_945_711_292_740_353_085, 12_583_592_247_330_656_132]
+        );
+    }
+
+    #[test]
+    fn adapter_and_salt_move_the_seed_differently() {
+        assert_eq!(hashes("my-lora", "").0, 12_827_409_268_353_072_861);
+        assert_eq!(hashes("", "tenant-a").0, 1_948_188_790_972_764_086);
+        assert_eq!(hashes("x", "").0, 16_929_150_178_197_426_762);
+        assert_eq!(hashes("", "x").0, 12_345_335_563_672_368_301);
+        assert_eq!(
+            hashes("my-lora", "tenant-a").2,
+            [6_157_910_915_076_630_503, 9_770_935_122_131_878_621, 5_066_185_753_532_879_290]
+        );
+    }
+
+    #[test]
+    fn partial_tail_and_zero_block_size_give_no_hash() {
+        assert_eq!(local_block_hashes(&TOKENS[..7], 4, BlockSeed::default()).len(), 1);
+        assert!(local_block_hashes(&TOKENS, 0, BlockSeed::default()).is_empty());
+    }
+}

@@ -1,0 +1,1 @@
+//! The mocker's engine model and its clock.

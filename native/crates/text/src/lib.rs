@@ -1,0 +1,1 @@
+//! Tokenizers and chat templates: messages in, token ids and block hashes out.

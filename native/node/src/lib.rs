@@ -1,0 +1,2 @@
+//! The napi-rs face of the Rust core: converts values and does nothing else.
+mod kv;

@@ -1,0 +1,17 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  ssr: { resolve: { conditions: ['@dynamo-ts/source', 'module', 'node', 'import'] } },
+  resolve: { conditions: ['@dynamo-ts/source', 'module', 'node', 'import'] },
+  test: {
+    include: [
+      'libs/*/src/**/*.test.ts',
+      'libs/*/test/**/*.test.ts',
+      'apps/*/src/**/*.test.ts',
+      'apps/*/test/**/*.int.test.ts',
+    ],
+    typecheck: { include: ['**/*.test-d.ts'] },
+    pool: 'forks',
+    execArgv: ['--conditions=@dynamo-ts/source'],
+  },
+});
