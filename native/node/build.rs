@@ -1,3 +1,4 @@
+//! Links the addon for Node.
 fn main() {
     napi_build::setup();
 }
