@@ -9,6 +9,8 @@ export default defineConfig({
       'libs/*/test/**/*.test.ts',
       'apps/*/src/**/*.test.ts',
       'apps/*/test/**/*.int.test.ts',
+      'examples/*/test/**/*.test.ts',
+      'scripts/**/*.test.ts',
     ],
     typecheck: { include: ['**/*.test-d.ts'] },
     pool: 'forks',
