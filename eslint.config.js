@@ -146,7 +146,14 @@ export default tseslint.config(
     },
   },
   {
-    files: ['libs/config/src/**/*.ts', '**/src/main.ts', 'bench/**', 'e2e/**', '**/*.test.ts'],
+    files: [
+      'libs/config/src/**/*.ts',
+      '**/src/main.ts',
+      'libs/testing/**',
+      'bench/**',
+      'e2e/**',
+      '**/*.test.ts',
+    ],
     rules: { 'no-restricted-properties': 'off' },
   },
   { files: ['**/*.config.ts'], rules: { 'import-x/no-default-export': 'off' } },
