@@ -9,5 +9,11 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** BLAKE3 of a file, lower hex, computed off the event loop. */
+export declare function blake3File(path: string): Promise<string>
+
+/** BLAKE3 of bytes in memory, lower hex. */
+export declare function blake3Hash(bytes: Uint8Array): string
+
 /** Local hash of every complete block; for prompts that are already token ids. */
 export declare function blockHashes(tokenIds: Uint32Array, blockSize: number, loraName: string, salt: string): BigUint64Array

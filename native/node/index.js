@@ -835,4 +835,6 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.blake3File = nativeBinding.blake3File
+module.exports.blake3Hash = nativeBinding.blake3Hash
 module.exports.blockHashes = nativeBinding.blockHashes

@@ -1,2 +1,3 @@
 //! The napi-rs face of the Rust core: converts values and does nothing else.
+mod checksum;
 mod kv;
