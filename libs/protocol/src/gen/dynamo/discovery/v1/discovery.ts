@@ -86,12 +86,14 @@ export interface ModelDeploymentCard {
 
 /** One file of a model card, fetched from the publishing worker when the frontend has no such file. */
 export interface ModelFile {
-  /** tokenizer_json | tokenizer_config | chat_template | config | generation_config | gguf_vocabulary */
+  /** tokenizer_json | tokenizer_config | chat_template | config | generation_config | gguf_vocabulary | builtin */
   role: string;
   name: string;
   /** Lower hex. */
   blake3: string;
   sizeBytes: bigint;
+  /** Where the publisher has it: a frontend that sees a file of this size and checksum there reads that one. */
+  path: string;
 }
 
 export interface ModelRuntimeConfig {
@@ -1101,7 +1103,7 @@ export const ModelDeploymentCard: MessageFns<ModelDeploymentCard> = {
 };
 
 function createBaseModelFile(): ModelFile {
-  return { role: "", name: "", blake3: "", sizeBytes: 0n };
+  return { role: "", name: "", blake3: "", sizeBytes: 0n, path: "" };
 }
 
 export const ModelFile: MessageFns<ModelFile> = {
@@ -1120,6 +1122,9 @@ export const ModelFile: MessageFns<ModelFile> = {
         throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
       }
       writer.uint32(32).uint64(message.sizeBytes);
+    }
+    if (message.path !== "") {
+      writer.uint32(42).string(message.path);
     }
     return writer;
   },
@@ -1169,6 +1174,14 @@ export const ModelFile: MessageFns<ModelFile> = {
             message.sizeBytes = reader.uint64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1191,6 +1204,7 @@ export const ModelFile: MessageFns<ModelFile> = {
         : isSet(object.size_bytes)
         ? BigInt(object.size_bytes)
         : 0n,
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
     };
   },
 
@@ -1208,6 +1222,9 @@ export const ModelFile: MessageFns<ModelFile> = {
     if (message.sizeBytes !== 0n) {
       obj.sizeBytes = message.sizeBytes.toString();
     }
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
     return obj;
   },
 
@@ -1220,6 +1237,7 @@ export const ModelFile: MessageFns<ModelFile> = {
     message.name = object.name ?? "";
     message.blake3 = object.blake3 ?? "";
     message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.path = object.path ?? "";
     return message;
   },
 };
