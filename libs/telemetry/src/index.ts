@@ -34,3 +34,15 @@ export type {
   TracerOptions,
 } from './tracer.ts';
 export { Tracer } from './tracer.ts';
+export type {
+  EndpointHealthOptions,
+  HealthSnapshot,
+  HealthStateOptions,
+  HealthStatus,
+} from './health-state.ts';
+export { HealthState } from './health-state.ts';
+export type { SystemServerOptions } from './system-server.ts';
+export { SystemServer } from './system-server.ts';
+export type { OtlpProtocol } from './span-export.ts';
+export type { Telemetry, TelemetryOptions } from './telemetry.ts';
+export { createTelemetry } from './telemetry.ts';
