@@ -1,1 +1,18 @@
-export {};
+export {
+  COMMON_OPTIONS,
+  ETCD_OPTIONS,
+  LOGGING_OPTIONS,
+  NATS_OPTIONS,
+  PLANE_OPTIONS,
+  SHUTDOWN_OPTIONS,
+  SYSTEM_OPTIONS,
+  TELEMETRY_OPTIONS,
+} from './common-options.ts';
+export type { Environment } from './environment.ts';
+export type { LoadConfigInput, LoadedConfig } from './load-config.ts';
+export { LOADER_OPTIONS, loadConfig } from './load-config.ts';
+export type { ConfigOf, Option, Options, OptionSpec } from './option.ts';
+export { defineOptions, option, optionGroup } from './option.ts';
+export type { DurationUnit, NumberLimits } from './option-value.ts';
+export { renderHelp } from './render-help.ts';
+export { renderMarkdown } from './render-markdown.ts';

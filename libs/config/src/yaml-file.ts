@@ -1,0 +1,119 @@
+/**
+ * Reads a YAML configuration file. Keys are flag names (`http-port` or `http_port`) at the top level; a mapping named after
+ * a service (`frontend:`) applies to that service only and wins over the top level, so that one file can serve them all.
+ */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+import { DynamoError } from '@dynamo-ts/base';
+import type * as Yaml from 'yaml';
+
+import type { WrittenValue, WrittenValues } from './config-source.ts';
+import type { Options } from './option.ts';
+import { suggestion } from './suggestion.ts';
+
+/** Services that may have a section of their own. */
+const SECTIONS: readonly string[] = ['up', 'frontend', 'router', 'worker'];
+
+/** What is read. */
+export interface YamlFileOptions {
+  readonly path: string;
+  /** The service that reads; its section applies. */
+  readonly section: string;
+  readonly options: Options;
+}
+
+/** Reads a file. @throws config.invalid naming file and line */
+export function readYamlFile(request: YamlFileOptions): WrittenValues {
+  // Loaded here because parsing YAML takes longer to import than the rest of a service's configuration.
+  const yaml = createRequire(import.meta.url)('yaml') as typeof Yaml;
+  const lines = new yaml.LineCounter();
+  const document = yaml.parseDocument(readText(request.path), { lineCounter: lines });
+  const [error] = document.errors;
+  if (error !== undefined) throw invalid(`${request.path}: ${error.message}`);
+  const root = document.contents;
+  if (root === null) return new Map();
+  if (!yaml.isMap(root)) throw invalid(`${request.path}: expected a mapping of option names`);
+  const reader = new MappingReader(request, lines, yaml);
+  const section = root.items.find((pair) => keyText(pair.key) === request.section)?.value;
+  return new Map([
+    ...reader.read(root, true),
+    ...(yaml.isMap(section) ? reader.read(section, false) : []),
+  ]);
+}
+
+class MappingReader {
+  readonly #request: YamlFileOptions;
+  readonly #lines: Yaml.LineCounter;
+  readonly #yaml: typeof Yaml;
+  readonly #keys: ReadonlyMap<string, string>;
+
+  constructor(request: YamlFileOptions, lines: Yaml.LineCounter, yaml: typeof Yaml) {
+    this.#request = request;
+    this.#lines = lines;
+    this.#yaml = yaml;
+    this.#keys = new Map(
+      Object.entries(request.options).flatMap(([key, { flag, aliases = [] }]) =>
+        [flag, ...aliases].map((name): [string, string] => [name, key]),
+      ),
+    );
+  }
+
+  read(mapping: Yaml.YAMLMap, sectionsAllowed: boolean): Map<string, WrittenValue> {
+    const { path, section } = this.#request;
+    const values = new Map<string, WrittenValue>();
+    for (const pair of mapping.items) {
+      const name = keyText(pair.key);
+      const origin = `${path}:${this.#lineOf(pair.key)}`;
+      if (sectionsAllowed && this.#yaml.isMap(pair.value)) {
+        if (name === section || SECTIONS.includes(name)) continue;
+        throw invalid(`${origin}: unknown section '${name}'${suggestion(name, SECTIONS)}`);
+      }
+      const key = this.#keys.get(name.replaceAll('_', '-'));
+      if (key === undefined)
+        throw invalid(
+          `${origin}: unknown key '${name}'${suggestion(name, [...this.#keys.keys()])}`,
+        );
+      const texts = this.#texts(pair.value);
+      if (texts === undefined) throw invalid(`${origin}: '${name}' must be a value or a list`);
+      if (texts.length > 0) values.set(key, { texts, origin });
+    }
+    return values;
+  }
+
+  /** The value's texts; none for null, undefined for what is no value. */
+  #texts(value: unknown): readonly string[] | undefined {
+    const { isScalar, isSeq } = this.#yaml;
+    if (value === null) return [];
+    if (isScalar(value)) return value.value === null ? [] : [scalarText(value)];
+    if (!isSeq(value)) return undefined;
+    const scalars = value.items.filter((item) => isScalar(item));
+    return scalars.length === value.items.length ? scalars.map(scalarText) : undefined;
+  }
+
+  #lineOf(key: unknown): number {
+    const start = this.#yaml.isScalar(key) ? (key.range?.[0] ?? 0) : 0;
+    return this.#lines.linePos(start).line;
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new DynamoError('config.invalid', `cannot read configuration file ${path}`, { cause });
+  }
+}
+
+/** As written, so that the option's own reader decides what it means. */
+function scalarText(scalar: Yaml.Scalar): string {
+  return scalar.source ?? JSON.stringify(scalar.value);
+}
+
+function keyText(key: unknown): string {
+  return String(key);
+}
+
+function invalid(message: string): DynamoError {
+  return new DynamoError('config.invalid', message);
+}
