@@ -1,8 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  ssr: { resolve: { conditions: ['@dynamo-ts/source', 'module', 'node', 'import'] } },
-  resolve: { conditions: ['@dynamo-ts/source', 'module', 'node', 'import'] },
+  ssr: { resolve: { conditions: ['@dynamo-ts/source', 'node', 'import'] } },
+  resolve: { conditions: ['@dynamo-ts/source', 'node', 'import'] },
   test: {
     include: [
       'libs/*/src/**/*.test.ts',
