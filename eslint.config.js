@@ -133,6 +133,7 @@ export default tseslint.config(
     files: [
       '**/*.test.ts',
       '**/*.test-d.ts',
+      '**/*-contract.ts',
       '**/test/**/*.ts',
       'libs/testing/**/*.ts',
       'bench/**/*.ts',
