@@ -63,11 +63,17 @@ pub fn sequence_hashes(local: &[u64]) -> Vec<u64> {
     local
         .iter()
         .map(|&hash| {
-            let sequence = parent.map_or(hash, |parent| chain(parent, hash));
+            let sequence = next_sequence_hash(parent, hash);
             parent = Some(sequence);
             sequence
         })
         .collect()
+}
+
+/// Sequence hash of a block from its parent's sequence hash (none for the first block) and its own local hash.
+#[must_use]
+pub fn next_sequence_hash(parent: Option<u64>, local: u64) -> u64 {
+    parent.map_or(local, |parent| chain(parent, local))
 }
 
 fn chain(parent: u64, local: u64) -> u64 {
@@ -96,11 +102,19 @@ mod tests {
         assert_eq!(seed, 1337);
         assert_eq!(
             local,
-            [14_643_705_804_678_351_452, 16_777_012_769_546_811_212, 483_935_686_894_639_516]
+            [
+                14_643_705_804_678_351_452,
+                16_777_012_769_546_811_212,
+                483_935_686_894_639_516
+            ]
         );
         assert_eq!(
             sequence,
-            [14_643_705_804_678_351_452, 4_945_711_292_740_353_085, 12_583_592_247_330_656_132]
+            [
+                14_643_705_804_678_351_452,
+                4_945_711_292_740_353_085,
+                12_583_592_247_330_656_132
+            ]
         );
     }
 
@@ -112,13 +126,20 @@ mod tests {
         assert_eq!(hashes("", "x").0, 12_345_335_563_672_368_301);
         assert_eq!(
             hashes("my-lora", "tenant-a").2,
-            [6_157_910_915_076_630_503, 9_770_935_122_131_878_621, 5_066_185_753_532_879_290]
+            [
+                6_157_910_915_076_630_503,
+                9_770_935_122_131_878_621,
+                5_066_185_753_532_879_290
+            ]
         );
     }
 
     #[test]
     fn partial_tail_and_zero_block_size_give_no_hash() {
-        assert_eq!(local_block_hashes(&TOKENS[..7], 4, BlockSeed::default()).len(), 1);
+        assert_eq!(
+            local_block_hashes(&TOKENS[..7], 4, BlockSeed::default()).len(),
+            1
+        );
         assert!(local_block_hashes(&TOKENS, 0, BlockSeed::default()).is_empty());
     }
 }

@@ -1,0 +1,450 @@
+//! One data-parallel rank: which requests are computed in a pass (RP 9.2).
+//!
+//! A pass has a token budget. Running requests come first, in order: one decode token, or the next chunk of their prompt.
+//! Then waiting requests are admitted while budget, slots and blocks allow. When blocks run out, a running request yields
+//! all of its own and is computed again later. Everything a pass produces becomes visible at its end, never at its start.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::args::{EngineArgs, PreemptionMode};
+use crate::batch::{Batch, Entry};
+use crate::block_pool::{BlockPool, Promotion};
+use crate::kv_events::{BlockHash, KvEvent};
+use crate::sequence::{Finish, RequestId, Sequence};
+use crate::sequence_table::SequenceTable;
+use crate::timing::{PassShape, pass_duration_ns};
+
+/// How far a late pass may be made up for: a process that was stopped does not burst afterwards.
+const MAX_LAG_NS: u64 = 20_000_000;
+
+/// Gauges of one rank, for routing and for the planner.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RankLoad {
+    /// Requests that are computed.
+    pub running: u32,
+    /// Requests that wait for a slot or for blocks.
+    pub waiting: u32,
+    /// Blocks held by requests.
+    pub active_blocks: u32,
+    /// Reusable blocks that no request holds.
+    pub inactive_blocks: u32,
+    /// Size of the cache.
+    pub total_blocks: u32,
+    /// Prompt tokens that are still to be computed, of all requests.
+    pub prefill_tokens: u32,
+}
+
+/// Counters of one rank since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RankTotals {
+    /// Passes run.
+    pub passes: u64,
+    /// Prompt tokens computed.
+    pub prefill_tokens: u64,
+    /// Prompt tokens reused from the cache.
+    pub cached_tokens: u64,
+    /// Tokens generated.
+    pub generated_tokens: u64,
+    /// Requests that lost their blocks.
+    pub preemptions: u64,
+    /// Blocks evicted.
+    pub evictions: u64,
+}
+
+/// Scheduler, cache and pass in flight of one rank.
+#[derive(Debug)]
+pub struct Rank {
+    number: u32,
+    args: Arc<EngineArgs>,
+    pool: BlockPool,
+    waiting: VecDeque<RequestId>,
+    running: Vec<RequestId>,
+    pass: Option<Pass>,
+    /// When the next pass may begin.
+    next_start: u64,
+    removed: Vec<u64>,
+    prefill_tokens: u64,
+    totals: RankTotals,
+}
+
+#[derive(Debug)]
+struct Pass {
+    ends_at: u64,
+    work: Vec<Work>,
+}
+
+/// One request's share of a pass.
+#[derive(Debug)]
+struct Work {
+    id: RequestId,
+    ticket: u64,
+    tokens: usize,
+    is_prefill: bool,
+}
+
+struct Plan {
+    work: Vec<Work>,
+    budget: usize,
+    preempted: bool,
+}
+
+impl Rank {
+    /// An idle rank with an empty cache.
+    #[must_use]
+    pub fn new(number: u32, args: Arc<EngineArgs>) -> Self {
+        Self {
+            number,
+            pool: BlockPool::new(args.num_gpu_blocks, args.eviction_policy),
+            next_start: args.startup_time_ns,
+            args,
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+            pass: None,
+            removed: Vec::new(),
+            prefill_tokens: 0,
+            totals: RankTotals::default(),
+        }
+    }
+
+    /// Requests in this rank.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.waiting.len() + self.running.len()
+    }
+
+    /// The rank's cache.
+    #[must_use]
+    pub fn pool(&self) -> &BlockPool {
+        &self.pool
+    }
+
+    /// Current gauges.
+    #[must_use]
+    pub fn load(&self) -> RankLoad {
+        let gauge = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        RankLoad {
+            running: gauge(self.running.len()),
+            waiting: gauge(self.waiting.len()),
+            active_blocks: gauge(self.pool.active()),
+            inactive_blocks: gauge(self.pool.inactive()),
+            total_blocks: gauge(self.pool.total()),
+            prefill_tokens: u32::try_from(self.prefill_tokens).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Counters so far.
+    #[must_use]
+    pub fn totals(&self) -> RankTotals {
+        RankTotals {
+            evictions: self.pool.evictions(),
+            ..self.totals
+        }
+    }
+
+    /// When [`Rank::step`] has something to do.
+    #[must_use]
+    pub fn next_due(&self) -> Option<u64> {
+        match &self.pass {
+            Some(pass) => Some(pass.ends_at),
+            None if self.requests() > 0 => Some(self.next_start),
+            None => None,
+        }
+    }
+
+    /// Puts a request that is in the table at the end of the queue.
+    pub fn enqueue(&mut self, id: RequestId, sequence: &Sequence, now: u64) {
+        if self.requests() == 0 && self.pass.is_none() {
+            self.next_start = self.next_start.max(now);
+        }
+        self.waiting.push_back(id);
+        self.prefill_tokens += sequence.unfinished_prefill() as u64;
+    }
+
+    /// Forgets a request and gives its blocks back, also in the middle of a pass.
+    pub fn remove(&mut self, id: RequestId, sequence: Sequence) {
+        self.running.retain(|&other| other != id);
+        self.waiting.retain(|&other| other != id);
+        self.prefill_tokens -= sequence.unfinished_prefill() as u64;
+        self.release(sequence.blocks);
+    }
+
+    /// Ends the pass that is due and begins the next one. Returns whether there was anything to do.
+    pub fn step(&mut self, now: u64, table: &mut SequenceTable, batch: &mut Batch) -> bool {
+        match self.pass.take_if(|pass| pass.ends_at <= now) {
+            Some(pass) => {
+                self.next_start = pass.ends_at;
+                self.complete(pass, table, batch);
+            }
+            None if self.pass.is_some() || self.requests() == 0 || self.next_start > now => {
+                return false;
+            }
+            None => {}
+        }
+        self.begin(now, table);
+        true
+    }
+
+    /// Drops the cache's content; false while requests hold blocks.
+    pub fn clear(&mut self, batch: &mut Batch) -> bool {
+        let cleared = self.pool.clear();
+        if cleared {
+            batch.event(self.number, KvEvent::Cleared);
+        }
+        cleared
+    }
+
+    fn begin(&mut self, now: u64, table: &mut SequenceTable) {
+        if self.requests() == 0 {
+            return;
+        }
+        let budget = self.args.max_num_batched_tokens as usize;
+        let mut plan = Plan {
+            work: Vec::new(),
+            budget,
+            preempted: false,
+        };
+        self.plan_running(table, &mut plan);
+        if !plan.preempted || plan.work.is_empty() {
+            self.admit(table, &mut plan);
+        }
+        let start = self.next_start.max(now.saturating_sub(MAX_LAG_NS));
+        let duration = pass_duration_ns(self.shape(&plan.work), &self.args);
+        self.pass = Some(Pass {
+            ends_at: start + duration,
+            work: plan.work,
+        });
+    }
+
+    fn plan_running(&mut self, table: &mut SequenceTable, plan: &mut Plan) {
+        let mut position = 0;
+        while position < self.running.len() && plan.budget > 0 {
+            let id = self.running[position];
+            let Some(sequence) = table.get(id) else { break };
+            let tokens = sequence.uncomputed().min(plan.budget);
+            let needed = self.blocks_needed(sequence, tokens);
+            while self.pool.available() < needed {
+                let victim = match self.args.preemption_mode {
+                    PreemptionMode::Lifo => self.running.len() - 1,
+                    PreemptionMode::Fifo => 0,
+                };
+                self.preempt(victim, table, plan);
+                if victim == position {
+                    return;
+                }
+                position -= usize::from(victim < position);
+            }
+            self.assign(id, tokens, table, plan);
+            position += 1;
+        }
+    }
+
+    fn admit(&mut self, table: &mut SequenceTable, plan: &mut Plan) {
+        while plan.budget > 0 && self.running.len() < self.args.max_num_seqs as usize {
+            let Some(&id) = self.waiting.front() else {
+                return;
+            };
+            let Some(sequence) = table.get_mut(id) else {
+                return;
+            };
+            let block_size = self.args.block_size as usize;
+            let reusable = sequence.reusable().iter().map(|block| block.sequence);
+            let prefix = self.pool.find_prefix(reusable);
+            let uncached = sequence.len() - prefix.blocks * block_size;
+            let tokens = if self.args.enable_chunked_prefill {
+                uncached.min(plan.budget)
+            } else if uncached <= plan.budget || plan.work.is_empty() {
+                uncached
+            } else {
+                return;
+            };
+            let end = prefix.blocks * block_size + tokens;
+            let needed = end.div_ceil(block_size) - prefix.blocks;
+            if self.pool.available() < needed + prefix.inactive + self.reserve() {
+                return;
+            }
+            self.waiting.pop_front();
+            self.running.push(id);
+            self.reuse_prefix(sequence, prefix.blocks);
+            self.assign(id, tokens, table, plan);
+        }
+    }
+
+    /// Blocks that admission leaves free. A lone request may have all: it would never get in otherwise.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a share of a u32, never negative
+    fn reserve(&self) -> usize {
+        if self.running.is_empty() {
+            return 0;
+        }
+        (self.args.watermark * f64::from(self.args.num_gpu_blocks)).ceil() as usize
+    }
+
+    fn reuse_prefix(&mut self, sequence: &mut Sequence, blocks: usize) {
+        for index in 0..blocks {
+            let hash = sequence.reusable()[index].sequence;
+            let Some(block) = self.pool.acquire(hash) else {
+                break;
+            };
+            sequence.blocks.push(block);
+        }
+        let cached = sequence.blocks.len() * self.args.block_size as usize;
+        self.prefill_tokens -= cached as u64;
+        sequence.computed = cached;
+        sequence.promoted = sequence.blocks.len();
+        if sequence.preemptions == 0 {
+            sequence.cached_tokens = u32::try_from(cached).unwrap_or(u32::MAX);
+            self.totals.cached_tokens += cached as u64;
+        }
+    }
+
+    /// Gives a running request its blocks and its place in the pass. The caller has seen that there are enough blocks.
+    fn assign(&mut self, id: RequestId, tokens: usize, table: &mut SequenceTable, plan: &mut Plan) {
+        let Some(sequence) = table.get_mut(id) else {
+            return;
+        };
+        for _ in 0..self.blocks_needed(sequence, tokens) {
+            sequence
+                .blocks
+                .extend(self.pool.allocate(&mut self.removed));
+        }
+        plan.budget = plan.budget.saturating_sub(tokens);
+        plan.work.push(Work {
+            id,
+            ticket: sequence.ticket,
+            tokens,
+            is_prefill: sequence.unfinished_prefill() > 0,
+        });
+    }
+
+    fn blocks_needed(&self, sequence: &Sequence, tokens: usize) -> usize {
+        let blocks = (sequence.computed + tokens).div_ceil(self.args.block_size as usize);
+        blocks.saturating_sub(sequence.blocks.len())
+    }
+
+    fn preempt(&mut self, victim: usize, table: &mut SequenceTable, plan: &mut Plan) {
+        let id = self.running.remove(victim);
+        plan.preempted = true;
+        self.totals.preemptions += 1;
+        self.waiting.push_front(id);
+        if let Some(planned) = plan.work.iter().position(|work| work.id == id) {
+            plan.budget += plan.work.remove(planned).tokens;
+        }
+        if let Some(sequence) = table.get_mut(id) {
+            self.prefill_tokens -= sequence.unfinished_prefill() as u64;
+            let blocks = sequence.reset();
+            self.prefill_tokens += sequence.unfinished_prefill() as u64;
+            self.release(blocks);
+        }
+    }
+
+    fn shape(&self, work: &[Work]) -> PassShape {
+        let mut shape = PassShape::default();
+        for share in work {
+            if share.is_prefill {
+                shape.prefill_tokens += u32::try_from(share.tokens).unwrap_or(u32::MAX);
+            } else {
+                shape.decode_requests += 1;
+            }
+        }
+        let active = u32::try_from(self.pool.active()).unwrap_or(u32::MAX);
+        shape.utilization = f64::from(active) / f64::from(self.args.num_gpu_blocks);
+        shape
+    }
+
+    fn complete(&mut self, pass: Pass, table: &mut SequenceTable, batch: &mut Batch) {
+        self.totals.passes += 1;
+        if !self.removed.is_empty() {
+            let hashes = std::mem::take(&mut self.removed);
+            batch.event(self.number, KvEvent::Removed { hashes });
+        }
+        let mut ended = false;
+        for work in pass.work {
+            let Some(sequence) = table.get_mut(work.id).filter(|it| it.ticket == work.ticket)
+            else {
+                continue; // cancelled meanwhile
+            };
+            self.account(sequence, &work);
+            if self.args.enable_prefix_caching {
+                self.promote(sequence, batch);
+            }
+            if sequence.uncomputed() > 0 {
+                continue;
+            }
+            let (token, finish) = sequence.generate();
+            self.totals.generated_tokens += 1;
+            batch.token(news(work.id, self.number, sequence, finish), token);
+            if finish.is_some() {
+                ended = true;
+                if let Some(sequence) = table.remove(work.id) {
+                    self.release(sequence.blocks);
+                }
+            }
+        }
+        if ended {
+            self.running.retain(|&id| table.get(id).is_some());
+        }
+    }
+
+    fn account(&mut self, sequence: &mut Sequence, work: &Work) {
+        if work.is_prefill {
+            self.totals.prefill_tokens += work.tokens as u64;
+            self.prefill_tokens -= sequence.unfinished_prefill().min(work.tokens) as u64;
+        }
+        sequence.computed += work.tokens;
+    }
+
+    /// Makes the blocks that the pass has filled reusable; runs of new ones become one event.
+    fn promote(&mut self, sequence: &mut Sequence, batch: &mut Batch) {
+        let full = sequence.computed / self.args.block_size as usize;
+        let full = full.min(sequence.hashes().len());
+        let mut run: Vec<BlockHash> = Vec::new();
+        let mut run_parent = None;
+        for index in sequence.promoted..full {
+            let hash = sequence.hashes()[index];
+            let before = index.checked_sub(1);
+            let parent = before.map(|at| (sequence.blocks[at], sequence.hashes()[at].sequence));
+            match self
+                .pool
+                .promote(sequence.blocks[index], hash.sequence, parent)
+            {
+                Promotion::Stored => {
+                    if run.is_empty() {
+                        run_parent = parent.map(|(_, sequence)| sequence);
+                    }
+                    run.push(hash);
+                }
+                Promotion::Collapsed(existing) => {
+                    sequence.blocks[index] = existing;
+                    self.report(run_parent, &mut run, batch);
+                }
+            }
+        }
+        self.report(run_parent, &mut run, batch);
+        sequence.promoted = full.max(sequence.promoted);
+    }
+
+    fn report(&self, parent: Option<u64>, run: &mut Vec<BlockHash>, batch: &mut Batch) {
+        if !run.is_empty() {
+            let blocks = std::mem::take(run);
+            batch.event(self.number, KvEvent::Stored { parent, blocks });
+        }
+    }
+
+    fn release(&mut self, blocks: Vec<u32>) {
+        for block in blocks.into_iter().rev() {
+            self.pool.release(block);
+        }
+    }
+}
+
+fn news(id: RequestId, rank: u32, sequence: &Sequence, finish: Option<Finish>) -> Entry {
+    let cached_tokens = sequence.cached_tokens;
+    Entry {
+        id,
+        tokens: 0,
+        finish,
+        rejection: None,
+        rank,
+        cached_tokens,
+    }
+}
