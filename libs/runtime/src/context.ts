@@ -6,6 +6,8 @@
  */
 import { AbortReasonError, createRequestId } from '@dynamo-ts/base';
 import type { AbortReason, RequestId } from '@dynamo-ts/base';
+import { extractTraceContext } from '@dynamo-ts/telemetry';
+import type { TraceContext } from '@dynamo-ts/telemetry';
 
 /** What a {@link Context} starts from. */
 export interface ContextOptions {
@@ -18,14 +20,29 @@ export interface ContextOptions {
 /** Request id, metadata, and the stop and kill signals that link a request's hops. */
 export class Context {
   readonly id: RequestId;
-  readonly headers: Readonly<Record<string, string>>;
+  #headers: Readonly<Record<string, string>>;
   readonly #stop = new AbortController();
   readonly #kill = new AbortController();
   readonly #children = new Set<Context>();
 
   constructor(options: ContextOptions = {}) {
     this.id = options.id ?? createRequestId();
-    this.headers = options.headers ?? {};
+    this.#headers = options.headers ?? {};
+  }
+
+  /** Trace context and metadata that travel with the request to the next hop. */
+  get headers(): Readonly<Record<string, string>> {
+    return this.#headers;
+  }
+
+  /** The span that requests made with this context belong to. */
+  get trace(): TraceContext | undefined {
+    return extractTraceContext(this.#headers);
+  }
+
+  /** Adds headers for the next hop, for example those of a span. */
+  addHeaders(headers: Readonly<Record<string, string>>): void {
+    this.#headers = { ...this.#headers, ...headers };
   }
 
   /** Aborted by stop and by kill. */
@@ -39,7 +56,7 @@ export class Context {
   }
 
   isStopped(): boolean {
-    return this.#stop.signal.aborted;
+    return this.#stop.signal.aborted || this.#kill.signal.aborted;
   }
 
   isKilled(): boolean {
@@ -56,7 +73,7 @@ export class Context {
   kill(reason: AbortReason = 'client-gone'): void {
     for (const child of this.#children) child.kill(reason);
     if (!this.isKilled()) this.#kill.abort(new AbortReasonError(reason));
-    if (!this.isStopped()) this.#stop.abort(this.#kill.signal.reason);
+    if (!this.#stop.signal.aborted) this.#stop.abort(this.#kill.signal.reason);
   }
 
   /** A context with the same id that later receives this one's stop and kill. Release it when its work is done. */

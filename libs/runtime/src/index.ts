@@ -1,1 +1,40 @@
-export {};
+export type { Annotated } from './annotated.ts';
+export { annotated } from './annotated.ts';
+export type { AnnotatedCallOptions, CallOptions, ClientOptions } from './client.ts';
+export { Client } from './client.ts';
+export { Component, Namespace } from './component.ts';
+export type { ContextOptions } from './context.ts';
+export { Context } from './context.ts';
+export type {
+  Discovery,
+  DiscoveryEvent,
+  DiscoveryRecord,
+  DiscoveryState,
+  Registration,
+} from './discovery/discovery.ts';
+export type { DistributedRuntimeOptions } from './distributed-runtime.ts';
+export { DistributedRuntime } from './distributed-runtime.ts';
+export type { ServeEndpointOptions } from './endpoint.ts';
+export { Endpoint } from './endpoint.ts';
+export type { EventPlane, EventPublisher, EventTopic } from './event-plane/event-plane.ts';
+export type { InstanceChange } from './instance-set.ts';
+export { createLocalPlanes } from './local-planes.ts';
+export { RUNTIME_METRICS } from './metrics.ts';
+export { decodePayload, encodePayload } from './payload-codec.ts';
+export type { Planes } from './planes.ts';
+export type {
+  IncomingRequest,
+  OutgoingRequest,
+  RawHandler,
+  RawResponse,
+  RequestPlane,
+  RequestTarget,
+  ResponseSink,
+  ServedTransport,
+  ServeOptions,
+} from './request-plane/request-plane.ts';
+export { ResponseStream } from './response-stream.ts';
+export type { SelectionPolicy, SelectionSource } from './selection.ts';
+export { SELECTION_POLICIES, createSelectionSource, selectInstance } from './selection.ts';
+export { ServedEndpoint } from './served-endpoint.ts';
+export type { EndpointHandler } from './typed-handler.ts';

@@ -5,10 +5,13 @@
  * always safe to retry elsewhere; an answer that ends without its end marker fails with `transport.disconnected`; one
  * slow reader stalls only its own request. Payloads are opaque bytes.
  */
-import type { InstanceId } from '@dynamo-ts/base';
+import type { DynamoError, InstanceId } from '@dynamo-ts/base';
 import type { EndpointPath, Transport } from '@dynamo-ts/protocol';
 
 import type { Context } from '../context.ts';
+
+/** Bytes of an answer that may be on their way to one reader before the server must wait for it. */
+export const DEFAULT_CREDIT_BYTES: number = 1024 * 1024;
 
 /** A request as its server sees it. */
 export interface IncomingRequest {
@@ -32,7 +35,7 @@ export interface ResponseSink {
 
 /**
  * Handles one request by writing to its sink. It returns at once or when it is done; either way it must end or fail the
- * sink. A throw before the first write rejects the request, a later one fails its answer.
+ * sink. A throw before it first waits or writes rejects the request, a later one fails its answer.
  */
 export type RawHandler = (request: IncomingRequest, sink: ResponseSink) => void | Promise<void>;
 
@@ -66,6 +69,8 @@ export interface OutgoingRequest {
   readonly payload: Uint8Array;
   /** Its headers travel along; its stop and kill reach the server. */
   readonly context: Context;
+  /** Called once when the accepted answer has ended, failed or been cancelled, however slowly it is read. */
+  readonly onSettled?: (error: DynamoError | undefined) => void;
 }
 
 /** An accepted request's answer, read by one consumer. */
@@ -77,8 +82,8 @@ export interface RawResponse extends AsyncIterable<Uint8Array> {
    * @throws `transport.disconnected` when the connection ends early, the server's error when it failed
    */
   nextBatch(): Promise<readonly Uint8Array[] | undefined>;
-  /** Drops the rest of the answer and kills the request on the server. Idempotent. */
-  cancel(): void;
+  /** Drops the rest of the answer and kills the request on the server; a reader gets `error`. Idempotent. */
+  cancel(error?: DynamoError): void;
 }
 
 /** A request-plane backend. */

@@ -1,0 +1,50 @@
+import { Endpoint } from './endpoint.ts';
+import type { EndpointHost, ServeEndpointOptions } from './endpoint.ts';
+import type { ServedEndpoint } from './served-endpoint.ts';
+import type { EndpointHandler } from './typed-handler.ts';
+
+/** One role in a namespace: backend, prefill, router, … */
+export class Component {
+  readonly namespace: string;
+  readonly name: string;
+  readonly #host: EndpointHost;
+
+  constructor(namespace: string, name: string, host: EndpointHost) {
+    this.namespace = namespace;
+    this.name = name;
+    this.#host = host;
+  }
+
+  /** One of its endpoints. */
+  endpoint(name: string): Endpoint {
+    return new Endpoint(
+      { namespace: this.namespace, component: this.name, endpoint: name },
+      this.#host,
+    );
+  }
+
+  /** Serves a handler under a name; short for `endpoint(name).serve(handler)`. */
+  async registerEndpoint<Req = unknown, Res = unknown>(
+    name: string,
+    handler: EndpointHandler<Req, Res>,
+    options: ServeEndpointOptions = {},
+  ): Promise<ServedEndpoint> {
+    return this.endpoint(name).serve(handler, options);
+  }
+}
+
+/** Logical isolation of one deployment. */
+export class Namespace {
+  readonly name: string;
+  readonly #host: EndpointHost;
+
+  constructor(name: string, host: EndpointHost) {
+    this.name = name;
+    this.#host = host;
+  }
+
+  /** One of its components. */
+  component(name: string): Component {
+    return new Component(this.name, name, this.#host);
+  }
+}

@@ -1,0 +1,36 @@
+import type { Discovery } from './discovery/discovery.ts';
+import type { EventPlane } from './event-plane/event-plane.ts';
+import type { RequestPlane } from './request-plane/request-plane.ts';
+
+/** The three planes of a process. Whoever makes them closes them, after the runtimes that use them. */
+export interface Planes extends AsyncDisposable {
+  readonly discovery: Discovery;
+  readonly requestPlane: RequestPlane;
+  readonly events: EventPlane;
+  /** Closes request plane, events, discovery, in this order. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Joins three planes into one closable thing. */
+export function joinPlanes(planes: Omit<Planes, 'close' | typeof Symbol.asyncDispose>): Planes {
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    closing ??= closeInOrder(planes);
+    await closing;
+  };
+  return { ...planes, close, [Symbol.asyncDispose]: close };
+}
+
+async function closeInOrder(
+  planes: Pick<Planes, 'discovery' | 'requestPlane' | 'events'>,
+): Promise<void> {
+  try {
+    await planes.requestPlane.close();
+  } finally {
+    try {
+      await planes.events.close();
+    } finally {
+      await planes.discovery.close();
+    }
+  }
+}
