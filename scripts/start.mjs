@@ -1,0 +1,26 @@
+/**
+ * `npm start -- <flags>`: sets the checkout up and runs `dynamo up <flags>` on the packaged Node 24.
+ * Signals and the exit code pass through; when this process is killed, `dynamo` notices the closed channel and stops.
+ */
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { join } from 'node:path';
+
+import { ROOT, setup } from './setup.mjs';
+
+await setup();
+const bin = join(ROOT, 'node_modules/.bin');
+const child = spawn(
+  join(bin, 'node'),
+  [
+    '--conditions=@dynamo-ts/source',
+    join(ROOT, 'apps/cli/bin/dynamo.js'),
+    'up',
+    ...process.argv.slice(2),
+  ],
+  { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] },
+);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+child.on('exit', (code, signal) => {
+  process.exit(code ?? 128 + (constants.signals[signal] ?? 0));
+});
