@@ -35,6 +35,8 @@ export interface EngineFacts {
   /** Most tokens of one engine step; 0 when the engine does not say. */
   readonly maxBatchedTokens: number;
   readonly dataParallelSize: number;
+  /** Its model's files, when this machine can read them; used for the card when no `--model-path` is given. */
+  readonly modelPath?: string | undefined;
 }
 
 /** Load of one data-parallel rank; the shim adds its worker id and publishes it. */
@@ -85,9 +87,11 @@ export const TOKEN_SPECIAL = 1;
 /** Bit of {@link EngineVocabulary.flags}: decodes by itself to whole, printable UTF-8 text. */
 export const TOKEN_PRINTABLE = 2;
 
-/** What engines that make tokens themselves (mocker, echo) know of the model's vocabulary. */
+/** What engines know of the model's vocabulary. */
 export interface EngineVocabulary {
   /** One byte per token id; ids beyond it are unknown. */
   readonly flags: Uint8Array;
   readonly eosTokenIds: Uint32Array;
+  /** The bytes that a token stands for; none for control tokens. */
+  tokenBytes(tokenId: number): Uint8Array;
 }
