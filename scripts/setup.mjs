@@ -105,12 +105,16 @@ function installedMatchesLockfile() {
   });
 }
 
+/** `npm install` and not `npm ci`: it keeps what is there, and accepts a lock file that lacks other platforms' binaries. */
 async function installPackages(note) {
   const wanted = hashFiles([LOCKFILE]);
   const npm = process.env.npm_execpath?.endsWith('npm-cli.js')
     ? [process.execPath, process.env.npm_execpath]
     : ['npm'];
-  await runQuietly([...npm, 'ci', '--no-audit', '--no-fund', '--loglevel=error'], note);
+  await runQuietly(
+    [...npm, 'install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'],
+    note,
+  );
   writeStamp(PACKAGES_STAMP, wanted);
 }
 
