@@ -1,1 +1,17 @@
-export {};
+export type { DispatchedStream } from './booked-stream.ts';
+export type { BookingsOptions } from './bookings.ts';
+export { Bookings } from './bookings.ts';
+export type { DispatchRequest, DispatcherOptions, WorkerPool } from './dispatcher.ts';
+export { Dispatcher } from './dispatcher.ts';
+export type { InstanceView, LocalRouterOptions } from './local-router.ts';
+export { LocalRouter } from './local-router.ts';
+export { DISPATCH_METRICS, ROUTER_METRICS } from './metrics.ts';
+export type { Placement, PlacementRequest, PlacementRouter } from './placement-router.ts';
+export type { RemoteRouterOptions } from './remote-router.ts';
+export { RemoteRouter } from './remote-router.ts';
+export { serveRouterEndpoints } from './router-endpoints.ts';
+export type { RouterMode } from './router-mode.ts';
+export { ROUTER_MODES, parseRouterMode } from './router-mode.ts';
+export { ROUTER_COMPONENT, ROUTER_ENDPOINTS, routerEndpointPath } from './router-names.ts';
+export type { RouterServiceOptions } from './router-service.ts';
+export { RouterService } from './router-service.ts';

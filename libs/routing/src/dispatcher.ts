@@ -1,0 +1,197 @@
+/**
+ * Sends a tokenised request to a worker and gives back the worker's answer, once it has begun.
+ *
+ * Route → open → wait for the first batch. A worker that refuses, cannot be reached or breaks before its first token
+ * costs the client nothing: it is excluded, the request is routed again, until no worker is left, whatever the
+ * migration limit (RF 1.9, 1.10). The booking is given back exactly once: at the end, an error, `cancel`, or a kill of
+ * the context, in every phase. A break after the first token is the caller's to migrate.
+ */
+import { DynamoError, hasCode, instanceIdHex, raceAbort } from '@dynamo-ts/base';
+import type { InstanceId } from '@dynamo-ts/base';
+import { formatEndpointPath } from '@dynamo-ts/protocol';
+import type { EndpointPath } from '@dynamo-ts/protocol';
+import type { Context, RawResponse } from '@dynamo-ts/runtime';
+import { injectTraceContext } from '@dynamo-ts/telemetry';
+import type { Counter, Logger, MetricsRegistry, Tracer } from '@dynamo-ts/telemetry';
+
+import { BookedStream } from './booked-stream.ts';
+import type { DispatchedStream } from './booked-stream.ts';
+import { DISPATCH_METRICS } from './metrics.ts';
+import type { Placement, PlacementRouter } from './placement-router.ts';
+import type { RouterMode } from './router-mode.ts';
+
+/** The workers of one endpoint; a runtime `Client` is one. */
+export interface WorkerPool {
+  readonly path: EndpointPath;
+  /** Opens a request, counts it in flight and reports faults. */
+  openRaw(instanceId: InstanceId, payload: Uint8Array, context: Context): Promise<RawResponse>;
+  /** Takes an instance out of selection until it can be reached again. */
+  reportDown(instanceId: InstanceId): void;
+}
+
+/** Settings of a {@link Dispatcher}. */
+export interface DispatcherOptions {
+  readonly workers: WorkerPool;
+  readonly router: PlacementRouter;
+  readonly logger: Logger;
+  readonly metrics?: MetricsRegistry | undefined;
+  readonly tracer?: Tracer | undefined;
+  /** Longest silence of a worker in milliseconds (`DYN_HTTP_BACKEND_STREAM_TIMEOUT_SECS`); 0 = off. @default 0 */
+  readonly streamTimeoutMs?: number | undefined;
+}
+
+/** A request to dispatch. */
+export interface DispatchRequest {
+  /** Encoded `GenerateRequest`. */
+  readonly payload: Uint8Array;
+  /** Its stop and kill reach the worker. */
+  readonly context: Context;
+  /** Local hashes of the prompt's complete blocks. */
+  readonly blockHashes: BigUint64Array;
+  readonly blockSize: number;
+  readonly promptTokens: number;
+  /** The only worker that may take it. */
+  readonly pinned?: InstanceId | undefined;
+  /** Workers that must not take it: they broke earlier attempts of this request. */
+  readonly excluded?: Iterable<InstanceId> | undefined;
+  readonly mode?: RouterMode | undefined;
+}
+
+/** One request's way through the workers. */
+interface Attempt {
+  readonly request: DispatchRequest;
+  readonly bookingId: string;
+  readonly excluded: Set<InstanceId>;
+}
+
+/** Dispatches requests to the workers of one endpoint. */
+export class Dispatcher {
+  readonly #workers: WorkerPool;
+  readonly #router: PlacementRouter;
+  readonly #logger: Logger;
+  readonly #tracer: Tracer | undefined;
+  readonly #retries: Counter<'dynamo_endpoint' | 'reason'> | undefined;
+  readonly #streamTimeoutMs: number;
+  #dispatched = 0;
+
+  constructor(options: DispatcherOptions) {
+    this.#workers = options.workers;
+    this.#router = options.router;
+    this.#logger = options.logger;
+    this.#tracer = options.tracer;
+    this.#retries = options.metrics?.counter(DISPATCH_METRICS.retriesTotal);
+    this.#streamTimeoutMs = options.streamTimeoutMs ?? 0;
+  }
+
+  /**
+   * Resolves with the answer's stream when the first batch is there.
+   *
+   * @throws the last worker's error when none is left, `backend.unavailable` or `capacity.pool_exhausted` when there was
+   * none, the context's reason when it was killed, a worker's own refusal of the request (`request.*`)
+   */
+  async dispatch(request: DispatchRequest): Promise<DispatchedStream> {
+    this.#dispatched += 1;
+    // One context may dispatch several choices, so its id alone does not name a booking.
+    const bookingId = `${request.context.id}/${this.#dispatched}`;
+    const attempt: Attempt = { request, bookingId, excluded: new Set(request.excluded) };
+    let last: DynamoError | undefined;
+    for (;;) {
+      const { instanceId } = await this.#route(attempt, last);
+      try {
+        return await this.#open(attempt, instanceId);
+      } catch (error) {
+        this.#router.free(bookingId);
+        if (!isRetryable(error, request.context)) throw error;
+        last = error;
+        attempt.excluded.add(instanceId);
+        this.#onRetry(request, instanceId, error);
+      }
+    }
+  }
+
+  async #route(attempt: Attempt, last: DynamoError | undefined): Promise<Placement> {
+    const { request, bookingId, excluded } = attempt;
+    const { context, blockHashes, blockSize, promptTokens, pinned, mode } = request;
+    const span = this.#tracer?.startSpan('router.route_request', {
+      parent: context.trace,
+      attributes: { request_id: context.id },
+    });
+    if (span !== undefined) context.addHeaders(injectTraceContext(span.context));
+    try {
+      const placement = await this.#router.route(
+        { bookingId, blockHashes, blockSize, promptTokens, excluded, pinned, mode },
+        context,
+      );
+      span?.setAttribute('worker_id', instanceIdHex(placement.instanceId));
+      span?.setAttribute('router_mode', placement.reason);
+      return placement;
+    } catch (error) {
+      this.#router.free(bookingId);
+      span?.recordError(error);
+      throw this.#explain(error, last);
+    } finally {
+      span?.end();
+    }
+  }
+
+  /** When failures used up the workers, the client learns what failed and not that none is left. */
+  #explain(error: unknown, last: DynamoError | undefined): unknown {
+    if (last === undefined || !hasCode(error, 'backend.unavailable', 'capacity.pool_exhausted'))
+      return error;
+    return hasCode(last, 'capacity.worker_overloaded')
+      ? new DynamoError('capacity.pool_exhausted', 'all workers are busy, please retry later', {
+          cause: last,
+        })
+      : last;
+  }
+
+  async #open(attempt: Attempt, instanceId: InstanceId): Promise<DispatchedStream> {
+    const { request, bookingId } = attempt;
+    const { context } = request;
+    const response = await this.#accepted(instanceId, request);
+    const stream = new BookedStream({
+      instanceId,
+      response,
+      context,
+      streamTimeoutMs: this.#streamTimeoutMs,
+      onTimeout: () => this.#workers.reportDown(instanceId),
+      onEnd: () => this.#router.free(bookingId),
+    });
+    await stream.peek();
+    this.#router.prefillDone(bookingId);
+    return stream;
+  }
+
+  /** Opens the request; a kill ends the wait, and an answer that is accepted after it is cancelled. */
+  async #accepted(instanceId: InstanceId, request: DispatchRequest): Promise<RawResponse> {
+    const { context, payload } = request;
+    const opening = this.#workers.openRaw(instanceId, payload, context);
+    try {
+      return await raceAbort(opening, context.killed);
+    } catch (error) {
+      if (context.isKilled()) void opening.then(cancelLate, ignore);
+      throw error;
+    }
+  }
+
+  #onRetry({ context }: DispatchRequest, instanceId: InstanceId, error: DynamoError): void {
+    const endpoint = formatEndpointPath(this.#workers.path);
+    this.#retries?.inc({ dynamo_endpoint: endpoint, reason: error.code });
+    this.#logger.warn('worker failed before the first token, trying another', {
+      request_id: context.id,
+      worker_id: instanceIdHex(instanceId),
+      endpoint,
+      error,
+    });
+  }
+}
+
+function isRetryable(error: unknown, context: Context): error is DynamoError {
+  return error instanceof DynamoError && error.retryable && !context.isStopped();
+}
+
+function cancelLate(response: RawResponse): void {
+  response.cancel();
+}
+
+function ignore(): void {}
