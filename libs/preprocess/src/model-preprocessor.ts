@@ -192,6 +192,22 @@ export class ModelPreprocessor implements AsyncDisposable {
       : Buffer.from(this.tokenText(id));
   }
 
+  /** Bytes and kind of every id, for engines that make tokens themselves; empty for a model whose input is text. */
+  tokenTable(): TokenTable {
+    switch (this.#vocabulary.kind) {
+      case 'table':
+        return this.#vocabulary.table;
+      case 'native':
+        return new TokenTable(this.#vocabulary.model.tokenTable());
+      case 'engine':
+        return new TokenTable({
+          bytes: new Uint8Array(),
+          offsets: new Uint32Array(),
+          flags: new Uint8Array(),
+        });
+    }
+  }
+
   /** Bytes held outside the JavaScript heap. */
   memoryBytes(): number {
     return this.#vocabulary.kind === 'engine' ? 0 : this.#vocabulary.model.memoryBytes();
