@@ -16,3 +16,5 @@ export { defineOptions, option, optionGroup } from './option.ts';
 export type { DurationUnit, NumberLimits } from './option-value.ts';
 export { renderHelp } from './render-help.ts';
 export { renderMarkdown } from './render-markdown.ts';
+export type { RunnableService, ServiceMain } from './run-service.ts';
+export { failStart, probeHealth, runService } from './run-service.ts';

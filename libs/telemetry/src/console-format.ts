@@ -17,7 +17,7 @@ export interface ConsoleFormatOptions {
 export type ConsoleFormat = (jsonLine: string) => string;
 
 /** Fields that have their own place in the line. */
-const PLACED = new Set(['time', 'level', 'target', 'message', 'service', 'stack']);
+const PLACED = new Set(['time', 'level', 'target', 'message', 'stack']);
 
 const COLORS: Readonly<Record<string, number>> = {
   TRACE: 35,

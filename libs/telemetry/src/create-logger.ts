@@ -19,7 +19,7 @@ export interface LogDestination {
 
 /** Settings of {@link createLogger}. */
 export interface LoggerOptions {
-  /** Name of the service; in every JSON line, and the target when none is given. */
+  /** Name of the service: the target when none is given. */
   readonly service: string;
   /** The part that speaks. @default the service */
   readonly target?: string | undefined;
@@ -43,7 +43,7 @@ export function createLogger(options: LoggerOptions): Logger {
   const root = pino(
     {
       level: 'trace',
-      base: { service: options.service },
+      base: undefined,
       messageKey: 'message',
       timestamp: () => `,"time":"${rfc3339Micros()}"`,
       formatters: { level: (label) => ({ level: label.toUpperCase() }) },

@@ -1,0 +1,114 @@
+/**
+ * What every service's `main.ts` does: configuration, `--help`, `health`, start, signals, exit codes.
+ *
+ * The first SIGTERM or SIGINT closes the service and exits with 0; a second one, as from a second Ctrl-C, ends the process
+ * at once. A service started by a launcher over an IPC channel stops when the launcher is gone, however it ended. What a
+ * user can mend (`config.*`) is one line and exit code 1.
+ */
+import { get } from 'node:http';
+
+import { DynamoError } from '@dynamo-ts/base';
+
+import type { Environment } from './environment.ts';
+import { loadConfig } from './load-config.ts';
+import type { ConfigOf, Options } from './option.ts';
+
+/** A service that can be started and closed once. */
+export interface RunnableService {
+  start(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A service's command line. */
+export interface ServiceMain<O extends Options> {
+  /** How it is started, for example `dynamo frontend`. */
+  readonly command: string;
+  /** One sentence for the help text. */
+  readonly summary: string;
+  readonly options: O;
+  /** Arguments after the script. */
+  readonly argv: readonly string[];
+  readonly env: Environment;
+  /** Where the service answers when it is healthy; asked when the first argument is `health`. */
+  readonly health: (config: ConfigOf<O>) => { readonly port: number; readonly path: string };
+  readonly create: (config: ConfigOf<O>) => RunnableService | Promise<RunnableService>;
+}
+
+/** Signals within this time are one Ctrl-C: a terminal and npm both deliver it. */
+const SAME_INTERRUPT_MS = 500;
+/** How long a service may take to stop after its launcher is gone. */
+const ORPHAN_STOP_MS = 3000;
+const HEALTH_TIMEOUT_MS = 2000;
+const INTERRUPTED_EXIT_CODE = 130;
+
+/** Runs a service until a signal ends it; sets the exit code of the process. */
+export async function runService<O extends Options>(main: ServiceMain<O>): Promise<void> {
+  try {
+    const asksHealth = main.argv[0] === 'health';
+    const argv = asksHealth ? main.argv.slice(1) : main.argv;
+    const { config, help } = loadConfig(main.options, { ...main, argv });
+    if (help !== undefined) process.stdout.write(help);
+    else if (asksHealth) process.exitCode = (await probeHealth(main.health(config))) ? 0 : 1;
+    else await serve(await main.create(config));
+  } catch (error) {
+    failStart(error, main.command);
+  }
+}
+
+/** Whether `GET http://127.0.0.1:{port}{path}` answers 200 within two seconds. */
+export async function probeHealth(target: {
+  readonly port: number;
+  readonly path: string;
+}): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = get(
+      { host: '127.0.0.1', ...target, timeout: HEALTH_TIMEOUT_MS },
+      (response) => {
+        response.resume();
+        resolve(response.statusCode === 200);
+      },
+    );
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(false));
+  });
+}
+
+/** Tells why a process cannot start, one line for what a user can mend, and ends it with code 1. */
+export function failStart(error: unknown, command: string): never {
+  const known = error instanceof DynamoError && error.code !== 'runtime.internal';
+  const text = error instanceof Error ? (known ? error.message : error.stack) : String(error);
+  process.stderr.write(`${command}: ${text ?? 'failed'}\n`);
+  process.exit(1);
+}
+
+async function serve(service: RunnableService): Promise<void> {
+  const stopped = stopOnRequest(async () => service.close());
+  await service.start();
+  await stopped;
+}
+
+/** Resolves never: when asked to stop, the process exits after `close`. */
+async function stopOnRequest(close: () => Promise<void>): Promise<never> {
+  return new Promise(() => {
+    let stoppingSinceMs: number | undefined;
+    const stop = (): void => {
+      if (stoppingSinceMs !== undefined) {
+        if (performance.now() - stoppingSinceMs > SAME_INTERRUPT_MS)
+          process.exit(INTERRUPTED_EXIT_CODE);
+        return;
+      }
+      stoppingSinceMs = performance.now();
+      void close().then(
+        () => process.exit(0),
+        (error: unknown) => failStart(error, 'stop'),
+      );
+    };
+    process.on('SIGINT', stop).on('SIGTERM', stop).on('SIGHUP', stop);
+    if (process.channel === undefined) return;
+    process.once('disconnect', () => {
+      setTimeout(() => process.exit(INTERRUPTED_EXIT_CODE), ORPHAN_STOP_MS).unref();
+      stop();
+    });
+    process.channel.unref();
+  });
+}
