@@ -43,7 +43,7 @@ export function createLogger(options: LoggerOptions): Logger {
   const root = pino(
     {
       level: 'trace',
-      base: undefined,
+      base: null,
       messageKey: 'message',
       timestamp: () => `,"time":"${rfc3339Micros()}"`,
       formatters: { level: (label) => ({ level: label.toUpperCase() }) },
