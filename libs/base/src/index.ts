@@ -29,7 +29,5 @@ export {
 } from './ids.ts';
 export type { LifecycleOptions, ShutdownPhase, ShutdownStep } from './lifecycle.ts';
 export { Lifecycle, SHUTDOWN_PHASES } from './lifecycle.ts';
-export type { RunServiceOptions, Service } from './run-service.ts';
-export { runService } from './run-service.ts';
 export type { TaskGroupOptions } from './task-group.ts';
 export { TaskGroup } from './task-group.ts';

@@ -32,6 +32,8 @@ export interface ServiceMain<O extends Options> {
   /** Where the service answers when it is healthy; asked when the first argument is `health`. */
   readonly health: (config: ConfigOf<O>) => { readonly port: number; readonly path: string };
   readonly create: (config: ConfigOf<O>) => RunnableService | Promise<RunnableService>;
+  /** Longest stop in milliseconds; a longer one ends with exit code 70 (EX_SOFTWARE). @default no limit */
+  readonly stopTimeoutMs?: (config: ConfigOf<O>) => number;
 }
 
 /** Signals within this time are one Ctrl-C: a terminal and npm both deliver it. */
@@ -40,6 +42,7 @@ const SAME_INTERRUPT_MS = 500;
 const ORPHAN_STOP_MS = 3000;
 const HEALTH_TIMEOUT_MS = 2000;
 const INTERRUPTED_EXIT_CODE = 130;
+const OVERRUN_EXIT_CODE = 70;
 
 /** Runs a service until a signal ends it; sets the exit code of the process. */
 export async function runService<O extends Options>(main: ServiceMain<O>): Promise<void> {
@@ -49,7 +52,7 @@ export async function runService<O extends Options>(main: ServiceMain<O>): Promi
     const { config, help } = loadConfig(main.options, { ...main, argv });
     if (help !== undefined) process.stdout.write(help);
     else if (asksHealth) process.exitCode = (await probeHealth(main.health(config))) ? 0 : 1;
-    else await serve(await main.create(config));
+    else await serve(await main.create(config), main.stopTimeoutMs?.(config));
   } catch (error) {
     failStart(error, main.command);
   }
@@ -81,8 +84,12 @@ export function failStart(error: unknown, command: string): never {
   process.exit(1);
 }
 
-async function serve(service: RunnableService): Promise<void> {
-  const stopped = stopOnRequest(async () => service.close());
+async function serve(service: RunnableService, stopTimeoutMs: number | undefined): Promise<void> {
+  const stopped = stopOnRequest(async () => {
+    if (stopTimeoutMs !== undefined)
+      setTimeout(() => process.exit(OVERRUN_EXIT_CODE), stopTimeoutMs).unref();
+    await service.close();
+  });
   await service.start();
   await stopped;
 }
