@@ -9,6 +9,81 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** Turns one answer's ids into text as they arrive. */
+export declare class NativeDecoder {
+  /** Text that these ids complete; may be empty. */
+  push(ids: Uint32Array): string
+  /** Text still held back when the stream ends. */
+  flush(): string
+}
+
+/** A simulated engine that runs in real time on a thread of its own. */
+export declare class NativeMockEngine {
+  /**
+   * Starts the engine. `onBatch` is called once per tick in which something happened, and never while a batch waits.
+   *
+   * # Errors
+   * When a setting is out of range.
+   */
+  constructor(options: NativeMockEngineOptions, onBatch: (batch: NativeMockBatch) => void)
+  /**
+   * Hands a request over.
+   *
+   * # Errors
+   * When the engine is closed.
+   */
+  submit(request: NativeMockRequest): void
+  /**
+   * Asks for a request's end; an entry confirms it.
+   *
+   * # Errors
+   * When the engine is closed.
+   */
+  cancel(id: number): void
+  /**
+   * Drops the cache of every rank whose blocks are not in use.
+   *
+   * # Errors
+   * When the engine is closed.
+   */
+  clearCache(): void
+  /**
+   * Counters of every rank, as of the last batch.
+   *
+   * # Errors
+   * When the engine is closed.
+   */
+  totals(): Array<NativeMockRankTotals>
+  /** Stops the engine's thread. Requests that run get no end. Idempotent. */
+  close(): void
+}
+
+/** Tokenizer and chat template of one model. Calls that return a promise work off the event loop. */
+export declare class NativeTextModel {
+  /** Loads a model's files. Rejects with `model.invalid`. */
+  static load(options: NativeTextModelOptions): Promise<NativeTextModel>
+  /** Renders and encodes a raw OpenAI chat completion body. */
+  encodeChat(body: Uint8Array, options: NativeEncodeOptions): Promise<NativeEncodedPrompt>
+  /** Encodes a text as it is. */
+  encodeText(text: string, options: NativeEncodeOptions): Promise<NativeEncodedPrompt>
+  /** Encodes prompt number `promptIndex` of a raw OpenAI completion body; token ids are taken as they are. */
+  encodeCompletion(body: Uint8Array, promptIndex: number, options: NativeEncodeOptions): Promise<NativeEncodedPrompt>
+  /** Text of an id sequence. */
+  decode(ids: Uint32Array, skipSpecial: boolean): string
+  /** A decoder for one answer; `promptTail` are the last ids before it (they decide about a leading space). */
+  createDecoder(skipSpecial: boolean, promptTail?: Uint32Array | undefined | null): NativeDecoder
+  /** What each id decodes to; about 2 MB for 150,000 ids, so ask once. */
+  tokenTable(): NativeTokenTable
+  /** Facts that the model's files state. */
+  info(): NativeModelInfo
+  /** Text is the concatenation of the ids' bytes, so `tokenTable` is all a reader needs. */
+  get byteLevel(): boolean
+  /** Bytes held by vocabulary, cache and table; 0 once closed. */
+  memoryBytes(): number
+  /** Lets go of the model; later calls throw `runtime.closed`. Work already begun is finished. */
+  close(): void
+}
+
 /** BLAKE3 of a file, lower hex, computed off the event loop. */
 export declare function blake3File(path: string): Promise<string>
 
@@ -17,3 +92,188 @@ export declare function blake3Hash(bytes: Uint8Array): string
 
 /** Local hash of every complete block; for prompts that are already token ids. */
 export declare function blockHashes(tokenIds: Uint32Array, blockSize: number, loraName: string, salt: string): BigUint64Array
+
+/** Tokenizer and template of a GGUF file as a small file of their own, which role `gguf_vocabulary` loads. */
+export declare function extractGgufVocabulary(path: string): Promise<Uint8Array>
+
+/** The small fields of a large body, parsed off the event loop. Rejects with `request.invalid`. */
+export declare function inspectBody(body: Uint8Array): Promise<NativeInspectedBody>
+
+/** A prompt ready for routing. */
+export interface NativeEncodedPrompt {
+  /** What the engine gets. */
+  tokenIds: Uint32Array
+  /** Local hash of every complete block. */
+  blockHashes: BigUint64Array
+  /** The rendered prompt, when asked for. */
+  formattedPrompt?: string
+  /** Ids that came from the cache. */
+  cachedTokens: number
+}
+
+/** How a prompt is encoded. */
+export interface NativeEncodeOptions {
+  /** Tokens per block hash; 0 gives none. */
+  blockSize: number
+  /** Adapter name; keeps its blocks apart. */
+  loraName?: string
+  /** Cache salt; keeps a tenant's blocks apart. */
+  salt?: string
+  /** Texts only: add what the tokenizer puts around a text, such as `<s>`. Default false. */
+  addSpecialTokens?: boolean
+  /** Chat only: end with the opening of an answer. The body decides when absent, else yes. */
+  addGenerationPrompt?: boolean
+  /** Chat only: return the rendered prompt. Default false. */
+  keepFormattedPrompt?: boolean
+  /** Longer prompts are `request.context_length`. */
+  maxPromptTokens?: number
+}
+
+/** The small fields of a large body. */
+export interface NativeInspectedBody {
+  /** JSON of the body with long texts replaced by `"."`. */
+  fieldsJson: string
+}
+
+/** What happened since the last batch. */
+export interface NativeMockBatch {
+  /** Four words per request with news: id, token count, `finish | rejection << 8 | rank << 16`, cached tokens. */
+  records: Uint32Array
+  /** Token ids of all records, one record after the other. */
+  tokenIds: Uint32Array
+  /** KV event records. */
+  kvEvents?: Uint8Array
+  /** Six gauges per rank when one has changed: running, waiting, active, inactive and total blocks, prefill tokens. */
+  loads?: Uint32Array
+  /** Why the engine has died; nothing follows. */
+  failure?: string
+}
+
+/** Settings of a simulated engine; see `EngineArgs` of the simulator. */
+export interface NativeMockEngineOptions {
+  /** Cache size of each rank in blocks. */
+  numGpuBlocks: number
+  /** Tokens per block. */
+  blockSize: number
+  /** Most requests in one pass. */
+  maxNumSeqs: number
+  /** Most tokens computed in one pass. */
+  maxNumBatchedTokens: number
+  /** Reuse and report cached blocks. */
+  enablePrefixCaching: boolean
+  /** Compute long prompts over several passes. */
+  enableChunkedPrefill: boolean
+  /** Share of the cache that admission leaves free. */
+  watermark: number
+  /** Every pass is this many times faster; 0 takes no time. */
+  speedupRatio: number
+  /** Decoding is this many times faster still; 0 takes no time. */
+  decodeSpeedupRatio: number
+  /** Data-parallel ranks. */
+  dpSize: number
+  /** Time before the first pass, in milliseconds. */
+  startupTimeMs: number
+  /** Longest sequence. */
+  maxModelLen?: number
+  /** Which running request yields when the cache is full: the newest (lifo) or the oldest (fifo). */
+  preemptionMode: 'lifo' | 'fifo'
+  /** Which block is evicted: by last use, but leaves first (lineage), or by last use alone (lru). */
+  evictionPolicy: 'lineage' | 'lru'
+  /** Decides all tokens, u64. */
+  seed: bigint
+  /** Token ids to generate from. */
+  vocabulary: Uint32Array
+}
+
+/** Counters of one rank since the engine was made. */
+export interface NativeMockRankTotals {
+  /** Passes run. */
+  passes: number
+  /** Prompt tokens computed. */
+  prefillTokens: number
+  /** Prompt tokens reused from the cache. */
+  cachedTokens: number
+  /** Tokens generated. */
+  generatedTokens: number
+  /** Requests that lost their blocks. */
+  preemptions: number
+  /** Blocks evicted. */
+  evictions: number
+}
+
+/** One request to a simulated engine. */
+export interface NativeMockRequest {
+  /** Chosen by the caller; may be used again when the request has ended. */
+  id: number
+  /** Prompt token ids. */
+  tokenIds: Uint32Array
+  /** Most tokens to generate. */
+  maxTokens?: number
+  /** Tokens before a stop may end the answer. */
+  minTokens?: number
+  /** Reports the natural end as a length limit. */
+  ignoreEos?: boolean
+  /** Ids that end the answer. */
+  stopTokenIds?: Uint32Array
+  /** The request's own seed, u64. */
+  seed?: bigint
+  /** Adapter name. */
+  loraName?: string
+  /** Cache salt. */
+  cacheSalt?: string
+  /** Data-parallel rank. */
+  dpRank?: number
+}
+
+/** One file of a model. */
+export interface NativeModelFile {
+  /**
+   * `tokenizer_json`, `tokenizer_config`, `chat_template`, `config`, `generation_config`, `gguf` (a whole file),
+   * `gguf_vocabulary` (the extract of one) or `builtin` (needs no path).
+   */
+  role: string
+  /** Where the file is. */
+  path?: string
+}
+
+/** Facts that a model's files state. */
+export interface NativeModelInfo {
+  /** One more than the largest token id. */
+  vocabSize: number
+  /** Ids that end an answer. */
+  eosTokenIds: Uint32Array
+  /** Id that opens a text. */
+  bosTokenId?: number
+  /** Longest prompt and answer together, in tokens. */
+  contextLength?: number
+  /** Chat requests can be rendered. */
+  hasChatTemplate: boolean
+  /** Text is the concatenation of the ids' bytes. */
+  byteLevel: boolean
+  /** `generation_config.json` as it is. */
+  generationDefaultsJson?: string
+}
+
+/** What to load. */
+export interface NativeTextModelOptions {
+  /** The model's files. */
+  files: Array<NativeModelFile>
+  /** Budget of the cache of tokenised segments; 0 turns it off. Default 64 MiB. */
+  prefixCacheBytes?: number
+}
+
+/** What each id decodes to: the bytes of id `i` are `bytes[offsets[i]..offsets[i + 1]]`. */
+export interface NativeTokenTable {
+  /** All bytes, one id after the other. */
+  bytes: Uint8Array
+  /** One entry more than there are ids. */
+  offsets: Uint32Array
+  /** Bit 1: special token; bit 2: the vocabulary has this id. */
+  flags: Uint8Array
+}
+
+/**
+ * Valid JSON for a body that `JSON.parse` refuses: raw control characters in strings are escaped, invalid UTF-8 and
+ * halves of surrogate pairs become U+FFFD. Throws `request.invalid` when that is not enough.
+ */
+export declare function repairJson(body: Uint8Array): string

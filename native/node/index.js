@@ -835,6 +835,12 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.NativeDecoder = nativeBinding.NativeDecoder
+module.exports.NativeMockEngine = nativeBinding.NativeMockEngine
+module.exports.NativeTextModel = nativeBinding.NativeTextModel
 module.exports.blake3File = nativeBinding.blake3File
 module.exports.blake3Hash = nativeBinding.blake3Hash
 module.exports.blockHashes = nativeBinding.blockHashes
+module.exports.extractGgufVocabulary = nativeBinding.extractGgufVocabulary
+module.exports.inspectBody = nativeBinding.inspectBody
+module.exports.repairJson = nativeBinding.repairJson

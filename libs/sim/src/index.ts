@@ -1,1 +1,18 @@
-export {};
+export type { KvEvent } from './kv-events.ts';
+export { decodeKvEvents } from './kv-events.ts';
+export type { MockEngineHost, MockRankLoad, MockRankTotals } from './mock-engine.ts';
+export { MockEngine } from './mock-engine.ts';
+export type {
+  EvictionPolicy,
+  MockEngineDefaults,
+  MockEngineOptions,
+  PreemptionMode,
+} from './mock-engine-options.ts';
+export { MOCK_ENGINE_DEFAULTS } from './mock-engine-options.ts';
+export type {
+  MockHandle,
+  MockOutput,
+  MockReceiver,
+  MockRejection,
+  MockRequest,
+} from './mock-request.ts';

@@ -1,3 +1,4 @@
 //! The napi-rs face of the Rust core: converts values and does nothing else.
 mod checksum;
 mod kv;
+mod sim;
