@@ -1,3 +1,4 @@
+export { readFileDescriptors } from './descriptors.ts';
 export type { EndpointPath, EventScope } from './keys.ts';
 export {
   EVENT_CHANNELS_PREFIX,
