@@ -17,11 +17,17 @@ export { DistributedRuntime } from './distributed-runtime.ts';
 export type { ServeEndpointOptions } from './endpoint.ts';
 export { Endpoint } from './endpoint.ts';
 export type { EventPlane, EventPublisher, EventTopic } from './event-plane/event-plane.ts';
+export { advertisedHost } from './grpc/advertised-host.ts';
+export type { GrpcServerOptions, GrpcService } from './grpc/grpc-server.ts';
+export { GrpcServer, createGrpcServer } from './grpc/grpc-server.ts';
 export type { InstanceChange } from './instance-set.ts';
 export { createLocalPlanes } from './local-planes.ts';
 export { RUNTIME_METRICS } from './metrics.ts';
 export { decodePayload, encodePayload } from './payload-codec.ts';
 export type { Planes } from './planes.ts';
+export { LocalRequestPlane } from './request-plane/local/local-request-plane.ts';
+export type { GrpcRequestPlaneOptions } from './request-plane/mux/grpc-request-plane.ts';
+export { GrpcRequestPlane } from './request-plane/mux/grpc-request-plane.ts';
 export type {
   IncomingRequest,
   OutgoingRequest,

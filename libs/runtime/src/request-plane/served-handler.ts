@@ -32,6 +32,12 @@ export class ServedHandler {
     this.#refusing = true;
   }
 
+  /** The error for new requests; undefined while they are taken. */
+  refusal(): DynamoError | undefined {
+    if (!this.#refusing) return undefined;
+    return new DynamoError('runtime.closed', `${this.#name()} takes no new requests; try another`);
+  }
+
   /** Resolves when no request runs. */
   async idle(): Promise<void> {
     if (this.#calls.size === 0) return;
@@ -49,10 +55,9 @@ export class ServedHandler {
 
   /** Runs a request. @returns its call, or undefined when it was rejected */
   start(request: IncomingRequest, channel: AnswerChannel): ServerCall | undefined {
-    if (this.#refusing) {
-      channel.reject(
-        new DynamoError('runtime.closed', `${this.#name()} takes no new requests; try another`),
-      );
+    const refusal = this.refusal();
+    if (refusal !== undefined) {
+      channel.reject(refusal);
       return undefined;
     }
     const call = new ServerCall({

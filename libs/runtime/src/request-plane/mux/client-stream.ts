@@ -1,0 +1,158 @@
+/** One request on the client's side of a mux connection. */
+import { DynamoError, abortError, onAbort } from '@dynamo-ts/base';
+
+import type { OutgoingRequest, RawResponse } from '../request-plane.ts';
+import { ResponseBuffer } from '../response-buffer.ts';
+
+/** What a {@link ClientStream} tells its connection. */
+export interface ClientStreamLink {
+  stop(stream: number): void;
+  /** Sends a kill and forgets the stream. */
+  kill(stream: number): void;
+  credit(stream: number, bytes: number): void;
+  /** Forgets the stream: nothing more comes. */
+  forget(stream: number): void;
+}
+
+/** What a {@link ClientStream} is made of. */
+export interface ClientStreamOptions {
+  readonly id: number;
+  readonly request: OutgoingRequest;
+  readonly link: ClientStreamLink;
+  /** Bytes of response data on their way at most. */
+  readonly creditBytes: number;
+}
+
+/** Reads the frames of one answer; gives credit back as its reader takes items. */
+export class ClientStream {
+  readonly id: number;
+  /** Settles when the server has accepted or rejected the request. */
+  readonly accepted: Promise<RawResponse>;
+  readonly #options: ClientStreamOptions;
+  readonly #buffer: ResponseBuffer;
+  readonly #offs: (() => void)[] = [];
+  readonly #replenishAt: number;
+  #state: 'opening' | 'accepted' | 'done' = 'opening';
+  #resolve: (response: RawResponse) => void = () => undefined;
+  #reject: (error: unknown) => void = () => undefined;
+  #acceptTimer: NodeJS.Timeout | undefined;
+  #pieces: Uint8Array[] = [];
+  #taken = 0;
+  /** Credit already given back for pieces of an item that its reader could not take yet. */
+  #advanced = 0;
+
+  constructor(options: ClientStreamOptions) {
+    this.id = options.id;
+    this.#options = options;
+    this.#replenishAt = options.creditBytes / 2;
+    this.accepted = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // A rejection may come while the payload is still being sent and nobody waits yet.
+    this.accepted.catch(() => undefined);
+    this.#buffer = new ResponseBuffer({
+      onTaken: (bytes) => {
+        this.#giveBack(bytes);
+      },
+      onCancel: () => {
+        options.link.kill(this.id);
+      },
+      onSettled: (error) => {
+        this.#close();
+        if (this.#state === 'accepted') options.request.onSettled?.(error);
+        this.#state = 'done';
+      },
+    });
+    this.#linkContext();
+  }
+
+  /** Whether the server has neither accepted nor rejected it. */
+  get opening(): boolean {
+    return this.#state === 'opening';
+  }
+
+  /** Starts the time within which the server must accept. */
+  startAcceptTimer(timeoutMs: number): void {
+    if (this.#state !== 'opening') return;
+    this.#acceptTimer = setTimeout(() => {
+      const message = `the instance did not accept the request within ${timeoutMs} ms`;
+      this.#options.link.kill(this.id);
+      this.reject(new DynamoError('transport.timeout', message));
+    }, timeoutMs);
+  }
+
+  accept(): void {
+    if (this.#state !== 'opening') return;
+    this.#state = 'accepted';
+    clearTimeout(this.#acceptTimer);
+    this.#resolve(this.#buffer);
+  }
+
+  reject(error: DynamoError): void {
+    if (this.#state !== 'opening') return;
+    this.#reject(error);
+    this.#buffer.fail(error);
+  }
+
+  data(item: Uint8Array): void {
+    if (this.#state === 'opening') this.accept();
+    if (this.#pieces.length === 0) this.#buffer.push(item);
+    else this.#complete(item);
+  }
+
+  /** A piece of an item that goes on: the reader waits for it, so its credit is given back at once. */
+  partial(piece: Uint8Array): void {
+    if (this.#state === 'opening') this.accept();
+    this.#pieces.push(piece);
+    this.#advanced += piece.byteLength;
+    this.#options.link.credit(this.id, piece.byteLength);
+  }
+
+  end(): void {
+    if (this.#state === 'opening') this.accept();
+    this.#buffer.end();
+  }
+
+  /** The server failed, or the connection ended. */
+  fail(error: DynamoError): void {
+    if (this.#state === 'opening') this.reject(error);
+    else this.#buffer.fail(error);
+  }
+
+  #complete(last: Uint8Array): void {
+    const pieces = [...this.#pieces, last];
+    this.#pieces = [];
+    this.#buffer.push(Buffer.concat(pieces));
+  }
+
+  #giveBack(bytes: number): void {
+    const covered = Math.min(bytes, this.#advanced);
+    this.#advanced -= covered;
+    this.#taken += bytes - covered;
+    if (this.#taken < this.#replenishAt) return;
+    this.#options.link.credit(this.id, this.#taken);
+    this.#taken = 0;
+  }
+
+  #linkContext(): void {
+    const { context } = this.#options.request;
+    this.#offs.push(
+      onAbort(context.stopped, () => {
+        // A kill aborts both; it says more.
+        if (!context.isKilled()) this.#options.link.stop(this.id);
+      }),
+      onAbort(context.killed, () => {
+        const error = abortError(context.killed);
+        this.#reject(error);
+        this.#buffer.cancel(error);
+      }),
+    );
+  }
+
+  #close(): void {
+    for (const off of this.#offs) off();
+    clearTimeout(this.#acceptTimer);
+    this.#options.link.forget(this.id);
+  }
+}
