@@ -5,6 +5,8 @@ export { Client } from './client.ts';
 export { Component, Namespace } from './component.ts';
 export type { ContextOptions } from './context.ts';
 export { Context } from './context.ts';
+export type { PlaneSettings } from './create-planes.ts';
+export { createPlanes } from './create-planes.ts';
 export type {
   Discovery,
   DiscoveryEvent,
@@ -24,6 +26,8 @@ export type { InstanceChange } from './instance-set.ts';
 export { createLocalPlanes } from './local-planes.ts';
 export { RUNTIME_METRICS } from './metrics.ts';
 export { decodePayload, encodePayload } from './payload-codec.ts';
+export type { DiscoveryBackend, EventPlaneBackend, RequestPlaneBackend } from './plane-settings.ts';
+export { parseDiscoveryBackend, parseEventPlane, parseRequestPlane } from './plane-settings.ts';
 export type { Planes } from './planes.ts';
 export { LocalRequestPlane } from './request-plane/local/local-request-plane.ts';
 export type { GrpcRequestPlaneOptions } from './request-plane/mux/grpc-request-plane.ts';
