@@ -30,6 +30,18 @@ export function readFlags(options: Options, argv: readonly string[]): WrittenVal
   return values;
 }
 
+/** Writes a configuration as flags that read back as it, leaving out what is undefined. */
+export function writeFlags(options: Options, config: Readonly<Record<string, unknown>>): string[] {
+  return Object.entries(options).flatMap(([key, option]) => {
+    const value = config[key];
+    if (value === undefined) return [];
+    if (option.placeholder === undefined)
+      return [value === true ? `--${option.flag}` : `--no-${option.flag}`];
+    const values: readonly unknown[] = Array.isArray(value) ? value : [value];
+    return values.map((one) => `--${option.flag}=${option.format(one)}`);
+  });
+}
+
 interface SplitFlag {
   readonly flag: string;
   /** The value after `=`. */

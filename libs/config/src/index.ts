@@ -9,6 +9,7 @@ export {
   TELEMETRY_OPTIONS,
 } from './common-options.ts';
 export type { Environment } from './environment.ts';
+export { writeFlags } from './flags.ts';
 export type { LoadConfigInput, LoadedConfig } from './load-config.ts';
 export { LOADER_OPTIONS, loadConfig } from './load-config.ts';
 export type { ConfigOf, Option, Options, OptionSpec } from './option.ts';

@@ -40,6 +40,8 @@ export interface Option<T> extends OptionSpec {
   /** May be given several times. */
   readonly repeatable: boolean;
   readonly fallback: T;
+  /** Writes one value so that `parse` reads it back. */
+  format(value: unknown): string;
   /** Reads one value. @throws Error whose message completes "… is not valid: " */
   parse(text: string): T;
   /** The fallback as it would be written; undefined when there is none. */
@@ -66,7 +68,7 @@ interface TypedOption<T> {
 
 function valued<T, S extends Spec<T>>(spec: S, typed: TypedOption<T>): Option<Value<T, S>> {
   const fallback = spec.default;
-  const format = typed.format ?? String;
+  const format = (value: unknown): string => (typed.format ?? String)(value as T); // only given values of this option
   const described: OptionSpec = spec;
   return {
     ...described,
@@ -74,6 +76,7 @@ function valued<T, S extends Spec<T>>(spec: S, typed: TypedOption<T>): Option<Va
     repeatable: false,
     fallback: fallback as Value<T, S>, // undefined exactly when the spec has no default, as Value says
     fallbackText: fallback === undefined ? undefined : format(fallback),
+    format,
     parse: (text) => typed.parse(text), // a parsed value is a T, which Value includes
   };
 }
@@ -148,6 +151,7 @@ export const option = {
       repeatable: true,
       fallback,
       fallbackText: fallback.length === 0 ? undefined : fallback.join(','),
+      format: String,
       parse: (text) =>
         text
           .split(',')

@@ -31,7 +31,11 @@ export interface ServiceMain<O extends Options> {
   readonly env: Environment;
   /** Where the service answers when it is healthy; asked when the first argument is `health`. */
   readonly health: (config: ConfigOf<O>) => { readonly port: number; readonly path: string };
-  readonly create: (config: ConfigOf<O>) => RunnableService | Promise<RunnableService>;
+  /** Makes the service; `origins` says where each value was written. */
+  readonly create: (
+    config: ConfigOf<O>,
+    origins: Readonly<Record<keyof O, string>>,
+  ) => RunnableService | Promise<RunnableService>;
   /** Longest stop in milliseconds; a longer one ends with exit code 70 (EX_SOFTWARE). @default no limit */
   readonly stopTimeoutMs?: (config: ConfigOf<O>) => number;
 }
@@ -49,10 +53,10 @@ export async function runService<O extends Options>(main: ServiceMain<O>): Promi
   try {
     const asksHealth = main.argv[0] === 'health';
     const argv = asksHealth ? main.argv.slice(1) : main.argv;
-    const { config, help } = loadConfig(main.options, { ...main, argv });
+    const { config, origins, help } = loadConfig(main.options, { ...main, argv });
     if (help !== undefined) process.stdout.write(help);
     else if (asksHealth) process.exitCode = (await probeHealth(main.health(config))) ? 0 : 1;
-    else await serve(await main.create(config), main.stopTimeoutMs?.(config));
+    else await serve(await main.create(config, origins), main.stopTimeoutMs?.(config));
   } catch (error) {
     failStart(error, main.command);
   }
