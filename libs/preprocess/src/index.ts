@@ -17,9 +17,11 @@ export type {
   LoadPreprocessorOptions,
   PrepareChatOptions,
   PreparedPrompt,
+  PrepareOptions,
   PrepareTextOptions,
 } from './model-preprocessor.ts';
 export { ModelPreprocessor } from './model-preprocessor.ts';
+export { inspectBody, repairJson } from './text-model.ts';
 export type { TokenDecoder } from './token-decoder.ts';
 export { ByteTableDecoder, NativeTokenDecoder, textOnlyDecoder } from './token-decoder.ts';
 export type { TokenTableOptions } from './token-table.ts';

@@ -30,21 +30,25 @@ const LARGEST_LENGTH = 2 ** 31;
 const SAMPLING_DEFAULTS = ['temperature', 'top_p', 'top_k', 'min_p', 'repetition_penalty'] as const;
 
 /**
- * Reads a JSON object leniently.
+ * Reads a JSON object leniently from a file.
  *
  * @throws `model.invalid` when the file cannot be read or is not an object
  */
 export async function readJsonObject(path: string): Promise<JsonObject> {
   try {
-    const text = await readFile(path, 'utf8');
-    const value = parseLeniently(text);
-    if (isObject(value)) return value;
+    return parseJsonObject(await readFile(path, 'utf8'));
   } catch (error) {
     throw new DynamoError('model.invalid', `cannot read ${path}; it must be a JSON object`, {
       cause: error,
     });
   }
-  throw new DynamoError('model.invalid', `${path} is not a JSON object`);
+}
+
+/** Reads a JSON object leniently. @throws SyntaxError or TypeError when it is none */
+export function parseJsonObject(text: string): JsonObject {
+  const value = parseLeniently(text);
+  if (!isObject(value)) throw new TypeError('not a JSON object');
+  return value;
 }
 
 /** Context length: `max_position_embeddings`, else the same in a nested config, else the tokenizer's `model_max_length`. */

@@ -2,6 +2,7 @@
  * Everything a frontend does with the text of one model: prompts to token ids and block hashes, token ids to text.
  */
 import { blockHashes } from '@dynamo-ts/native';
+import type { NativeEncodeOptions, NativeEncodedPrompt, NativeTextModel } from '@dynamo-ts/native';
 
 import { toDynamoError } from '@dynamo-ts/base';
 import { TextInput, TextInput_Kind } from '@dynamo-ts/protocol';
@@ -13,7 +14,6 @@ import type { StopOptions } from './choice-decoder.ts';
 import { parseGenerationDefaults, withGenerationDefaults } from './generation-defaults.ts';
 import type { GenerationDefaults } from './generation-defaults.ts';
 import { loadTextModel } from './text-model.ts';
-import type { EncodedPrompt, TextModel } from './text-model.ts';
 import { ByteTableDecoder, NativeTokenDecoder, textOnlyDecoder } from './token-decoder.ts';
 import type { TokenDecoder } from './token-decoder.ts';
 import { TokenTable } from './token-table.ts';
@@ -47,14 +47,22 @@ export interface HashOptions {
   readonly salt?: string | undefined;
 }
 
+/** How any prompt is prepared. */
+export interface PrepareOptions extends HashOptions {
+  /** Refuses longer prompts with `request.context_length` before they are hashed. @default no limit */
+  readonly maxPromptTokens?: number | undefined;
+}
+
 /** How a chat is prepared. */
-export interface PrepareChatOptions extends HashOptions {
+export interface PrepareChatOptions extends PrepareOptions {
+  /** Returns the rendered chat template too. @default false */
+  readonly keepFormattedPrompt?: boolean | undefined;
   /** @default true, unless the body continues its final message */
   readonly addGenerationPrompt?: boolean | undefined;
 }
 
 /** How text is prepared. */
-export interface PrepareTextOptions extends HashOptions {
+export interface PrepareTextOptions extends PrepareOptions {
   /** Adds what the tokenizer puts around a prompt, such as a beginning-of-sequence token. @default true */
   readonly addSpecialTokens?: boolean | undefined;
 }
@@ -77,8 +85,8 @@ const NO_PROMPT = {
 };
 
 type Vocabulary =
-  | { readonly kind: 'table'; readonly model: TextModel; readonly table: TokenTable }
-  | { readonly kind: 'native'; readonly model: TextModel }
+  | { readonly kind: 'table'; readonly model: NativeTextModel; readonly table: TokenTable }
+  | { readonly kind: 'native'; readonly model: NativeTextModel }
   /** The engine takes text and gives text. */
   | { readonly kind: 'engine' };
 
@@ -120,7 +128,7 @@ export class ModelPreprocessor implements AsyncDisposable {
   async prepareChat(body: Uint8Array, options: PrepareChatOptions = {}): Promise<PreparedPrompt> {
     const vocabulary = this.#vocabulary;
     if (vocabulary.kind === 'engine') return textPrompt(TextInput_Kind.KIND_CHAT, body);
-    return encoded(vocabulary.model.encodeChat(body, { ...options, blockSize: this.#blockSize }));
+    return encoded(vocabulary.model.encodeChat(body, this.#encodeOptions(options)));
   }
 
   /** Prepares a completion's text prompt. `body` is what an engine whose input is text is sent. */
@@ -129,13 +137,12 @@ export class ModelPreprocessor implements AsyncDisposable {
     options: PrepareTextOptions & { readonly body?: Uint8Array } = {},
   ): Promise<PreparedPrompt> {
     const vocabulary = this.#vocabulary;
-    const { body, addSpecialTokens = true, ...hash } = options;
+    const { body, ...settings } = options;
     if (vocabulary.kind === 'engine') {
       const own = body ?? new TextEncoder().encode(JSON.stringify({ prompt: text }));
       return textPrompt(TextInput_Kind.KIND_COMPLETION, own);
     }
-    const settings = { ...hash, addSpecialTokens, blockSize: this.#blockSize };
-    return encoded(vocabulary.model.encodeText(text, settings));
+    return encoded(vocabulary.model.encodeText(text, this.#encodeOptions(settings)));
   }
 
   /** Prepares one of the prompts of a completion from the raw JSON body, so that large texts stay out of JavaScript. */
@@ -146,8 +153,7 @@ export class ModelPreprocessor implements AsyncDisposable {
   ): Promise<PreparedPrompt> {
     const vocabulary = this.#vocabulary;
     if (vocabulary.kind === 'engine') return textPrompt(TextInput_Kind.KIND_COMPLETION, body);
-    const { addSpecialTokens = true, ...hash } = options;
-    const settings = { ...hash, addSpecialTokens, blockSize: this.#blockSize };
+    const settings = this.#encodeOptions(options);
     return encoded(vocabulary.model.encodeCompletion(body, promptIndex, settings));
   }
 
@@ -227,14 +233,21 @@ export class ModelPreprocessor implements AsyncDisposable {
     return this.card.kvCacheBlockSize;
   }
 
+  /** The addon reads `undefined` as absent, which its generated types do not say. */
+  #encodeOptions(options: PrepareTextOptions & PrepareChatOptions): NativeEncodeOptions {
+    const { addSpecialTokens = true } = options;
+    return { ...options, addSpecialTokens, blockSize: this.#blockSize } as NativeEncodeOptions;
+  }
+
   #tokenDecoder(skipSpecialTokens: boolean, promptTail: Uint32Array | undefined): TokenDecoder {
     switch (this.#vocabulary.kind) {
       case 'table':
         return new ByteTableDecoder({ table: this.#vocabulary.table, skipSpecialTokens });
       case 'native': {
-        const decoder = this.#vocabulary.model.createDecoder(skipSpecialTokens);
-        if (promptTail !== undefined) decoder.push(promptTail.slice(-PROMPT_TAIL_TOKENS));
-        return new NativeTokenDecoder(decoder);
+        const tail = promptTail?.slice(-PROMPT_TAIL_TOKENS);
+        return new NativeTokenDecoder(
+          this.#vocabulary.model.createDecoder(skipSpecialTokens, tail),
+        );
       }
       case 'engine':
         return textOnlyDecoder;
@@ -242,7 +255,7 @@ export class ModelPreprocessor implements AsyncDisposable {
   }
 }
 
-function vocabularyOf(model: TextModel): Vocabulary {
+function vocabularyOf(model: NativeTextModel): Vocabulary {
   return model.byteLevel
     ? { kind: 'table', model, table: new TokenTable(model.tokenTable()) }
     : { kind: 'native', model };
@@ -252,7 +265,7 @@ function textPrompt(kind: TextInput_Kind, bodyJson: Uint8Array): PreparedPrompt 
   return { ...NO_PROMPT, textInput: TextInput.create({ kind, bodyJson: Buffer.from(bodyJson) }) };
 }
 
-async function encoded(call: Promise<EncodedPrompt>): Promise<PreparedPrompt> {
+async function encoded(call: Promise<NativeEncodedPrompt>): Promise<PreparedPrompt> {
   try {
     return await call;
   } catch (error) {

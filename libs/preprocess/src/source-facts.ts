@@ -1,5 +1,7 @@
+import type { NativeModelInfo } from '@dynamo-ts/native';
+
 import type { CardFile } from './card-file.ts';
-import type { TextModelInfo } from './text-model.ts';
+import { generationDefaultsOf, parseJsonObject } from './model-config.ts';
 
 /** What a source tells about its model. */
 export interface SourceFacts {
@@ -12,13 +14,15 @@ export interface SourceFacts {
 }
 
 /** What a loaded model knows of itself. */
-export function factsOfModel(info: TextModelInfo, files: readonly CardFile[]): SourceFacts {
+export function factsOfModel(info: NativeModelInfo, files: readonly CardFile[]): SourceFacts {
   return {
     files,
-    contextLength: info.contextLength ?? undefined,
+    contextLength: info.contextLength,
     eosTokenIds: [...info.eosTokenIds],
-    bosTokenId: info.bosTokenId ?? undefined,
+    bosTokenId: info.bosTokenId,
     hasChatTemplate: info.hasChatTemplate,
-    generationDefaultsJson: info.generationDefaultsJson ?? '{}',
+    generationDefaultsJson: JSON.stringify(
+      generationDefaultsOf(parseJsonObject(info.generationDefaultsJson ?? '{}')),
+    ),
   };
 }

@@ -1,66 +1,18 @@
 /**
  * The native tokenizer and chat template of one model, with this project's errors.
  */
-import * as native from '@dynamo-ts/native';
+import {
+  NativeTextModel,
+  extractGgufVocabulary as extractNative,
+  inspectBody as inspectNative,
+  repairJson as repairNative,
+} from '@dynamo-ts/native';
 
 import { toDynamoError } from '@dynamo-ts/base';
 
 import type { ModelFilePath } from './card-file.ts';
-import type { TokenTableOptions } from './token-table.ts';
-import type { NativeTextDecoder } from './token-decoder.ts';
 
-/** What a model knows of itself. */
-export interface TextModelInfo {
-  readonly vocabSize: number;
-  readonly eosTokenIds: Uint32Array;
-  readonly bosTokenId?: number | undefined;
-  readonly contextLength?: number | undefined;
-  readonly hasChatTemplate: boolean;
-  readonly byteLevel: boolean;
-  readonly generationDefaultsJson?: string | undefined;
-}
-
-/** Result of one native call. */
-export interface EncodedPrompt {
-  readonly tokenIds: Uint32Array;
-  readonly blockHashes: BigUint64Array;
-  readonly formattedPrompt?: string | undefined;
-  /** Tokens that came from the prefix cache. */
-  readonly cachedTokens: number;
-}
-
-/** What every encoding call takes. */
-export interface EncodeOptions {
-  readonly blockSize: number;
-  readonly loraName?: string | undefined;
-  readonly salt?: string | undefined;
-}
-
-/** A loaded tokenizer with its template. */
-export interface TextModel {
-  encodeChat(
-    body: Uint8Array,
-    options: EncodeOptions & { readonly addGenerationPrompt?: boolean | undefined },
-  ): Promise<EncodedPrompt>;
-  encodeText(
-    text: string,
-    options: EncodeOptions & { readonly addSpecialTokens: boolean },
-  ): Promise<EncodedPrompt>;
-  encodeCompletion(
-    body: Uint8Array,
-    promptIndex: number,
-    options: EncodeOptions & { readonly addSpecialTokens: boolean },
-  ): Promise<EncodedPrompt>;
-  tokenTable(): TokenTableOptions;
-  readonly byteLevel: boolean;
-  createDecoder(skipSpecial: boolean): NativeTextDecoder;
-  decode(ids: Uint32Array, skipSpecial: boolean): string;
-  info(): TextModelInfo;
-  memoryBytes(): number;
-  close(): void;
-}
-
-/** How to load a {@link TextModel}. */
+/** How to load a model. */
 export interface LoadTextModelOptions {
   /** Budget of the cache of tokenised prefixes; 0 turns it off. @default the native default, 64 MiB */
   readonly prefixCacheBytes?: number | undefined;
@@ -74,11 +26,12 @@ export interface LoadTextModelOptions {
 export async function loadTextModel(
   files: readonly ModelFilePath[],
   options: LoadTextModelOptions = {},
-): Promise<TextModel> {
+): Promise<NativeTextModel> {
+  const { prefixCacheBytes } = options;
   try {
-    return await textBindings.NativeTextModel.load({
+    return await NativeTextModel.load({
       files: files.map(({ role, path }) => ({ role, path })),
-      ...options,
+      ...(prefixCacheBytes === undefined ? {} : { prefixCacheBytes }),
     });
   } catch (error) {
     throw toDynamoError(error, 'model.invalid');
@@ -92,13 +45,34 @@ export async function loadTextModel(
  */
 export async function extractGgufVocabulary(path: string): Promise<Uint8Array> {
   try {
-    return await textBindings.extractGgufVocabulary(path);
+    return await extractNative(path);
   } catch (error) {
     throw toDynamoError(error, 'model.invalid');
   }
 }
 
-const textBindings = native as unknown as {
-  NativeTextModel: { load(options: object): Promise<TextModel> };
-  extractGgufVocabulary(path: string): Promise<Uint8Array>;
-};
+/**
+ * The small fields of a large body, parsed off the event loop: its JSON with long texts replaced by placeholders.
+ *
+ * @throws `request.invalid` when it is not JSON
+ */
+export async function inspectBody(body: Uint8Array): Promise<{ readonly fieldsJson: string }> {
+  try {
+    return await inspectNative(body);
+  } catch (error) {
+    throw toDynamoError(error, 'request.invalid');
+  }
+}
+
+/**
+ * Valid JSON for a body that `JSON.parse` refuses because of raw control characters, broken UTF-8 or half surrogates.
+ *
+ * @throws `request.invalid` when that is not enough
+ */
+export function repairJson(body: Uint8Array): string {
+  try {
+    return repairNative(body);
+  } catch (error) {
+    throw toDynamoError(error, 'request.invalid');
+  }
+}
