@@ -25,7 +25,7 @@ interface Replica {
 async function replica(cluster: TestCluster): Promise<Replica> {
   const runtime = await cluster.runtime();
   const metrics = new MetricsRegistry();
-  const service = new RouterService({ runtime, metrics });
+  const service = new RouterService({ runtime, metrics, logger: nullLogger });
   await service.prepare(WORKER_ENDPOINT);
   await serveRouterEndpoints(runtime, 'test', service);
   return { runtime, service, metrics };
@@ -110,7 +110,7 @@ describe('RemoteRouter', () => {
       .endpoint(`${path.namespace}.${path.component}.${path.endpoint}`)
       .serveRaw(({ payload }, sink) => {
         seen.push(RouteRequest.decode(payload));
-        sink.write(RouteResponse.encode(RouteResponse.create({ instanceId: good })).finish());
+        sink.write(RouteResponse.encode(RouteResponse.create({ instanceId: good ?? 0n })).finish());
         sink.end();
       });
     cluster.client.reportDown(down ?? asInstanceId(0n));

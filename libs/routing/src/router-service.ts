@@ -1,11 +1,11 @@
 /**
  * Placement for other processes, whatever carries the calls: one {@link LocalRouter} per endpoint that is asked for.
  */
-import { DynamoError, asInstanceId, toDynamoError } from '@dynamo-ts/base';
+import { DynamoError, asInstanceId, instanceIdHex, toDynamoError } from '@dynamo-ts/base';
 import { RouteResponse, hashesFromBytes } from '@dynamo-ts/protocol';
 import type { FreeRequest, PrefillDoneRequest, RouteRequest } from '@dynamo-ts/protocol';
 import type { Client, Context, DistributedRuntime } from '@dynamo-ts/runtime';
-import type { MetricsRegistry } from '@dynamo-ts/telemetry';
+import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
 import { LocalRouter } from './local-router.ts';
 import { parseRouterMode } from './router-mode.ts';
@@ -17,6 +17,7 @@ export interface RouterServiceOptions {
   /** @default 'round-robin' */
   readonly mode?: RouterMode | undefined;
   readonly bookingExpiryMs?: number | undefined;
+  readonly logger: Logger;
   readonly metrics?: MetricsRegistry | undefined;
 }
 
@@ -64,6 +65,13 @@ export class RouterService implements AsyncDisposable {
       },
       context,
     );
+    this.#options.logger.info('request is placed', {
+      trace_id: context.trace?.traceId,
+      span_id: context.trace?.spanId,
+      request_id: context.id,
+      worker_id: instanceIdHex(placement.instanceId),
+      reason: placement.reason,
+    });
     return RouteResponse.create(placement);
   }
 
