@@ -1,3 +1,7 @@
+export type { WorkerShim, WorkerShimDeps } from './app.ts';
+export { createWorkerShim, workerPath } from './app.ts';
+export type { WorkerConfig } from './config.ts';
+export { WORKER_OPTIONS } from './config.ts';
 export type {
   Engine,
   EngineFacts,

@@ -78,6 +78,8 @@ export interface Engine extends AsyncDisposable {
   generate(request: GenerateRequest, sink: ResponseSink, context: Context): void;
   /** The present load, one entry per data-parallel rank. */
   load(): readonly EngineLoad[];
+  /** The engine's own metrics page; empty when there is none right now. */
+  metricsText?(): Promise<string>;
   /** Gives up all requests with `backend.engine_shutdown` and stops the engine. Idempotent. */
   close(): Promise<void>;
 }

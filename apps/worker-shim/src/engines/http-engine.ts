@@ -94,7 +94,6 @@ export abstract class HttpEngine implements Engine {
     return this.#session === undefined ? [] : [this.#session.load.snapshot()];
   }
 
-  /** The engine's own metrics page; empty when it has none. */
   async metricsText(): Promise<string> {
     try {
       return (await this.#session?.connection.http.getText('/metrics')) ?? '';

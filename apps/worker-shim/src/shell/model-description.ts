@@ -1,0 +1,40 @@
+import type { BuildModelCardOptions } from '@dynamo-ts/preprocess';
+
+import type { WorkerConfig } from '../config.ts';
+import type { EngineFacts, EngineKind } from '../engines/engine.ts';
+import { modelSourceOf, nameOfPath } from './model-source.ts';
+
+/** What goes into the model card: what the operator says, else what the engine says. */
+export function describeModel(
+  config: WorkerConfig,
+  engine: EngineKind,
+  facts: EngineFacts,
+): Omit<BuildModelCardOptions, 'cache'> {
+  return {
+    source:
+      facts.input === 'text'
+        ? { kind: 'none' }
+        : modelSourceOf(config.modelPath ?? facts.modelPath),
+    name: modelName(config, facts),
+    modelInput: facts.input,
+    contextLength: config.contextLength ?? facts.contextLength,
+    kvCacheBlockSize: facts.blockSize > 0 ? facts.blockSize : config.blockSize,
+    migrationLimit: config.migrationLimit,
+    chatTemplatePath: config.customJinjaTemplate,
+    runtimeConfig: {
+      totalKvBlocks: facts.totalKvBlocks,
+      maxNumSeqs: facts.maxSeqs,
+      maxNumBatchedTokens: facts.maxBatchedTokens,
+      dataParallelSize: facts.dataParallelSize,
+      toolCallParser: config.toolCallParser,
+      reasoningParser: config.reasoningParser,
+      engine,
+    },
+  };
+}
+
+function modelName(config: WorkerConfig, facts: EngineFacts): string {
+  if (config.modelName !== undefined) return config.modelName;
+  if (config.modelPath !== undefined) return nameOfPath(config.modelPath);
+  return nameOfPath(facts.modelNames[0] ?? 'model');
+}

@@ -1,0 +1,150 @@
+/**
+ * One engine's presence in the deployment: registered while the engine answers, silent while it does not, drained when
+ * the process stops.
+ */
+import { onAbort, raceAbort, systemClock } from '@dynamo-ts/base';
+import type { Lifecycle } from '@dynamo-ts/base';
+import type { BuildModelCardOptions, CardFileCache } from '@dynamo-ts/preprocess';
+import type { EndpointPath } from '@dynamo-ts/protocol';
+import type { DistributedRuntime, EventPublisher } from '@dynamo-ts/runtime';
+import type { HealthState, Logger, Telemetry } from '@dynamo-ts/telemetry';
+
+import type { WorkerConfig } from '../config.ts';
+import type { Engine, EngineFacts } from '../engines/engine.ts';
+import { EngineKeeper } from './engine-keeper.ts';
+import { GenerateHandler } from './generate-handler.ts';
+import { LOAD_TOPIC, LoadPublisher } from './load-publisher.ts';
+import { describeModel } from './model-description.ts';
+import { ModelPublication } from './model-publication.ts';
+
+/** What a {@link Worker} is made of. */
+export interface WorkerOptions {
+  readonly config: WorkerConfig;
+  readonly runtime: DistributedRuntime;
+  readonly engine: Engine;
+  readonly cache: CardFileCache;
+  readonly health: HealthState;
+  /** The endpoint that generates. */
+  readonly path: EndpointPath;
+  readonly telemetry: Telemetry;
+  readonly logger: Logger;
+}
+
+/** Topic of encoded KV events. */
+const KV_EVENTS_TOPIC = 'kv-events';
+
+/** A worker. */
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #handler: GenerateHandler;
+  readonly #publication: ModelPublication;
+  #keeper: EngineKeeper | undefined;
+  #load: LoadPublisher | undefined;
+  readonly #publishers: EventPublisher[] = [];
+  #state: 'starting' | 'registered' | 'down' | 'stopping' = 'starting';
+  #mustWaitForRouters = false;
+
+  constructor(options: WorkerOptions) {
+    const { engine, logger, path, runtime } = options;
+    this.#options = options;
+    this.#handler = new GenerateHandler(engine, logger.child({ target: 'worker.request' }));
+    this.#publication = new ModelPublication({ runtime, path, handler: this.#handler.handle });
+  }
+
+  /** Starts the engine and registers; resolves when that is done. @throws as {@link EngineKeeper.start} */
+  async start(): Promise<void> {
+    const { engine, health, logger, path, runtime, telemetry } = this.#options;
+    health.setEndpoint(path.endpoint, 'notready');
+    const load = new LoadPublisher({
+      publisher: await this.#openPublisher(LOAD_TOPIC),
+      workerId: runtime.instanceId,
+      load: () => engine.load(),
+    });
+    const kvEvents = await this.#openPublisher(KV_EVENTS_TOPIC);
+    this.#load = load;
+    telemetry.metrics.onPage(async () => (await engine.metricsText?.()) ?? '');
+    this.#keeper = new EngineKeeper({
+      engine,
+      host: {
+        loadChanged: () => {
+          load.changed();
+        },
+        kvEvents: (payload) => {
+          kvEvents.publish(payload);
+        },
+      },
+      onUp: (facts) => this.#register(facts),
+      onDown: (error) => this.#deregister(error),
+      logger,
+    });
+    await this.#keeper.start();
+  }
+
+  /** Adds this worker's steps to the shutdown. */
+  joinLifecycle(lifecycle: Lifecycle): void {
+    const { config, health, logger } = this.#options;
+    lifecycle.onShutdown('not-ready', 'worker', () => {
+      this.#mustWaitForRouters = this.#state === 'registered';
+      this.#state = 'stopping';
+      health.markClosing();
+      logger.info('stopping', { open_requests: this.#handler.openCount });
+    });
+    lifecycle.onShutdown('deregister', 'model', () => this.#publication.unregister());
+    lifecycle.onShutdown('grace', 'routers', async () => {
+      if (this.#mustWaitForRouters) await systemClock.sleep(config.gracePeriodMs);
+    });
+    lifecycle.onShutdown('drain', 'requests', async (deadline) => {
+      const off = onAbort(deadline, () => {
+        logger.warn('requests are cut off', { open_requests: this.#handler.openCount });
+      });
+      await raceAbort(this.#publication.drain(), deadline).finally(off);
+    });
+    lifecycle.onShutdown('abort', 'engine', async () => {
+      this.#handler.abort('the worker is stopping');
+      await this.#keeper?.close();
+    });
+    lifecycle.onShutdown('transports', 'endpoints', () => this.#close());
+  }
+
+  async #register(facts: EngineFacts): Promise<void> {
+    if (this.#state === 'stopping') return;
+    const { health, logger, path } = this.#options;
+    this.#handler.resume();
+    const card = this.#describe(facts);
+    await this.#publication.register(card);
+    this.#state = 'registered';
+    health.setEndpoint(path.endpoint, 'ready');
+    this.#load?.changed();
+    logger.info('the model is registered', { model: card.name, input: facts.input });
+  }
+
+  async #deregister(error: Error): Promise<void> {
+    const { health, path } = this.#options;
+    if (this.#state !== 'stopping') this.#state = 'down';
+    health.setEndpoint(path.endpoint, 'notready');
+    this.#handler.abort(`the engine has died: ${error.message}`);
+    await this.#publication.unregister();
+  }
+
+  #describe(facts: EngineFacts): BuildModelCardOptions {
+    const { cache, config, engine } = this.#options;
+    return { ...describeModel(config, engine.kind, facts), cache };
+  }
+
+  async #openPublisher(topic: string): Promise<EventPublisher> {
+    const { path, runtime } = this.#options;
+    const { component, namespace } = path;
+    const publisher = await runtime.events.publisher(
+      { scope: { namespace, component }, topic },
+      runtime.instanceId,
+    );
+    this.#publishers.push(publisher);
+    return publisher;
+  }
+
+  async #close(): Promise<void> {
+    this.#load?.[Symbol.dispose]();
+    await this.#publication.close();
+    for (const publisher of this.#publishers) await publisher.close();
+  }
+}
