@@ -14,15 +14,6 @@ import type { CommonFields } from './common-fields.ts';
 import type { CompletionRequest } from './completion-request.ts';
 import type { ResponseFormat } from './response-format.ts';
 
-/** Sampling values that a model prefers, from its generation_config.json; the client's own win. */
-export interface SamplingDefaults {
-  readonly temperature?: number;
-  readonly top_p?: number;
-  readonly top_k?: number;
-  readonly min_p?: number;
-  readonly repetition_penalty?: number;
-}
-
 /** Either request. */
 export type OpenAiRequest = ChatRequest | CompletionRequest;
 
@@ -40,15 +31,11 @@ export function requestedLogprobs(request: OpenAiRequest): number | undefined {
 }
 
 /** What both kinds of input share: everything but the prompt. `choice` counts the answers to one prompt. */
-export function toGenerateRequest(
-  request: OpenAiRequest,
-  choice: number,
-  defaults: SamplingDefaults = {},
-): GenerateRequest {
+export function toGenerateRequest(request: OpenAiRequest, choice: number): GenerateRequest {
   return GenerateRequest.fromPartial({
     model: request.model,
     stopConditions: stopConditions(request),
-    samplingOptions: samplingOptions(request, choice, defaults),
+    samplingOptions: samplingOptions(request, choice),
     outputOptions: outputOptions(request),
     annotations: [...(request.nvext?.annotations ?? [])],
     routing: routingHints(request),
@@ -71,20 +58,16 @@ function stopConditions(request: OpenAiRequest): StopConditions {
   });
 }
 
-function samplingOptions(
-  request: OpenAiRequest,
-  choice: number,
-  defaults: SamplingDefaults,
-): SamplingOptions {
+function samplingOptions(request: OpenAiRequest, choice: number): SamplingOptions {
   return SamplingOptions.fromPartial({
     n: 1,
-    temperature: request.temperature ?? defaults.temperature,
-    topP: request.top_p ?? defaults.top_p,
-    topK: request.top_k ?? defaults.top_k,
-    minP: request.min_p ?? defaults.min_p,
+    temperature: request.temperature,
+    topP: request.top_p,
+    topK: request.top_k,
+    minP: request.min_p,
     frequencyPenalty: request.frequency_penalty,
     presencePenalty: request.presence_penalty,
-    repetitionPenalty: request.repetition_penalty ?? defaults.repetition_penalty,
+    repetitionPenalty: request.repetition_penalty,
     lengthPenalty: request.length_penalty,
     seed: seedOf(request.seed, choice),
     logitBias: request.logit_bias ?? {},

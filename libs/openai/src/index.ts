@@ -14,7 +14,7 @@ export type { CompletionPrompt, CompletionRequest } from './completion-request.t
 export { parseCompletionRequest } from './completion-request.ts';
 export type { ErrorBody, PublicError, PublicErrorOptions } from './error-body.ts';
 export { toPublicError } from './error-body.ts';
-export type { OpenAiRequest, SamplingDefaults } from './generate-request.ts';
+export type { OpenAiRequest } from './generate-request.ts';
 export {
   requestedLogprobs,
   requestedMaxTokens,

@@ -10,8 +10,8 @@ export interface ResponseParts {
   readonly head: ResponseHead;
   readonly choices: readonly ChoiceFold[];
   readonly usage: UsageCounts;
-  /** Makes the formatter of one choice; absent when no logprobs were asked for. */
-  readonly logprobs?: (() => LogprobFormatter) | undefined;
+  /** Makes the formatter of one choice; gives none when no logprobs were asked for. */
+  readonly logprobs?: (() => LogprobFormatter | undefined) | undefined;
   readonly nvext?: unknown;
 }
 

@@ -1,0 +1,169 @@
+/** Composition root of the frontend: everything is made, connected and closed here. */
+import { DynamoError, Lifecycle, raceAbort } from '@dynamo-ts/base';
+import { CardFileCache } from '@dynamo-ts/preprocess';
+import { DistributedRuntime, createPlanes } from '@dynamo-ts/runtime';
+import type { Planes } from '@dynamo-ts/runtime';
+import { createTelemetry } from '@dynamo-ts/telemetry';
+import type { Telemetry } from '@dynamo-ts/telemetry';
+import type { FastifyInstance } from 'fastify';
+
+import { Admission } from './admission.ts';
+import type { FrontendConfig } from './config.ts';
+import { EventLoopCanary } from './event-loop-canary.ts';
+import { FrontendMetrics } from './frontend-metrics.ts';
+import { GenerationHandler } from './http/generation-handler.ts';
+import { addGenerationRoutes, createHttpServer } from './http/http-server.ts';
+import { SseKeepAlive } from './http/keep-alive.ts';
+import { addModelRoutes } from './http/models-routes.ts';
+import { addStatusRoutes } from './http/status-routes.ts';
+import { addModelGauges } from './model-gauges.ts';
+import { ModelManager } from './models/model-manager.ts';
+
+/** What may be given instead of being made from the configuration. */
+export interface FrontendDeps {
+  readonly runtime?: DistributedRuntime | undefined;
+  readonly telemetry?: Telemetry | undefined;
+}
+
+/** A running frontend. */
+export interface Frontend {
+  /** Serves; resolves when the port is open. @throws `config.port_in_use` */
+  start(): Promise<void>;
+  /** Stops gracefully: refuses new requests, lets admitted ones finish, ends what is left. Idempotent. */
+  close(): Promise<void>;
+  /** `http://host:port`, once started. */
+  readonly url: string;
+  readonly models: ModelManager;
+}
+
+/** How long requests that were cut may take to say so to their clients. */
+const CUT_TIMEOUT_MS = 1000;
+const MIB = 1024 * 1024;
+
+/** Makes a frontend. What is in `deps` stays open when it closes. */
+export async function createFrontend(
+  config: FrontendConfig,
+  deps: FrontendDeps = {},
+): Promise<Frontend> {
+  const telemetry = deps.telemetry ?? createTelemetry({ service: 'frontend', ...config });
+  const logger = telemetry.logger.child({ target: 'frontend' });
+  const lifecycle = new Lifecycle({
+    drainTimeoutMs: config.httpGracefulShutdownTimeoutMs,
+    onError: (error, phase, step) => logger.error('shutdown step failed', { phase, step, error }),
+  });
+  if (deps.telemetry === undefined) {
+    lifecycle.onShutdown('telemetry', 'telemetry', () => telemetry.close());
+  }
+  const runtime = deps.runtime ?? (await connectRuntime(config, telemetry, lifecycle));
+  const models = new ModelManager({
+    ...config,
+    runtime,
+    telemetry,
+    cache: new CardFileCache(
+      config.modelCacheDir === undefined ? {} : { directory: config.modelCacheDir },
+    ),
+    lingerMs: config.modelLingerMs,
+  });
+  lifecycle.onShutdown('transports', 'models', () => models.close());
+  const app = createServer({ config, telemetry, models, lifecycle });
+  return {
+    models,
+    get url() {
+      return app.listeningOrigin;
+    },
+    start: async () => {
+      models.start();
+      await listen(app, config);
+      logger.info('frontend is listening', { url: app.listeningOrigin });
+    },
+    close: () => lifecycle.close(),
+  };
+}
+
+interface ServerParts {
+  readonly config: FrontendConfig;
+  readonly telemetry: Telemetry;
+  readonly models: ModelManager;
+  readonly lifecycle: Lifecycle;
+}
+
+function createServer({ config, telemetry, models, lifecycle }: ServerParts): FastifyInstance {
+  const admission = new Admission();
+  const keepAlive = new SseKeepAlive(config.httpSseKeepAliveIntervalMs);
+  const canary = new EventLoopCanary(telemetry.metrics);
+  const removeGauges = addModelGauges(telemetry.metrics, models.catalog, config.migrationLimit);
+  const logger = telemetry.logger.child({ target: 'frontend.http' });
+  const handler = new GenerationHandler({
+    models: models.catalog,
+    metrics: new FrontendMetrics(telemetry.metrics),
+    telemetry,
+    admission,
+    keepAlive,
+    settings: {
+      bodyLimitBytes: Math.floor(config.httpBodyLimitMb * MIB),
+      overloadStatus: config.httpOverloadStatusCode,
+      ignoreUnsupported: config.ignoreUnsupportedFields,
+      forceIncludeUsage: config.forceIncludeUsage,
+      disableNvext: config.disableNvext,
+    },
+  });
+  const app = createHttpServer(logger, config.httpOverloadStatusCode);
+  addGenerationRoutes(app, handler, { chat: config.chatPath, completions: config.completionsPath });
+  addModelRoutes(app, models.catalog, config.modelsPath);
+  addStatusRoutes(
+    app,
+    { admission, models, metrics: telemetry.metrics },
+    { health: config.healthPath, live: config.livePath, metrics: config.metricsPath },
+  );
+  lifecycle.onShutdown('not-ready', 'admission', () => admission.refuse());
+  lifecycle.onShutdown('drain', 'requests', (deadline) =>
+    raceAbort(admission.idle(), deadline).catch(() => undefined),
+  );
+  lifecycle.onShutdown('abort', 'requests', async () => {
+    admission.killAll();
+    await raceAbort(admission.idle(), AbortSignal.timeout(CUT_TIMEOUT_MS)).catch(() => undefined);
+  });
+  lifecycle.onShutdown('transports', 'http', async () => {
+    keepAlive.close();
+    canary.close();
+    removeGauges();
+    const closed = app.close();
+    app.server.closeAllConnections();
+    await closed;
+  });
+  return app;
+}
+
+async function connectRuntime(
+  config: FrontendConfig,
+  telemetry: Telemetry,
+  lifecycle: Lifecycle,
+): Promise<DistributedRuntime> {
+  const { logger, metrics, tracer } = telemetry;
+  const planes: Planes = await createPlanes({ ...config, logger });
+  const { namespace } = config;
+  const runtime = await DistributedRuntime.connect({
+    ...planes,
+    ...(namespace === undefined ? {} : { namespace }),
+    logger,
+    metrics,
+    tracer,
+  });
+  lifecycle.onShutdown('transports', 'planes', () => planes.close());
+  lifecycle.onShutdown('transports', 'runtime', () => runtime.close());
+  return runtime;
+}
+
+async function listen(app: FastifyInstance, config: FrontendConfig): Promise<void> {
+  const { httpHost: host, httpPort: port } = config;
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+    throw new DynamoError(
+      inUse ? 'config.port_in_use' : 'config.invalid',
+      `could not bind to address: ${host}:${port}${inUse ? ' is in use; choose another with --http-port' : ''}`,
+      { cause: error },
+    );
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * Runs all choices of a request: dispatch, read, and add up what was used. The first choice that fails ends the others.
+ */
+import { asRequestId } from '@dynamo-ts/base';
+import type { ChoiceFinish, UsageCounts } from '@dynamo-ts/openai';
+import type { DecodedFinishReason } from '@dynamo-ts/preprocess';
+import { asInstanceId } from '@dynamo-ts/base';
+import type { InstanceId } from '@dynamo-ts/base';
+import { Context } from '@dynamo-ts/runtime';
+
+import type { ServedModel } from '../models/served-model.ts';
+import type { RequestRecord } from '../request-record.ts';
+import type { ChoicePlan } from './choice-plan.ts';
+import type { ChoiceResult, ChoiceSink } from './choice-reader.ts';
+import { readChoice } from './choice-reader.ts';
+
+/** What all choices of a request share. */
+export interface AnswerOptions {
+  readonly model: ServedModel;
+  readonly plans: readonly ChoicePlan[];
+  readonly context: Context;
+  readonly record: RequestRecord;
+  /** Worker that the client wants. */
+  readonly pinned: bigint | undefined;
+  /** Makes the sink of a choice when its worker has begun to answer. */
+  readonly createSink: (plan: ChoicePlan, instanceId: InstanceId) => ChoiceSink;
+}
+
+/** Runs the choices to their end. @returns what was used */
+export async function runAnswer(options: AnswerOptions): Promise<UsageCounts> {
+  const { plans, context } = options;
+  const [only] = plans;
+  if (plans.length === 1 && only !== undefined) {
+    return addUsage(options, [await runChoice(options, only, context)]);
+  }
+  const runs = await Promise.allSettled(
+    plans.map(async (plan) => {
+      const child = new Context({
+        id: asRequestId(`${context.id}-${plan.index}`),
+        headers: context.headers,
+      });
+      context.linkChild(child);
+      try {
+        return await runChoice(options, plan, child);
+      } catch (error) {
+        context.kill('superseded');
+        throw error;
+      } finally {
+        context.unlinkChild(child);
+      }
+    }),
+  );
+  return addUsage(options, runs.map(resultOf));
+}
+
+/** OpenAI's word for why a choice ended. */
+export function finishOf(reason: DecodedFinishReason | undefined): ChoiceFinish | undefined {
+  return reason === 'error' ? 'stop' : reason;
+}
+
+async function runChoice(
+  options: AnswerOptions,
+  plan: ChoicePlan,
+  context: Context,
+): Promise<ChoiceResult> {
+  const { model, pinned, record } = options;
+  const { prompt } = plan.planned;
+  const stream = await model.dispatcher.dispatch({
+    payload: plan.payload,
+    context,
+    blockHashes: prompt.blockHashes,
+    blockSize: model.card.kvCacheBlockSize,
+    promptTokens: prompt.tokenIds.length,
+    pinned: pinned === undefined ? undefined : asInstanceId(pinned),
+  });
+  record.dispatched();
+  const sink = options.createSink(plan, stream.instanceId);
+  return readChoice({ stream, decoder: plan.createDecoder(), sink });
+}
+
+/** A failed run's error; the first one that is not a consequence of another's. */
+function resultOf(
+  run: PromiseSettledResult<ChoiceResult>,
+  _index: number,
+  runs: readonly PromiseSettledResult<ChoiceResult>[],
+): ChoiceResult {
+  if (run.status === 'fulfilled') return run.value;
+  const causes = runs.flatMap((each) =>
+    each.status === 'rejected' ? [each.reason as unknown] : [],
+  );
+  throw causes.find((cause) => !isCancelled(cause)) ?? run.reason;
+}
+
+function isCancelled(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'request.cancelled';
+}
+
+/** A prompt counts once, however many answers it gets. */
+function addUsage(options: AnswerOptions, results: readonly ChoiceResult[]): UsageCounts {
+  let completionTokens = 0;
+  let promptTokens = 0;
+  let cachedTokens: number | undefined;
+  const counted = new Set<unknown>();
+  for (const [index, { engineUsage, ...result }] of results.entries()) {
+    const planned = options.plans[index]?.planned;
+    completionTokens += result.completionTokens || (engineUsage?.completionTokens ?? 0);
+    if (planned === undefined || counted.has(planned)) continue;
+    counted.add(planned);
+    promptTokens += planned.prompt.tokenIds.length || (engineUsage?.promptTokens ?? 0);
+    if (engineUsage?.cachedTokens !== undefined) {
+      cachedTokens = (cachedTokens ?? 0) + engineUsage.cachedTokens;
+    }
+  }
+  return { promptTokens, completionTokens, cachedTokens };
+}

@@ -1,0 +1,100 @@
+/** Writes one choice as server-sent events: one event per token, one write per batch. */
+import type { ChoiceChunks, LogprobFormatter, ResponseKind } from '@dynamo-ts/openai';
+import type { DecodedDelta } from '@dynamo-ts/preprocess';
+import type { GenerateResponse, TokenLogprob } from '@dynamo-ts/protocol';
+
+import type { SseWriter } from '../http/sse-writer.ts';
+import type { RequestRecord } from '../request-record.ts';
+import { finishOf } from './answer.ts';
+import type { ChoiceSink } from './choice-reader.ts';
+
+/** What a {@link StreamSink} needs. */
+export interface StreamSinkOptions {
+  readonly kind: ResponseKind;
+  readonly writer: SseWriter;
+  readonly chunks: ChoiceChunks;
+  readonly record: RequestRecord;
+  /** Set when the client asked for log probabilities. */
+  readonly logprobs: LogprobFormatter | undefined;
+  /** Extension values of the last chunk. */
+  readonly nvext: (delta: DecodedDelta) => unknown;
+  /** Sent before the first token: annotations, the echoed prompt. */
+  readonly preamble: string;
+}
+
+/** {@link ChoiceSink} of a streamed choice. */
+export class StreamSink implements ChoiceSink {
+  readonly #options: StreamSinkOptions;
+  readonly #writer: SseWriter;
+  readonly #chunks: ChoiceChunks;
+  #pending: string;
+  /** Log probabilities of tokens whose text is not complete yet. */
+  #heldLogprobs: TokenLogprob[] = [];
+
+  constructor(options: StreamSinkOptions) {
+    this.#options = options;
+    this.#writer = options.writer;
+    this.#chunks = options.chunks;
+    this.#pending = options.preamble;
+  }
+
+  delta(delta: DecodedDelta, message: GenerateResponse): void {
+    const isPlain =
+      delta.finishReason === undefined &&
+      this.#options.logprobs === undefined &&
+      message.deltaJson.length === 0;
+    if (!isPlain) {
+      this.#rich(delta, message);
+      return;
+    }
+    const { pieces } = delta;
+    for (let index = 0; index < pieces.length; index += 1) {
+      const piece = pieces[index] ?? '';
+      if (piece !== '') this.#pending += this.#chunks.text(piece);
+    }
+  }
+
+  flush(tokens: number): Promise<void> | undefined {
+    const nowMs = performance.now();
+    this.#options.record.tokens(tokens, nowMs);
+    const text = this.#pending;
+    if (text === '') return undefined;
+    this.#pending = '';
+    return this.#writer.write(text, nowMs) ? undefined : this.#writer.drained();
+  }
+
+  /** Anything beyond text: a finish reason, log probabilities, a ready-made delta. */
+  #rich(delta: DecodedDelta, message: GenerateResponse): void {
+    if (message.deltaJson.length > 0) {
+      this.#pending += this.#chunks.chunk({
+        text: '',
+        deltaJson: Buffer.from(message.deltaJson).toString(),
+        ...this.#ending(delta),
+      });
+      return;
+    }
+    const pieces = delta.pieces.length === 0 ? [''] : delta.pieces;
+    for (const [index, text] of pieces.entries()) {
+      const isLast = index === pieces.length - 1;
+      const ending = isLast ? this.#ending(delta) : {};
+      const logprobs = this.#logprobs(delta.logprobs?.[index], text !== '' || 'finish' in ending);
+      if (text === '' && !('finish' in ending) && logprobs === undefined) continue;
+      this.#pending += this.#chunks.chunk({ text, logprobs, ...ending });
+    }
+  }
+
+  #ending(delta: DecodedDelta): { finish?: ReturnType<typeof finishOf>; nvext?: unknown } {
+    if (delta.finishReason === undefined) return {};
+    return { finish: finishOf(delta.finishReason), nvext: this.#options.nvext(delta) };
+  }
+
+  #logprobs(entry: TokenLogprob | undefined, isSent: boolean): unknown {
+    const { logprobs: formatter, kind } = this.#options;
+    if (formatter === undefined) return undefined;
+    if (entry !== undefined) this.#heldLogprobs.push(entry);
+    if (!isSent || this.#heldLogprobs.length === 0) return undefined;
+    const entries = this.#heldLogprobs;
+    this.#heldLogprobs = [];
+    return kind === 'chat' ? { content: formatter.chat(entries) } : formatter.completion(entries);
+  }
+}

@@ -1,0 +1,222 @@
+/** Answers `POST /v1/chat/completions` and `/v1/completions` (RF 3.4). */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import {
+  ChoiceChunks,
+  ChoiceFold,
+  LogprobFormatter,
+  SSE_DONE,
+  requestedLogprobs,
+  responseJson,
+  usageChunk,
+} from '@dynamo-ts/openai';
+import type { OpenAiRequest, ResponseHead, UsageCounts } from '@dynamo-ts/openai';
+import type { Telemetry } from '@dynamo-ts/telemetry';
+
+import type { Admission } from '../admission.ts';
+import type { FrontendMetrics } from '../frontend-metrics.ts';
+import { UNKNOWN_MODEL } from '../frontend-metrics.ts';
+import { runAnswer } from '../generation/answer.ts';
+import type { AnswerOptions } from '../generation/answer.ts';
+import { planChoices } from '../generation/choice-plan.ts';
+import { FoldSink } from '../generation/fold-sink.ts';
+import { annotationEvents, responseNvext } from '../generation/response-extras.ts';
+import { StreamSink } from '../generation/stream-sink.ts';
+import type { ModelSource, ServedModel } from '../models/served-model.ts';
+import { RequestRecord } from '../request-record.ts';
+import { Exchange } from './exchange.ts';
+import { readGenerationBody } from './generation-body.ts';
+import type { GenerationBody } from './generation-body.ts';
+import type { GenerationEndpoint, ParsedRequest } from './generation-endpoint.ts';
+import type { SseKeepAlive } from './keep-alive.ts';
+import { routingHeaders } from './request-headers.ts';
+import { SseWriter } from './sse-writer.ts';
+
+/** Settings of a {@link GenerationHandler}. */
+export interface GenerationSettings {
+  readonly bodyLimitBytes: number;
+  readonly overloadStatus: number;
+  readonly ignoreUnsupported: boolean;
+  readonly forceIncludeUsage: boolean;
+  readonly disableNvext: boolean;
+}
+
+/** What a {@link GenerationHandler} needs. */
+export interface GenerationHandlerOptions {
+  readonly models: ModelSource;
+  readonly metrics: FrontendMetrics;
+  readonly telemetry: Telemetry;
+  readonly admission: Admission;
+  readonly keepAlive: SseKeepAlive;
+  readonly settings: GenerationSettings;
+}
+
+/** One admitted request on its way. */
+interface Job {
+  readonly endpoint: GenerationEndpoint;
+  readonly exchange: Exchange;
+  readonly record: RequestRecord;
+}
+
+/** A job whose choices are ready to run. */
+interface ReadyJob extends Job, Omit<AnswerOptions, 'createSink'> {
+  readonly request: OpenAiRequest;
+  readonly head: ResponseHead;
+  /** Annotation events; for streams. */
+  readonly annotations: string;
+}
+
+/** Handles both generating endpoints. */
+export class GenerationHandler {
+  readonly #options: GenerationHandlerOptions;
+
+  constructor(options: GenerationHandlerOptions) {
+    this.#options = options;
+  }
+
+  /** Answers one request; never throws. */
+  async handle(
+    endpoint: GenerationEndpoint,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const { telemetry, metrics, settings } = this.#options;
+    const errors = { overloadStatus: settings.overloadStatus };
+    const exchange = new Exchange({ request, response, tracer: telemetry.tracer, errors });
+    const { span, ids, receivedMs } = exchange;
+    const record = new RequestRecord({
+      metrics,
+      logger: telemetry.logger,
+      span,
+      endpoint: endpoint.label,
+      receivedMs,
+      ids,
+    });
+    const job: Job = { endpoint, exchange, record };
+    try {
+      using _admitted = this.#options.admission.admit(() => exchange.context.kill('shutdown'));
+      record.finish({ usage: await this.#run(job) });
+    } catch (error) {
+      const cause = exchange.context.isKilled() ? exchange.context.killed.reason : error;
+      record.finish({ error: cause });
+      if (!exchange.clientGone) exchange.fail(cause);
+    }
+  }
+
+  async #run(job: Job): Promise<UsageCounts> {
+    const { endpoint, exchange, record } = job;
+    const { settings, models } = this.#options;
+    const body = await readGenerationBody(exchange.request, settings.bodyLimitBytes);
+    if (settings.disableNvext) dropNvext(body.fields);
+    const parsed = endpoint.parse(body.fields, settings);
+    const { request } = parsed;
+    const type = request.stream === true ? 'stream' : 'unary';
+    record.start(models.canonicalName(request.model) ?? UNKNOWN_MODEL, type);
+    const model = models.acquire(request.model);
+    try {
+      const ready = await this.#prepare(job, parsed, { body, model });
+      return await (type === 'stream' ? this.#stream(ready) : this.#answer(ready));
+    } finally {
+      model.release();
+    }
+  }
+
+  async #prepare(
+    job: Job,
+    parsed: ParsedRequest,
+    { body, model }: { readonly body: GenerationBody; readonly model: ServedModel },
+  ): Promise<ReadyJob> {
+    const { endpoint, exchange, record } = job;
+    const { request } = parsed;
+    const routing = routingHeaders(exchange.request.headers);
+    const salt = routing.cacheSalt ?? request.cache_salt;
+    const prompts = await parsed.prepare(model, body, { salt });
+    record.prepared({
+      tokens: prompts.reduce((sum, { prompt }) => sum + prompt.tokenIds.length, 0),
+      cachedTokens: prompts.reduce((sum, { prompt }) => sum + prompt.cachedTokens, 0),
+    });
+    const receivedAtMs = performance.timeOrigin + exchange.receivedMs;
+    const plans = planChoices({ request, model, prompts, routing, receivedAtMs });
+    const { requestId } = exchange.ids;
+    return {
+      ...job,
+      request,
+      model,
+      plans,
+      context: exchange.context,
+      pinned: routing.backendInstanceId ?? request.nvext?.backend_instance_id,
+      annotations: annotationEvents(request, requestId, prompts),
+      head: {
+        kind: endpoint.kind,
+        id: endpoint.idPrefix + requestId,
+        created: Math.floor(receivedAtMs / 1000),
+        model: request.model,
+      },
+    };
+  }
+
+  async #stream(job: ReadyJob): Promise<UsageCounts> {
+    const { exchange, request, head } = job;
+    const writer = new SseWriter({ response: exchange.response, headers: exchange.headers });
+    const forget = this.#options.keepAlive.watch(writer);
+    const withUsage =
+      request.stream_options?.include_usage === true || this.#options.settings.forceIncludeUsage;
+    try {
+      const usage = await runAnswer({
+        ...job,
+        createSink: (plan, instanceId) => {
+          const chunks = new ChoiceChunks({ head, index: plan.index, nullUsage: withUsage });
+          const { echo } = plan.planned;
+          return new StreamSink({
+            kind: head.kind,
+            writer,
+            chunks,
+            record: job.record,
+            logprobs: createLogprobs(job),
+            nvext: (delta) => responseNvext(request, { instanceId, record: job.record, delta }),
+            preamble: (plan.index === 0 ? job.annotations : '') + (echo && chunks.text(echo)),
+          });
+        },
+      });
+      writer.end(withUsage ? usageChunk(head, usage) + SSE_DONE : SSE_DONE);
+      return usage;
+    } catch (error) {
+      if (writer.started && !exchange.clientGone) exchange.fail(error, writer);
+      throw error;
+    } finally {
+      forget();
+    }
+  }
+
+  async #answer(job: ReadyJob): Promise<UsageCounts> {
+    const { exchange, request, head, record, plans } = job;
+    const folds = plans.map((plan) => new ChoiceFold(plan.index));
+    let nvext: unknown;
+    const usage = await runAnswer({
+      ...job,
+      createSink: (plan, instanceId) => {
+        const fold = folds[plan.index] ?? new ChoiceFold(plan.index);
+        fold.add(plan.planned.echo);
+        const onFinish = (delta: Parameters<typeof responseNvext>[1]['delta']): void => {
+          nvext ??= responseNvext(request, { instanceId, record, delta });
+        };
+        return new FoldSink({ fold, record, onFinish });
+      },
+    });
+    const logprobs = (): LogprobFormatter | undefined => createLogprobs(job);
+    exchange.sendJson(200, responseJson({ head, choices: folds, usage, logprobs, nvext }));
+    return usage;
+  }
+}
+
+function createLogprobs({ request, model }: ReadyJob): LogprobFormatter | undefined {
+  if (requestedLogprobs(request) === undefined) return undefined;
+  return new LogprobFormatter({
+    texts: model.preprocessor,
+    asTokenIds: request.return_tokens_as_token_ids ?? false,
+  });
+}
+
+function dropNvext(fields: unknown): void {
+  if (typeof fields === 'object' && fields !== null && 'nvext' in fields) delete fields.nvext;
+}

@@ -1,0 +1,120 @@
+/**
+ * The HTTP server: routes, error form, limits.
+ *
+ * Limits: headers within 60 s and 64 KiB, the whole request within 5 minutes (against clients that send drop by drop);
+ * none on answers, which may stream for hours.
+ */
+import { DynamoError, isErrorCode, toDynamoError } from '@dynamo-ts/base';
+import { toPublicError } from '@dynamo-ts/openai';
+import type { Logger } from '@dynamo-ts/telemetry';
+import { fastify } from 'fastify';
+import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { Socket } from 'node:net';
+
+import type { GenerationHandler } from './generation-handler.ts';
+import { CHAT_ENDPOINT, COMPLETION_ENDPOINT } from './generation-endpoint.ts';
+import type { GenerationEndpoint } from './generation-endpoint.ts';
+
+/** Longest time in which a request, body included, must have arrived. */
+const REQUEST_TIMEOUT_MS = 300_000;
+const MAX_HEADER_BYTES = 64 * 1024;
+/** Longer than the idle timeouts of usual load balancers, so that they close first. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+
+/** Paths of the generating endpoints. */
+export interface GenerationPaths {
+  readonly chat: string;
+  readonly completions: string;
+}
+
+/** Makes the server without routes. */
+export function createHttpServer(logger: Logger, overloadStatus: number): FastifyInstance {
+  const app = fastify({
+    logger: false,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    http: { maxHeaderSize: MAX_HEADER_BYTES },
+    return503OnClosing: false,
+    exposeHeadRoutes: true,
+    clientErrorHandler: answerClientError,
+  });
+  // Bodies are read by the handlers that want one: they decide about limits and large bodies.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, _payload, done) => {
+    done(null);
+  });
+  const sendError = async (reply: FastifyReply, error: unknown): Promise<void> => {
+    const { status, body, retryAfterSeconds } = toPublicError(error, { overloadStatus });
+    if (retryAfterSeconds !== undefined) reply.header('retry-after', retryAfterSeconds);
+    await reply.code(status).send(body);
+  };
+  app.setNotFoundHandler(async (request, reply) => {
+    const what = `${request.method} ${request.url.slice(0, 256)}`;
+    await sendError(reply, new DynamoError('request.not_found', `There is no ${what}.`));
+  });
+  app.setErrorHandler(async (error, request, reply) => {
+    const known = fastifyError(error);
+    if (known.info.http >= 500) logger.error('request failed', { url: request.url, error });
+    await sendError(reply, known);
+  });
+  return app;
+}
+
+/** Adds the generating endpoints. */
+export function addGenerationRoutes(
+  app: FastifyInstance,
+  handler: GenerationHandler,
+  paths: GenerationPaths,
+): void {
+  const add = (path: string, endpoint: GenerationEndpoint): void => {
+    app.post(path, async (request, reply) => {
+      reply.hijack();
+      await handler.handle(endpoint, request.raw, reply.raw);
+    });
+  };
+  add(paths.chat, CHAT_ENDPOINT);
+  add(paths.completions, COMPLETION_ENDPOINT);
+}
+
+/** Fastify's own errors about malformed requests are the client's. */
+function fastifyError(error: unknown): DynamoError {
+  const status = statusOf(error);
+  const isOwn = typeof error === 'object' && error !== null && 'code' in error;
+  const code = isOwn && typeof error.code === 'string' && isErrorCode(error.code);
+  if (code || status === undefined || status >= 500) return toDynamoError(error);
+  const message = error instanceof Error ? error.message : 'malformed request';
+  return new DynamoError('request.invalid', message, { cause: error });
+}
+
+function statusOf(error: unknown): number | undefined {
+  if (typeof error !== 'object' || error === null || !('statusCode' in error)) return undefined;
+  return typeof error.statusCode === 'number' ? error.statusCode : undefined;
+}
+
+const CLIENT_ERRORS: Readonly<Record<string, { status: string; error: DynamoError }>> = {
+  HPE_HEADER_OVERFLOW: {
+    status: '431 Request Header Fields Too Large',
+    error: new DynamoError('request.headers_too_large', 'The request headers are too large.'),
+  },
+  ERR_HTTP_REQUEST_TIMEOUT: {
+    status: '408 Request Timeout',
+    error: new DynamoError('request.invalid', 'The request did not arrive in time.'),
+  },
+};
+const MALFORMED = {
+  status: '400 Bad Request',
+  error: new DynamoError('request.invalid', 'The request is not valid HTTP.'),
+};
+
+/** Answers what Node could not parse as a request. */
+function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, error: known } = CLIENT_ERRORS[error.code ?? ''] ?? MALFORMED;
+  const json = JSON.stringify(toPublicError(known).body);
+  socket.end(
+    `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(json)}\r\nconnection: close\r\n\r\n${json}`,
+  );
+}

@@ -1,0 +1,31 @@
+/** `GET /v1/models` and `GET /v1/models/{id}`; an id may contain slashes. */
+import { DynamoError } from '@dynamo-ts/base';
+import { modelBody, modelListBody } from '@dynamo-ts/openai';
+import type { ServedModel } from '@dynamo-ts/openai';
+import type { FastifyInstance } from 'fastify';
+
+import type { ModelCatalog } from '../models/model-catalog.ts';
+
+/** Adds the routes. */
+export function addModelRoutes(app: FastifyInstance, catalog: ModelCatalog, path: string): void {
+  app.get(path, () => modelListBody(servedModels(catalog)));
+  app.get<{ Params: { '*': string } }>(`${path}/*`, (request) => {
+    const wanted = request.params['*'];
+    const canonical = catalog.canonicalName(wanted);
+    const model = servedModels(catalog).find(({ id }) => id === canonical);
+    if (model !== undefined) return modelBody({ ...model, id: wanted });
+    throw new DynamoError('request.model_not_found', `The model "${wanted}" does not exist.`, {
+      details: { param: 'model' },
+    });
+  });
+}
+
+/** One entry per name; the same model may be served at several endpoints. */
+function servedModels(catalog: ModelCatalog): readonly ServedModel[] {
+  const byName = new Map<string, ServedModel>();
+  for (const { name, created, card } of catalog.servable()) {
+    if (!byName.has(name))
+      byName.set(name, { id: name, created, contextLength: card.contextLength });
+  }
+  return [...byName.values()];
+}

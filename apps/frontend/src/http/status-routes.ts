@@ -1,0 +1,62 @@
+/** `/health`, `/live`, `/metrics` (RF 3.3). */
+import { EndpointInstance, endpointUri } from '@dynamo-ts/protocol';
+import { METRICS_CONTENT_TYPE } from '@dynamo-ts/telemetry';
+import type { MetricsRegistry } from '@dynamo-ts/telemetry';
+import type { FastifyInstance } from 'fastify';
+
+import type { Admission } from '../admission.ts';
+import type { ModelManager } from '../models/model-manager.ts';
+
+/** What the routes report on. */
+export interface StatusRoutesOptions {
+  readonly admission: Admission;
+  readonly models: ModelManager;
+  readonly metrics: MetricsRegistry;
+}
+
+/** Paths of the routes. */
+export interface StatusPaths {
+  readonly health: string;
+  readonly live: string;
+  readonly metrics: string;
+}
+
+/** Adds the routes. */
+export function addStatusRoutes(
+  app: FastifyInstance,
+  options: StatusRoutesOptions,
+  paths: StatusPaths,
+): void {
+  app.get(paths.live, () => ({ status: 'live', message: 'Service is live' }));
+  app.get(paths.health, async (_request, reply) => {
+    const body = healthBody(options);
+    await reply.code(body.status === 'healthy' ? 200 : 503).send(body);
+  });
+  app.get(paths.metrics, async (_request, reply) => {
+    await reply.type(METRICS_CONTENT_TYPE).send(await options.metrics.text());
+  });
+}
+
+function healthBody({ admission, models }: StatusRoutesOptions) {
+  const sets = models.catalog.servable();
+  const status = admission.refusing ? 'shutting_down' : models.ready ? 'healthy' : 'not_ready';
+  return {
+    status,
+    message: MESSAGES[status],
+    initial_discovery_complete: models.ready,
+    initial_discovery_error: null,
+    models: [...new Set(sets.map((set) => set.name))],
+    endpoints: [...new Set(sets.map((set) => endpointUri(set.path)))],
+    instances: sets.flatMap((set) =>
+      (set.loaded?.workers.client.instances() ?? []).map((instance) =>
+        EndpointInstance.toJSON(instance),
+      ),
+    ),
+  };
+}
+
+const MESSAGES = {
+  healthy: 'Service is ready',
+  not_ready: 'The first look at discovery is not complete',
+  shutting_down: 'Service is shutting down',
+} as const;

@@ -1,0 +1,31 @@
+import type { DispatchRequest, DispatchedStream } from '@dynamo-ts/routing';
+import type { ModelPreprocessor } from '@dynamo-ts/preprocess';
+import type { ModelDeploymentCard } from '@dynamo-ts/protocol';
+
+/** Sends requests to a model's workers; a `Dispatcher` is one. */
+export interface Dispatches {
+  dispatch(request: DispatchRequest): Promise<DispatchedStream>;
+}
+
+/** A model that can take a request, held until the request has ended. */
+export interface ServedModel {
+  /** Canonical name; aliases lead to it. */
+  readonly name: string;
+  readonly card: ModelDeploymentCard;
+  readonly preprocessor: ModelPreprocessor;
+  readonly dispatcher: Dispatches;
+  /** The request has ended. Idempotent. */
+  release(): void;
+}
+
+/** Finds the model of a request. */
+export interface ModelSource {
+  /** Canonical name of a model or alias that is known; undefined otherwise. */
+  canonicalName(name: string): string | undefined;
+  /**
+   * Takes hold of a model.
+   *
+   * @throws `request.model_not_found`, `backend.unavailable` when it is known but has no worker or is being loaded
+   */
+  acquire(name: string): ServedModel;
+}

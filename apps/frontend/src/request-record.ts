@@ -1,0 +1,186 @@
+/**
+ * What is remembered about one request: metrics, one log line, one span. Exactly one `finish` counts, whichever path it
+ * comes from.
+ */
+import { toDynamoError } from '@dynamo-ts/base';
+import type { ErrorCode } from '@dynamo-ts/base';
+import type { UsageCounts } from '@dynamo-ts/openai';
+import type { Logger, Span } from '@dynamo-ts/telemetry';
+
+import type { FrontendMetrics, ModelMetrics } from './frontend-metrics.ts';
+import { UNKNOWN_MODEL } from './frontend-metrics.ts';
+
+/** What a {@link RequestRecord} needs. */
+export interface RequestRecordOptions {
+  readonly metrics: FrontendMetrics;
+  readonly logger: Logger;
+  readonly span: Span;
+  readonly endpoint: 'chat_completions' | 'completions';
+  /** `performance.now()` at receipt. */
+  readonly receivedMs: number;
+  readonly ids: { readonly requestId: string; readonly clientRequestId: string };
+}
+
+/** Whether a request is streamed. */
+export type RequestType = 'stream' | 'unary';
+
+/** Record of one request. */
+export class RequestRecord {
+  /** `performance.now()` at receipt. */
+  readonly receivedMs: number;
+  readonly #options: RequestRecordOptions;
+  #model = UNKNOWN_MODEL;
+  #type: RequestType = 'unary';
+  #metrics: ModelMetrics | undefined;
+  #preparedMs = 0;
+  #firstTokenMs: number | undefined;
+  #lastTokenMs = 0;
+  #finished = false;
+
+  constructor(options: RequestRecordOptions) {
+    this.#options = options;
+    this.receivedMs = options.receivedMs;
+  }
+
+  /** Time from receipt to the first token; undefined before it. */
+  get firstTokenMs(): number | undefined {
+    return this.#firstTokenMs === undefined ? undefined : this.#firstTokenMs - this.receivedMs;
+  }
+
+  /** The body was valid. `model` is a served name or {@link UNKNOWN_MODEL}. */
+  start(model: string, type: RequestType): void {
+    const { metrics, endpoint, span } = this.#options;
+    this.#model = model;
+    this.#type = type;
+    this.#metrics = metrics.model(model);
+    this.#metrics.active.inc();
+    this.#metrics.inflight.inc();
+    this.#metrics.queued.inc();
+    metrics.requestsStarted.inc({ model, endpoint, request_type: type });
+    span.setAttribute('model', model);
+  }
+
+  /** The prompt is ready. */
+  prepared(prompt: { readonly tokens: number; readonly cachedTokens: number }): void {
+    this.#preparedMs = performance.now();
+    const seconds = (this.#preparedMs - this.receivedMs) / 1000;
+    const { metrics } = this.#options;
+    metrics.preprocessSeconds.observe(seconds);
+    this.#metrics?.tokenizeSeconds.observe(seconds);
+    this.#metrics?.inputTokens.observe(prompt.tokens);
+    (prompt.cachedTokens > 0 ? metrics.tokenizerCacheHits : metrics.tokenizerCacheMisses).inc();
+  }
+
+  /** A worker has begun to answer. */
+  dispatched(): void {
+    const seconds = (performance.now() - this.#preparedMs) / 1000;
+    this.#options.metrics.dispatchSeconds.observe(seconds);
+  }
+
+  /** Tokens arrived together. */
+  tokens(count: number, nowMs: number): void {
+    const metrics = this.#metrics;
+    if (count === 0 || metrics === undefined) return;
+    if (this.#firstTokenMs === undefined) {
+      this.#firstTokenMs = nowMs;
+      metrics.firstTokenSeconds.observe((nowMs - this.receivedMs) / 1000);
+      metrics.queued.dec();
+    } else {
+      metrics.interTokenSeconds.observe((nowMs - this.#lastTokenMs) / count / 1000, count);
+    }
+    this.#lastTokenMs = nowMs;
+    metrics.outputTokensTotal.inc(count);
+  }
+
+  /** The request has ended; later calls do nothing. */
+  finish(outcome: { readonly error?: unknown; readonly usage?: UsageCounts | undefined }): void {
+    if (this.#finished) return;
+    this.#finished = true;
+    const { span } = this.#options;
+    const failed = outcome.error !== undefined;
+    const errorType = failed ? errorTypeOf(outcome.error) : '';
+    this.#count(errorType);
+    this.#settleModel(outcome.usage);
+    if (failed) span.recordError(outcome.error);
+    span.end();
+    this.#log(errorType, outcome);
+  }
+
+  #count(errorType: string): void {
+    const { metrics, endpoint } = this.#options;
+    const labels = { model: this.#model, endpoint, request_type: this.#type };
+    const status = errorType === '' ? 'success' : 'error';
+    metrics.requestsTotal.inc({ ...labels, status, error_type: errorType });
+    if (errorType === 'overload') metrics.rejections.inc({ model: this.#model, endpoint });
+    if (errorType !== 'cancelled') return;
+    metrics.cancellations.inc(labels);
+    metrics.disconnectedClients.inc();
+  }
+
+  #settleModel(usage: UsageCounts | undefined): void {
+    const metrics = this.#metrics;
+    if (metrics === undefined) return;
+    metrics.active.dec();
+    metrics.inflight.dec();
+    if (this.#firstTokenMs === undefined) metrics.queued.dec();
+    metrics.durationSeconds.observe((performance.now() - this.receivedMs) / 1000);
+    if (usage === undefined) return;
+    metrics.outputTokens.observe(usage.completionTokens);
+    if (usage.cachedTokens !== undefined) metrics.cachedTokens.observe(usage.cachedTokens);
+  }
+
+  #log(
+    errorType: string,
+    outcome: { readonly error?: unknown; readonly usage?: UsageCounts | undefined },
+  ): void {
+    const { logger, endpoint, span, ids } = this.#options;
+    const fields = {
+      trace_id: span.context.traceId,
+      span_id: span.context.spanId,
+      request_id: ids.requestId,
+      x_request_id: ids.clientRequestId,
+      endpoint,
+      model: this.#model,
+      request_type: this.#type,
+      duration_ms: round(performance.now() - this.receivedMs),
+      ...(this.firstTokenMs === undefined ? {} : { ttft_ms: round(this.firstTokenMs) }),
+      ...(outcome.usage === undefined
+        ? {}
+        : {
+            input_tokens: outcome.usage.promptTokens,
+            output_tokens: outcome.usage.completionTokens,
+          }),
+    };
+    if (errorType === '') logger.info('request completed', fields);
+    else if (errorType === 'internal') {
+      logger.error('request failed', { ...fields, error_type: errorType, error: outcome.error });
+    } else {
+      const { code, message } = toDynamoError(outcome.error);
+      logger.info('request ended', { ...fields, error_type: errorType, code, reason: message });
+    }
+  }
+}
+
+/** The `error_type` label (RF 3.10). */
+export function errorTypeOf(error: unknown): string {
+  const { code, info } = toDynamoError(error);
+  return ERROR_TYPES[info.http] ?? (isCapacity(code) ? 'overload' : 'validation');
+}
+
+const ERROR_TYPES: Readonly<Record<number, string>> = {
+  404: 'not_found',
+  499: 'cancelled',
+  500: 'internal',
+  501: 'not_implemented',
+  503: 'unavailable',
+  504: 'response_timeout',
+  529: 'overload',
+};
+
+function isCapacity(code: ErrorCode): boolean {
+  return code.startsWith('capacity.');
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 100) / 100;
+}
