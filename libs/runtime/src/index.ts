@@ -22,6 +22,7 @@ export type { EventPlane, EventPublisher, EventTopic } from './event-plane/event
 export { advertisedHost } from './grpc/advertised-host.ts';
 export type { GrpcServerOptions, GrpcService } from './grpc/grpc-server.ts';
 export { GrpcServer, createGrpcServer } from './grpc/grpc-server.ts';
+export { unaryMethod } from './grpc/unary-method.ts';
 export type { InstanceChange } from './instance-set.ts';
 export { createLocalPlanes } from './local-planes.ts';
 export { RUNTIME_METRICS } from './metrics.ts';
