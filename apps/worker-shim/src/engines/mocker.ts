@@ -55,7 +55,7 @@ export class MockerEngine implements Engine {
   readonly #answers = new Set<MockerAnswer>();
   #engine: MockEngine | undefined;
 
-  /** @throws `model.invalid` when the vocabulary has no printable token */
+  /** Starts nothing. @throws `model.invalid` when the vocabulary has no printable token */
   constructor(options: MockerEngineOptions) {
     this.#options = options;
     this.#vocabulary = printableIds(options.vocabulary);
