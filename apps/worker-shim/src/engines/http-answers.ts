@@ -24,7 +24,7 @@ export interface AnswerReader {
   /** What was still held back when the stream ended. */
   end(): readonly PartialResponse[];
   /** Whether every choice has its finish reason. */
-  readonly finished: boolean;
+  isFinished(): boolean;
 }
 
 /** One request to an HTTP engine. */
@@ -96,9 +96,9 @@ export class HttpAnswers implements AsyncDisposable {
     });
     try {
       for await (const events of this.#options.http.postEvents(path, json, linger.signal)) {
-        if (reader.finished) continue;
+        if (reader.isFinished()) continue;
         await write(to, events, reader);
-        if (!reader.finished) continue;
+        if (!reader.isFinished()) continue;
         to.sink.end();
         to.guard.release();
         lingering = setTimeout(() => {
@@ -106,7 +106,7 @@ export class HttpAnswers implements AsyncDisposable {
         }, LINGER_MS);
       }
     } catch (error) {
-      if (!reader.finished) throw error;
+      if (!reader.isFinished()) throw error;
     } finally {
       off();
       clearTimeout(lingering);
@@ -144,12 +144,12 @@ async function write(
       hasCredit = to.sink.write(encodeResponse(response));
     }
   }
-  if (!hasCredit && !reader.finished) await raceAbort(to.sink.drained(), to.signal);
+  if (!hasCredit && !reader.isFinished()) await raceAbort(to.sink.drained(), to.signal);
 }
 
 function finish(sink: ResponseSink, reader: AnswerReader): void {
   for (const response of reader.end()) sink.write(encodeResponse(response));
-  if (!reader.finished) {
+  if (!reader.isFinished()) {
     throw new DynamoError(
       'backend.stream_incomplete',
       'the engine ended its answer without saying why; the request can move to another instance',

@@ -32,7 +32,7 @@ export class LlamaServerReader implements AnswerReader {
     this.#tokensSeen = Array.from({ length: options.choices }, () => 0);
   }
 
-  get finished(): boolean {
+  isFinished(): boolean {
     return this.#unfinished === 0;
   }
 

@@ -4,8 +4,8 @@
  * text back for them, and its frames would no longer match their token ids.
  */
 import { DynamoError } from '@dynamo-ts/base';
-import { tokenIdsFromBytes } from '@dynamo-ts/protocol';
-import type { GenerateRequest, GuidedDecoding, SamplingOptions } from '@dynamo-ts/protocol';
+import { SamplingOptions, tokenIdsFromBytes } from '@dynamo-ts/protocol';
+import type { GenerateRequest, GuidedDecoding } from '@dynamo-ts/protocol';
 
 import { refuseUnsupported } from './unsupported.ts';
 
@@ -16,8 +16,9 @@ const WHOLE_CONTEXT = -1;
 
 /** The JSON body. @throws `request.invalid` for what llama-server cannot do */
 export function llamaServerBody(request: GenerateRequest): string {
-  const sampling = request.samplingOptions;
-  refuse(request);
+  const { samplingOptions: sampling = NO_SAMPLING } = request;
+  refuseSampling(sampling);
+  refuseRest(request);
   const fields = {
     stream: true,
     return_tokens: true,
@@ -26,26 +27,35 @@ export function llamaServerBody(request: GenerateRequest): string {
     n_predict: request.stopConditions?.maxTokens,
     ignore_eos: ignoresEos(request) || undefined,
     n_probs: probabilities(request.outputOptions?.logprobs),
-    n: sampling?.n,
+    n: sampling.n,
     ...samplingFields(sampling),
-    ...guidedFields(sampling?.guidedDecoding),
+    ...guidedFields(sampling.guidedDecoding),
   };
   const prompt = tokenIdsFromBytes(request.tokenIdsLe).join(',');
   return `{"prompt":[${prompt}],${JSON.stringify(fields).slice(1)}`;
 }
 
-function refuse(request: GenerateRequest): void {
-  const { samplingOptions: sampling, outputOptions: output, stopConditions: stop } = request;
+const NO_SAMPLING = SamplingOptions.fromPartial({});
+
+function refuseSampling(sampling: SamplingOptions): void {
+  const { bestOf = 1, lengthPenalty = 1, n = 1 } = sampling;
   refuseUnsupported('llama-server', [
-    ['min_tokens below max_tokens', (stop?.minTokens ?? 0) > 0 && !ignoresEos(request)],
+    ['best_of', bestOf > n],
+    ['length_penalty', lengthPenalty !== 1],
+    ['allowed_token_ids', sampling.allowedTokenIdsLe.length > 0],
+    ['bad_words', sampling.badWords.length > 0],
+    ['guided_regex', (sampling.guidedDecoding?.regex ?? '') !== ''],
+  ]);
+}
+
+function refuseRest(request: GenerateRequest): void {
+  const { outputOptions: output, routing, stopConditions: stop } = request;
+  const minTokens = stop?.minTokens ?? 0;
+  refuseUnsupported('llama-server', [
+    ['min_tokens below max_tokens', minTokens > 0 && !ignoresEos(request)],
     ['thinking-token limit', stop?.maxThinkingTokens !== undefined],
-    ['best_of', (sampling?.bestOf ?? 1) > (sampling?.n ?? 1)],
-    ['length_penalty', (sampling?.lengthPenalty ?? 1) !== 1],
-    ['allowed_token_ids', (sampling?.allowedTokenIdsLe.length ?? 0) > 0],
-    ['bad_words', (sampling?.badWords.length ?? 0) > 0],
     ['prompt_logprobs', output?.promptLogprobs !== undefined],
-    ['guided_regex', (sampling?.guidedDecoding?.regex ?? '') !== ''],
-    ['LoRA adapters by name', (request.routing?.loraName ?? '') !== ''],
+    ['LoRA adapters by name', (routing?.loraName ?? '') !== ''],
   ]);
 }
 
@@ -61,8 +71,7 @@ function probabilities(logprobs: number | undefined): number | undefined {
   return logprobs === undefined ? undefined : Math.max(1, logprobs);
 }
 
-function samplingFields(sampling: SamplingOptions | undefined): Readonly<Record<string, unknown>> {
-  if (sampling === undefined) return {};
+function samplingFields(sampling: SamplingOptions): Readonly<Record<string, unknown>> {
   const { frequencyPenalty, presencePenalty, repetitionPenalty, topK } = sampling;
   const penalises = [frequencyPenalty, presencePenalty, repetitionPenalty].some(isNumber);
   const bias = Object.entries(sampling.logitBias);

@@ -86,8 +86,11 @@ export class LlamaServerEngine extends HttpEngine {
     const { input, loadVocabulary, logger } = this.#options;
     if (input === 'text') return { kind: 'text', model };
     if (modelPath !== undefined) {
-      const { flags, tokenBytes } = await loadVocabulary(modelPath);
-      const missingTokens = new MissingTokenFinder({ vocabularySize: flags.length, tokenBytes });
+      const vocabulary = await loadVocabulary(modelPath);
+      const missingTokens = new MissingTokenFinder({
+        vocabularySize: vocabulary.flags.length,
+        tokenBytes: (id) => vocabulary.tokenBytes(id),
+      });
       return { kind: 'tokens', missingTokens };
     }
     if (input === 'tokens') {

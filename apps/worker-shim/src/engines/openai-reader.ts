@@ -36,7 +36,7 @@ export class OpenAiReader implements AnswerReader {
     this.#unfinished = options.choices;
   }
 
-  get finished(): boolean {
+  isFinished(): boolean {
     return this.#done && this.#unfinished <= 0;
   }
 

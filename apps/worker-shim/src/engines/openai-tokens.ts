@@ -3,7 +3,14 @@
  * vLLM 0.32). Stop strings are the frontend's business and are not sent.
  */
 import { tokenIdsFromBytes, tokenIdsToBytes } from '@dynamo-ts/protocol';
-import type { GenerateRequest, GuidedDecoding, SamplingOptions } from '@dynamo-ts/protocol';
+import type {
+  GenerateRequest,
+  GuidedDecoding,
+  OutputOptions,
+  RoutingHints,
+  SamplingOptions,
+  StopConditions,
+} from '@dynamo-ts/protocol';
 
 import { arrayOf, numberOf, parseRecord } from '../http/json-fields.ts';
 import type { JsonRecord } from '../http/json-fields.ts';
@@ -52,29 +59,49 @@ const STREAMED = {
 } as const;
 
 function fields(request: GenerateRequest, target: TextTarget): JsonRecord {
-  const { stopConditions: stop, outputOptions: output, routing } = request;
-  const stopIds = Array.from(tokenIdsFromBytes(stop?.stopTokenIdsLe ?? new Uint8Array()));
-  const loraName = routing?.loraName ?? '';
+  const { samplingOptions: sampling, transferParamsJson } = request;
   return {
     ...STREAMED,
-    model: loraName === '' ? target.model : loraName,
-    max_tokens: stop?.maxTokens,
-    min_tokens: stop?.minTokens,
-    ignore_eos: stop?.ignoreEos === true ? true : undefined,
-    stop_token_ids: stopIds.length === 0 ? undefined : stopIds,
-    logprobs: output?.logprobs,
-    prompt_logprobs: output?.promptLogprobs,
-    return_tokens_as_token_ids: output?.logprobs === undefined ? undefined : true,
-    cache_salt: routing?.cacheSalt || undefined,
-    priority: routing?.priority,
-    kv_transfer_params:
-      request.transferParamsJson === '' ? undefined : parseRecord(request.transferParamsJson),
-    ...samplingFields(request.samplingOptions),
+    model: target.model,
+    kv_transfer_params: transferParamsJson === '' ? undefined : parseRecord(transferParamsJson),
+    ...stopFields(request.stopConditions),
+    ...outputFields(request.outputOptions),
+    ...routingFields(request.routing),
+    ...(sampling === undefined ? {} : samplingFields(sampling)),
   };
 }
 
-function samplingFields(sampling: SamplingOptions | undefined): JsonRecord {
-  if (sampling === undefined) return {};
+function stopFields(stop: StopConditions | undefined): JsonRecord {
+  if (stop === undefined) return {};
+  const stopIds = Array.from(tokenIdsFromBytes(stop.stopTokenIdsLe));
+  return {
+    max_tokens: stop.maxTokens,
+    min_tokens: stop.minTokens,
+    ignore_eos: stop.ignoreEos || undefined,
+    stop_token_ids: stopIds.length === 0 ? undefined : stopIds,
+  };
+}
+
+function outputFields(output: OutputOptions | undefined): JsonRecord {
+  if (output === undefined) return {};
+  return {
+    logprobs: output.logprobs,
+    prompt_logprobs: output.promptLogprobs,
+    return_tokens_as_token_ids: output.logprobs === undefined ? undefined : true,
+  };
+}
+
+/** An adapter is served under its own model name. */
+function routingFields(routing: RoutingHints | undefined): JsonRecord {
+  if (routing === undefined) return {};
+  return {
+    ...(routing.loraName === '' ? {} : { model: routing.loraName }),
+    cache_salt: routing.cacheSalt || undefined,
+    priority: routing.priority,
+  };
+}
+
+function samplingFields(sampling: SamplingOptions): JsonRecord {
   const allowed = Array.from(tokenIdsFromBytes(sampling.allowedTokenIdsLe));
   return {
     n: sampling.n,

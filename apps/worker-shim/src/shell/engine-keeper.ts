@@ -52,10 +52,12 @@ export class EngineKeeper implements AsyncDisposable {
    * @throws `config.invalid`, `model.invalid`; `runtime.closed` when closed meanwhile
    */
   async start(): Promise<void> {
-    const first = Promise.withResolvers<void>();
+    const first = Promise.withResolvers<undefined>();
     this.#tasks.start('keep', async (signal) => {
       try {
-        await this.#keep(signal, first.resolve);
+        await this.#keep(signal, () => {
+          first.resolve(undefined);
+        });
       } catch (error) {
         first.reject(error);
         throw error;

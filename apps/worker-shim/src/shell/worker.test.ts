@@ -169,7 +169,7 @@ describe('Worker', () => {
     // 257 and 258 are control tokens of the built-in model
     const prompt = Uint32Array.of(257, 72, 105, 33, 258);
     const response = await open(caller, {
-      tokenIdsLe: tokenIdsToBytes(prompt) as Buffer,
+      tokenIdsLe: tokenIdsToBytes(prompt),
       stopConditions: { maxTokens: 2, ignoreEos: false, stop: [], stopTokenIdsLe: Buffer.of() },
     });
     const items = [];
@@ -232,11 +232,7 @@ describe('Worker', () => {
     const caller = await client();
     await caller.waitForInstances();
     const context = new Context();
-    await open(
-      caller,
-      { tokenIdsLe: tokenIdsToBytes(new Uint32Array(20).fill(65)) as Buffer },
-      context,
-    );
+    await open(caller, { tokenIdsLe: tokenIdsToBytes(new Uint32Array(20).fill(65)) }, context);
     await vi.waitFor(() => expect(engine.load()[0]?.activeRequests).toBe(1));
     context.kill();
     await vi.waitFor(() => expect(engine.load()[0]?.activeRequests).toBe(0));
