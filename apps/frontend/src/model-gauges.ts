@@ -3,6 +3,7 @@ import type { MetricsRegistry } from '@dynamo-ts/telemetry';
 
 import { FRONTEND_METRICS } from './metrics.ts';
 import type { ModelCatalog } from './models/model-catalog.ts';
+import type { WorkerSet } from './models/worker-set.ts';
 
 /** Adds the gauges. @returns removes them */
 export function addModelGauges(
@@ -10,34 +11,35 @@ export function addModelGauges(
   catalog: ModelCatalog,
   migrationLimit: number,
 ): () => void {
-  const ready = metrics.gauge(FRONTEND_METRICS.modelReady);
-  const contextLength = metrics.gauge(FRONTEND_METRICS.modelContextLength);
-  const blockSize = metrics.gauge(FRONTEND_METRICS.modelKvCacheBlockSize);
-  const totalBlocks = metrics.gauge(FRONTEND_METRICS.modelTotalKvBlocks);
-  const maxNumSeqs = metrics.gauge(FRONTEND_METRICS.modelMaxNumSeqs);
-  const maxBatched = metrics.gauge(FRONTEND_METRICS.modelMaxNumBatchedTokens);
-  const limit = metrics.gauge(FRONTEND_METRICS.modelMigrationLimit);
+  const gauges = [
+    { spec: FRONTEND_METRICS.modelReady, of: isReady },
+    { spec: FRONTEND_METRICS.modelContextLength, of: ({ card }: WorkerSet) => card.contextLength },
+    {
+      spec: FRONTEND_METRICS.modelKvCacheBlockSize,
+      of: ({ card }: WorkerSet) => card.kvCacheBlockSize,
+    },
+    { spec: FRONTEND_METRICS.modelTotalKvBlocks, of: configured('totalKvBlocks') },
+    { spec: FRONTEND_METRICS.modelMaxNumSeqs, of: configured('maxNumSeqs') },
+    { spec: FRONTEND_METRICS.modelMaxNumBatchedTokens, of: configured('maxNumBatchedTokens') },
+    { spec: FRONTEND_METRICS.modelMigrationLimit, of: () => migrationLimit },
+  ].map(({ spec, of }) => ({ gauge: metrics.gauge(spec), of }));
   let known = new Set<string>();
   return metrics.onCollect(() => {
-    const present = new Set<string>();
-    const servable = new Set<string>();
-    for (const { name: model, card, liveWorkers } of catalog.sets()) {
-      const labels = { model };
-      const config = card.runtimeConfig;
-      if (liveWorkers > 0) servable.add(model);
-      contextLength.set(labels, card.contextLength);
-      blockSize.set(labels, card.kvCacheBlockSize);
-      totalBlocks.set(labels, config?.totalKvBlocks ?? 0);
-      maxNumSeqs.set(labels, config?.maxNumSeqs ?? 0);
-      maxBatched.set(labels, config?.maxNumBatchedTokens ?? 0);
-      limit.set(labels, migrationLimit);
-      present.add(model);
-    }
-    const gauges = [ready, contextLength, blockSize, totalBlocks, maxNumSeqs, maxBatched, limit];
+    const sets = new Map(catalog.sets().map((set) => [set.name, set]));
+    for (const set of catalog.servable()) sets.set(set.name, set);
+    for (const [model, set] of sets)
+      for (const { gauge, of } of gauges) gauge.set({ model }, of(set));
     for (const model of known) {
-      if (!present.has(model)) for (const gauge of gauges) gauge.remove({ model });
+      if (!sets.has(model)) for (const { gauge } of gauges) gauge.remove({ model });
     }
-    for (const model of present) ready.set({ model }, servable.has(model) ? 1 : 0);
-    known = present;
+    known = new Set(sets.keys());
   });
+}
+
+function isReady({ liveWorkers }: WorkerSet): number {
+  return liveWorkers > 0 ? 1 : 0;
+}
+
+function configured(field: 'totalKvBlocks' | 'maxNumSeqs' | 'maxNumBatchedTokens') {
+  return ({ card }: WorkerSet): number => card.runtimeConfig?.[field] ?? 0;
 }

@@ -1,16 +1,15 @@
 /**
  * Runs all choices of a request: dispatch, read, and add up what was used. The first choice that fails ends the others.
  */
-import { asRequestId } from '@dynamo-ts/base';
+import { asInstanceId, asRequestId } from '@dynamo-ts/base';
 import type { ChoiceFinish, UsageCounts } from '@dynamo-ts/openai';
 import type { DecodedFinishReason } from '@dynamo-ts/preprocess';
-import { asInstanceId } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import { Context } from '@dynamo-ts/runtime';
 
 import type { ServedModel } from '../models/served-model.ts';
 import type { RequestRecord } from '../request-record.ts';
-import type { ChoicePlan } from './choice-plan.ts';
+import type { ChoicePlan, PlannedPrompt } from './choice-plan.ts';
 import type { ChoiceResult, ChoiceSink } from './choice-reader.ts';
 import { readChoice } from './choice-reader.ts';
 
@@ -95,21 +94,22 @@ function isCancelled(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'request.cancelled';
 }
 
-/** A prompt counts once, however many answers it gets. */
-function addUsage(options: AnswerOptions, results: readonly ChoiceResult[]): UsageCounts {
-  let completionTokens = 0;
-  let promptTokens = 0;
-  let cachedTokens: number | undefined;
-  const counted = new Set<unknown>();
-  for (const [index, { engineUsage, ...result }] of results.entries()) {
-    const planned = options.plans[index]?.planned;
-    completionTokens += result.completionTokens || (engineUsage?.completionTokens ?? 0);
-    if (planned === undefined || counted.has(planned)) continue;
-    counted.add(planned);
-    promptTokens += planned.prompt.tokenIds.length || (engineUsage?.promptTokens ?? 0);
-    if (engineUsage?.cachedTokens !== undefined) {
-      cachedTokens = (cachedTokens ?? 0) + engineUsage.cachedTokens;
+function addUsage({ plans }: AnswerOptions, results: readonly ChoiceResult[]): UsageCounts {
+  const total = {
+    promptTokens: 0,
+    completionTokens: 0,
+    cachedTokens: undefined as number | undefined,
+  };
+  let counted: PlannedPrompt | undefined;
+  for (const [index, { completionTokens, engineUsage: engine }] of results.entries()) {
+    const planned = plans[index]?.planned;
+    total.completionTokens += completionTokens || (engine?.completionTokens ?? 0);
+    if (planned === undefined || planned === counted) continue;
+    counted = planned; // a prompt counts once, however many answers it gets
+    total.promptTokens += planned.prompt.tokenIds.length || (engine?.promptTokens ?? 0);
+    if (engine?.cachedTokens !== undefined) {
+      total.cachedTokens = (total.cachedTokens ?? 0) + engine.cachedTokens;
     }
   }
-  return { promptTokens, completionTokens, cachedTokens };
+  return total;
 }

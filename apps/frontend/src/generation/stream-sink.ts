@@ -47,9 +47,7 @@ export class StreamSink implements ChoiceSink {
       this.#rich(delta, message);
       return;
     }
-    const { pieces } = delta;
-    for (let index = 0; index < pieces.length; index += 1) {
-      const piece = pieces[index] ?? '';
+    for (const piece of delta.pieces) {
       if (piece !== '') this.#pending += this.#chunks.text(piece);
     }
   }

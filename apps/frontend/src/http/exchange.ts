@@ -81,7 +81,8 @@ export class Exchange {
       writer.end(sseError(body));
       return;
     }
-    const retry = retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
+    const retry =
+      retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
     this.sendJson(status, JSON.stringify(body), retry);
   }
 

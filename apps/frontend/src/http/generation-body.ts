@@ -24,7 +24,11 @@ export interface GenerationBody {
   readonly value: unknown;
 }
 
-/** @throws `request.unsupported_media`, `request.payload_too_large`, `request.invalid` */
+/**
+ * Reads and parses the body.
+ *
+ * @throws `request.unsupported_media`, `request.payload_too_large`, `request.invalid`
+ */
 export async function readGenerationBody(
   request: IncomingMessage,
   limitBytes: number,

@@ -1,6 +1,7 @@
 /** Answers `POST /v1/chat/completions` and `/v1/completions` (RF 3.4). */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
+import { abortError } from '@dynamo-ts/base';
 import {
   ChoiceChunks,
   ChoiceFold,
@@ -97,7 +98,8 @@ export class GenerationHandler {
       using _admitted = this.#options.admission.admit(() => exchange.context.kill('shutdown'));
       record.finish({ usage: await this.#run(job) });
     } catch (error) {
-      const cause = exchange.context.isKilled() ? exchange.context.killed.reason : error;
+      const { killed } = exchange.context;
+      const cause = killed.aborted ? abortError(killed) : error;
       record.finish({ error: cause });
       if (!exchange.clientGone) exchange.fail(cause);
     }

@@ -4,12 +4,13 @@
  * Limits: headers within 60 s and 64 KiB, the whole request within 5 minutes (against clients that send drop by drop);
  * none on answers, which may stream for hours.
  */
+import type { Socket } from 'node:net';
+
 import { DynamoError, isErrorCode, toDynamoError } from '@dynamo-ts/base';
 import { toPublicError } from '@dynamo-ts/openai';
 import type { Logger } from '@dynamo-ts/telemetry';
 import { fastify } from 'fastify';
 import type { FastifyInstance, FastifyReply } from 'fastify';
-import type { Socket } from 'node:net';
 
 import type { GenerationHandler } from './generation-handler.ts';
 import { CHAT_ENDPOINT, COMPLETION_ENDPOINT } from './generation-endpoint.ts';

@@ -6,7 +6,7 @@ export class SseKeepAlive implements Disposable {
   readonly #writers = new Set<SseWriter>();
   readonly #timer: NodeJS.Timeout | undefined;
 
-  /** @param intervalMs 0 turns it off */
+  /** Starts the timer; an interval of 0 is off. */
   constructor(intervalMs: number) {
     this.#intervalMs = intervalMs;
     if (intervalMs === 0) return;

@@ -2,7 +2,7 @@
  * Loads tokenizer and template of a model card. Files that this machine lacks come from the workers that published the
  * card, over the request plane, verified and cached by checksum.
  */
-import { DynamoError } from '@dynamo-ts/base';
+import { DynamoError, toDynamoError } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import type { CardFileCache, FetchChunk } from '@dynamo-ts/preprocess';
 import { ModelPreprocessor } from '@dynamo-ts/preprocess';
@@ -32,7 +32,11 @@ export class CardLoader {
     this.#cache = options.cache;
   }
 
-  /** @throws what fetching or reading the files throws; the same card may be tried again */
+  /**
+   * Loads tokenizer and template.
+   *
+   * @throws what fetching or reading the files throws; the same card may be tried again
+   */
   async load(published: PublishedCard, signal: AbortSignal): Promise<ModelPreprocessor> {
     const { card } = published;
     const files = await this.#files(published, signal);
@@ -54,12 +58,12 @@ export class CardLoader {
 function fetchFrom(client: Client, publishers: () => readonly InstanceId[]): FetchChunk {
   return async (blake3, offset, { signal }) => {
     const payload = ModelFileRequest.encode({ blake3, offset: BigInt(offset) }).finish();
-    let last: unknown;
+    let last: DynamoError | undefined;
     for (const id of publishers()) {
       try {
         return await fetchChunk(client, id, { payload, signal });
       } catch (error) {
-        last = error;
+        last = toDynamoError(error);
       }
     }
     throw (

@@ -56,7 +56,7 @@ export class ModelCatalog implements ModelSource {
     this.delete(key);
     const setKey = setKeyOf(record);
     const existing = this.#sets.get(setKey);
-    if (existing !== undefined && existing.card.mdcSum === card.mdcSum) {
+    if (existing?.card.mdcSum === card.mdcSum) {
       this.#join(existing, key, record);
     } else if (existing === undefined || existing.isEmpty) {
       void existing?.close();

@@ -39,7 +39,7 @@ export class ModelManager implements AsyncDisposable {
   readonly #loader: CardLoader;
   readonly #tasks: TaskGroup;
   /** First attempts to load what the first snapshot held. */
-  readonly #firstLoads = new Set<Promise<void>>();
+  readonly #firstLoads = new Set<Promise<undefined>>();
   #snapshotComplete = false;
 
   constructor(options: ModelManagerOptions) {
@@ -111,7 +111,7 @@ export class ModelManager implements AsyncDisposable {
   }
 
   #startLoading(set: WorkerSet): void {
-    const first = Promise.withResolvers<void>();
+    const first = Promise.withResolvers<undefined>();
     const isFirst = !this.#snapshotComplete;
     if (isFirst) {
       this.#firstLoads.add(first.promise);
@@ -119,22 +119,25 @@ export class ModelManager implements AsyncDisposable {
     }
     this.#tasks.start(`load ${set.name}`, async (closing) => {
       const signal = AbortSignal.any([closing, set.signal]);
-      await this.#loadUntilDone(set, signal, first.resolve).finally(first.resolve);
+      const backoff = new Backoff({ initialMs: 200, maxMs: 5000 });
+      for (let done = false; !done && !signal.aborted;) {
+        done = await this.#tryLoad(set, signal);
+        first.resolve(undefined);
+        if (!done) await this.#clock.sleep(backoff.nextMs(), { signal }).catch(() => undefined);
+      }
+      first.resolve(undefined);
     });
   }
 
-  async #loadUntilDone(set: WorkerSet, signal: AbortSignal, onAttempt: () => void): Promise<void> {
-    const backoff = new Backoff({ initialMs: 200, maxMs: 5000 });
-    while (!signal.aborted) {
-      try {
-        await this.#load(set, signal);
-        return;
-      } catch (error) {
-        if (signal.aborted) return;
+  async #tryLoad(set: WorkerSet, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#load(set, signal);
+      return true;
+    } catch (error) {
+      if (!signal.aborted) {
         this.#logger.warn('model cannot be loaded, trying again', { model: set.name, error });
       }
-      onAttempt();
-      await this.#clock.sleep(backoff.nextMs(), { signal }).catch(() => undefined);
+      return false;
     }
   }
 
