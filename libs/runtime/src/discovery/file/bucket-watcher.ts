@@ -80,18 +80,25 @@ export class BucketWatcher implements AsyncDisposable {
   async #run(signal: AbortSignal): Promise<void> {
     const { clock, scanIntervalMs } = this.#options;
     let nextScanMs = 0;
+    let isReadable = true;
     const served = new WeakSet<Follower>();
     while (!signal.aborted) {
-      const isNew = [...this.#followers].some((follower) => !served.has(follower));
-      if (isNew || clock.monotonicMs() >= nextScanMs) {
+      if (this.#hasUnserved(served) || clock.monotonicMs() >= nextScanMs) {
         const followers = [...this.#followers];
-        if (await this.#scanAll(followers)) for (const follower of followers) served.add(follower);
+        isReadable = await this.#scanAll(followers);
+        if (isReadable) for (const follower of followers) served.add(follower);
         nextScanMs = clock.monotonicMs() + scanIntervalMs;
       } else {
         await this.#lookAtChanged();
       }
-      if (this.#changedNames.size === 0) await this.#pause(nextScanMs, signal);
+      // A view that came during a scan is filled at once and not by the next one.
+      const isBehind = isReadable && this.#hasUnserved(served);
+      if (this.#changedNames.size === 0 && !isBehind) await this.#pause(nextScanMs, signal);
     }
+  }
+
+  #hasUnserved(served: WeakSet<Follower>): boolean {
+    return [...this.#followers].some((follower) => !served.has(follower));
   }
 
   /** Reads the whole bucket into all views. @returns whether the directory could be read */
