@@ -9,7 +9,7 @@ import { Context } from '@dynamo-ts/runtime';
 
 import type { ServedModel } from '../models/served-model.ts';
 import type { RequestRecord } from '../request-record.ts';
-import type { ChoicePlan, PlannedPrompt } from './choice-plan.ts';
+import type { ChoicePlan } from './choice-plan.ts';
 import type { ChoiceResult, ChoiceSink } from './choice-reader.ts';
 import { readChoice } from './choice-reader.ts';
 
@@ -95,21 +95,30 @@ function isCancelled(error: unknown): boolean {
 }
 
 function addUsage({ plans }: AnswerOptions, results: readonly ChoiceResult[]): UsageCounts {
-  const total = {
-    promptTokens: 0,
-    completionTokens: 0,
-    cachedTokens: undefined as number | undefined,
-  };
-  let counted: PlannedPrompt | undefined;
-  for (const [index, { completionTokens, engineUsage: engine }] of results.entries()) {
+  const counts = results.map(({ engineUsage: engine, completionTokens }, index) => {
     const planned = plans[index]?.planned;
-    total.completionTokens += completionTokens || (engine?.completionTokens ?? 0);
-    if (planned === undefined || planned === counted) continue;
-    counted = planned; // a prompt counts once, however many answers it gets
-    total.promptTokens += planned.prompt.tokenIds.length || (engine?.promptTokens ?? 0);
-    if (engine?.cachedTokens !== undefined) {
-      total.cachedTokens = (total.cachedTokens ?? 0) + engine.cachedTokens;
-    }
-  }
-  return total;
+    // A prompt counts once, however many answers it gets.
+    const isFirst = planned !== plans[index - 1]?.planned;
+    const tokenised = planned?.prompt.tokenIds.length ?? 0;
+    return {
+      prompt: isFirst ? orElse(tokenised, engine?.promptTokens) : 0,
+      cached: isFirst ? engine?.cachedTokens : undefined,
+      completion: orElse(completionTokens, engine?.completionTokens),
+    };
+  });
+  const cached = counts.flatMap((count) => count.cached ?? []);
+  return {
+    promptTokens: sum(counts.map((count) => count.prompt)),
+    completionTokens: sum(counts.map((count) => count.completion)),
+    cachedTokens: cached.length === 0 ? undefined : sum(cached),
+  };
+}
+
+/** What was counted here; an engine whose output is text counts by itself. */
+function orElse(own: number, engines: number | undefined): number {
+  return own > 0 ? own : (engines ?? 0);
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }
