@@ -1,6 +1,7 @@
 //! Reads JSON as lenient clients write it: raw control characters inside strings, invalid UTF-8 and halves of surrogate
 //! pairs are repaired; anything else that is not JSON is refused.
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use serde_json::Value;
 
@@ -30,7 +31,7 @@ fn repaired(body: &[u8]) -> String {
         let taken = match rest.as_bytes()[0] {
             b'\\' if in_string => push_escape(rest, &mut output),
             control if in_string && control < b' ' => {
-                output.push_str(&format!("\\u{control:04x}"));
+                let _ = write!(output, "\\u{control:04x}");
                 1
             }
             plain => {

@@ -4,7 +4,7 @@
 //! by piece. The end of such a match is therefore a safe cut, unless the token reaches beyond its own text.
 use aho_corasick::{AhoCorasick, MatchKind};
 
-use crate::tokenizer::TextTokenizer;
+use crate::tokenizer::{Matching, TextTokenizer};
 
 /// Finds safe cuts of one tokenizer.
 pub(crate) struct SpecialTokens {
@@ -15,15 +15,13 @@ pub(crate) struct SpecialTokens {
 impl SpecialTokens {
     /// None when no cut is provably safe: no such tokens, or results that depend on a segment's place.
     pub fn new(tokenizer: &TextTokenizer) -> Option<Self> {
-        let raw: Vec<_> = tokenizer
-            .added_tokens()
-            .iter()
-            .filter(|token| !token.normalized)
+        let added = tokenizer.added_tokens().iter();
+        let raw: Vec<_> = added
+            .filter(|token| token.matching != Matching::Normalized)
             .collect();
-        let dependent = tokenizer
-            .added_tokens()
+        let dependent = raw
             .iter()
-            .any(|token| token.single_word);
+            .any(|token| token.matching == Matching::SingleWord);
         if raw.is_empty() || dependent || tokenizer.is_position_dependent() {
             return None;
         }
@@ -33,7 +31,10 @@ impl SpecialTokens {
             .ok()?;
         Some(Self {
             matcher,
-            safe: raw.iter().map(|token| !token.takes_right).collect(),
+            safe: raw
+                .iter()
+                .map(|token| token.matching == Matching::Plain)
+                .collect(),
         })
     }
 

@@ -8,7 +8,7 @@ pub const TOKEN_KNOWN: u8 = 2;
 
 /// Bytes per id: those of id `i` are `bytes[offsets[i]..offsets[i + 1]]`.
 ///
-/// In byte-level vocabularies text is the concatenation of these bytes. In others (`SentencePiece`) they are only what
+/// In byte-level vocabularies text is the concatenation of these bytes. In others (SentencePiece) they are only what
 /// the id shows when it stands alone.
 #[derive(Debug, Clone, Default)]
 pub struct TokenTable {
@@ -72,7 +72,7 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// The byte of a `SentencePiece` byte-fallback piece such as `<0x0A>`.
+/// The byte of a SentencePiece byte-fallback piece such as `<0x0A>`.
 fn fallback_byte(piece: &str) -> Option<u8> {
     let digits = piece.strip_prefix("<0x")?.strip_suffix('>')?;
     (digits.len() == 2).then(|| u8::from_str_radix(digits, 16).ok())?

@@ -17,12 +17,20 @@ pub(crate) struct AddedToken {
     pub id: u32,
     pub content: String,
     pub special: bool,
-    /// Matched after normalisation, so its place in the raw text is not known.
-    pub normalized: bool,
-    /// Takes white space to its right with it.
-    pub takes_right: bool,
-    /// Matches only between non-word characters, so what stands before and after matters.
-    pub single_word: bool,
+    pub matching: Matching,
+}
+
+/// How an added token is found in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Matching {
+    /// In the raw text, wherever it stands.
+    Plain,
+    /// In the raw text, taking white space to its right with it.
+    TakesRight,
+    /// Only between non-word characters, so what stands before and after matters.
+    SingleWord,
+    /// In normalised text, so its place in the raw text is not known.
+    Normalized,
 }
 
 /// A loaded tokenizer.
@@ -130,7 +138,6 @@ impl TextTokenizer {
 }
 
 fn read_added_tokens(json: &Value) -> Vec<AddedToken> {
-    let flag = |token: &Value, name: &str| token.get(name).and_then(Value::as_bool) == Some(true);
     let tokens = json.get("added_tokens").and_then(Value::as_array);
     tokens
         .into_iter()
@@ -139,17 +146,31 @@ fn read_added_tokens(json: &Value) -> Vec<AddedToken> {
             Some(AddedToken {
                 id: u32::try_from(token.get("id")?.as_u64()?).ok()?,
                 content: token.get("content")?.as_str()?.to_owned(),
-                special: flag(token, "special"),
-                normalized: flag(token, "normalized"),
-                takes_right: flag(token, "rstrip"),
-                single_word: flag(token, "single_word"),
+                special: is_set(token, "special"),
+                matching: read_matching(token),
             })
         })
         .collect()
 }
 
+fn read_matching(token: &Value) -> Matching {
+    if is_set(token, "normalized") {
+        Matching::Normalized
+    } else if is_set(token, "single_word") {
+        Matching::SingleWord
+    } else if is_set(token, "rstrip") {
+        Matching::TakesRight
+    } else {
+        Matching::Plain
+    }
+}
+
+fn is_set(token: &Value, flag: &str) -> bool {
+    token.get(flag).and_then(Value::as_bool) == Some(true)
+}
+
 /// Gives ids from `size` on to bytes that a byte-level vocabulary lacks, because the library refuses such vocabularies.
-/// Small ones (`SmolLM2`) lack a few control characters; text loses them, as it does in llama.cpp.
+/// Small ones (SmolLM2) lack a few control characters; text loses them, as it does in llama.cpp.
 fn fill_missing_bytes(json: &mut Value, size: usize) -> bool {
     if !json.get("pre_tokenizer").is_some_and(is_byte_level) {
         return false;

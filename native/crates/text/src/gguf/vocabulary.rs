@@ -137,7 +137,7 @@ impl<'a> Vocabulary<'a> {
         })
     }
 
-    /// `SentencePiece` BPE: scores order the merges, unknown characters fall back to bytes.
+    /// SentencePiece BPE: scores order the merges, unknown characters fall back to bytes.
     fn sentence_piece(&self) -> Result<Pipeline, TextError> {
         let scores = self.metadata.floats("tokenizer.ggml.scores");
         let scores = scores
@@ -232,13 +232,13 @@ impl<'a> Vocabulary<'a> {
     }
 
     fn post_processor(&self, adds_bos: bool) -> Value {
-        let adds_eos = self
+        let closes = self
             .metadata
             .flag("tokenizer.ggml.add_eos_token")
             .unwrap_or(false);
         let special = |content: &str| json!({"SpecialToken": {"id": content, "type_id": 0}});
         let bos = self.token("bos_token_id", 1).filter(|_| adds_bos);
-        let eos = self.token("eos_token_id", 2).filter(|_| adds_eos);
+        let eos = self.token("eos_token_id", 2).filter(|_| closes);
         if bos.is_none() && eos.is_none() {
             return Value::Null;
         }
@@ -306,7 +306,7 @@ impl<'a> Vocabulary<'a> {
         config
     }
 
-    /// The token that a `tokenizer.ggml.*` id names. `SentencePiece` files may leave the usual ids out.
+    /// The token that a `tokenizer.ggml.*` id names. SentencePiece files may leave the usual ids out.
     fn token(&self, name: &str, sentence_piece_default: i64) -> Option<&str> {
         let stated = self.metadata.unsigned(&format!("tokenizer.ggml.{name}"));
         let default = || {

@@ -16,6 +16,7 @@ pub(crate) fn normalize(
             )));
         };
         normalize_content(fields, index, capabilities)?;
+        name_reasoning(fields);
         normalize_tool_calls(fields);
     }
     Ok(())
@@ -66,6 +67,19 @@ fn joined_text(parts: &[Value], index: usize) -> Result<String, TextError> {
         }),
     });
     Ok(texts.collect::<Result<Vec<_>, _>>()?.join("\n"))
+}
+
+/// Reasoning comes under several names; templates read `reasoning_content` or `thinking`.
+fn name_reasoning(fields: &mut Map<String, Value>) {
+    let given = ["reasoning_content", "reasoning", "thinking"]
+        .iter()
+        .find_map(|name| fields.get(*name).filter(|text| !text.is_null()).cloned());
+    if let Some(reasoning) = given {
+        fields
+            .entry("thinking")
+            .or_insert_with(|| reasoning.clone());
+        fields.insert("reasoning_content".to_owned(), reasoning);
+    }
 }
 
 /// Arguments that are JSON text become objects, and fields that say nothing are left out.

@@ -77,7 +77,7 @@ impl ChatTemplate {
         let template = template.map_err(|error| TextError::internal(error.to_string()))?;
         let prompt = template
             .render(variables(input, add_generation_prompt))
-            .map_err(refused)?;
+            .map_err(|error| refused(&error))?;
         if continued {
             up_to_mark(prompt)
         } else {
@@ -98,8 +98,8 @@ fn variables(input: ChatInput, add_generation_prompt: bool) -> Value {
     values::from_json(Json::Object(fields))
 }
 
-fn refused(error: minijinja::Error) -> TextError {
-    let mut source = std::error::Error::source(&error);
+fn refused(error: &minijinja::Error) -> TextError {
+    let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         if let Some(RaisedByTemplate(message)) = cause.downcast_ref() {
             return TextError::invalid_request(format!(

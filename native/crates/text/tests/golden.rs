@@ -1,0 +1,127 @@
+//! Ids, texts and prompts equal those of Hugging Face's own libraries.
+//!
+//! The expectations are committed, the tokenizers are not: `scripts/test-models.mjs` fetches them, and
+//! `DYN_TEST_TOKENIZERS` names their folder. Without it these tests say that they were skipped.
+use std::path::PathBuf;
+
+use dynamo_text::{ChatOptions, EncodeOptions, FileRole, ModelFile, TextModel};
+use serde_json::Value;
+
+struct Golden {
+    model: TextModel,
+    expected: Value,
+}
+
+impl Golden {
+    fn load(name: &str) -> Option<Self> {
+        let Ok(folder) = std::env::var("DYN_TEST_TOKENIZERS") else {
+            eprintln!("skipped: DYN_TEST_TOKENIZERS is not set (see scripts/test-models.mjs)");
+            return None;
+        };
+        let folder = PathBuf::from(folder).join(name);
+        let here = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let text = std::fs::read_to_string(here.join(format!("{name}.json"))).unwrap();
+        let expected: Value = serde_json::from_str(&text).unwrap();
+        let mut files = vec![
+            ModelFile {
+                role: FileRole::TokenizerJson,
+                path: folder.join("tokenizer.json"),
+            },
+            ModelFile {
+                role: FileRole::TokenizerConfig,
+                path: folder.join("tokenizer_config.json"),
+            },
+        ];
+        let written = expected["template"].as_str().map(|template| {
+            let path = std::env::temp_dir().join(format!("dynamo-{name}-{}", std::process::id()));
+            std::fs::write(&path, template).unwrap();
+            files.push(ModelFile {
+                role: FileRole::ChatTemplate,
+                path: path.clone(),
+            });
+            path
+        });
+        let model = TextModel::load(&files, 1 << 20).unwrap();
+        if let Some(path) = written {
+            std::fs::remove_file(path).unwrap();
+        }
+        Some(Self { model, expected })
+    }
+
+    fn cases(&self, name: &str) -> &[Value] {
+        self.expected[name].as_array().unwrap()
+    }
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| u32::try_from(id.as_u64().unwrap()).unwrap())
+        .collect()
+}
+
+fn check(name: &str) {
+    let Some(golden) = Golden::load(name) else {
+        return;
+    };
+    check_texts(&golden);
+    check_chats(&golden);
+}
+
+fn check_texts(golden: &Golden) {
+    for case in golden.cases("encode") {
+        let text = case["text"].as_str().unwrap();
+        let add_special_tokens = case["special"].as_bool().unwrap();
+        let options = EncodeOptions {
+            add_special_tokens,
+            ..EncodeOptions::default()
+        };
+        let encoded = golden.model.encode_text(text, &options).unwrap();
+        assert_eq!(encoded.token_ids, ids(&case["ids"]), "{text:?}");
+    }
+    for case in golden.cases("decode") {
+        let ids = ids(&case["ids"]);
+        let text = golden
+            .model
+            .decode(&ids, case["skip"].as_bool().unwrap())
+            .unwrap();
+        assert_eq!(text, case["text"].as_str().unwrap(), "{ids:?}");
+    }
+}
+
+fn check_chats(golden: &Golden) {
+    for case in golden.cases("chats") {
+        let options = ChatOptions {
+            keep_prompt: true,
+            ..ChatOptions::default()
+        };
+        let title = &case["title"];
+        let encoded = golden
+            .model
+            .encode_chat(case["body"].to_string().as_bytes(), &options);
+        let encoded = encoded.unwrap_or_else(|error| panic!("{title}: {error}"));
+        assert_eq!(
+            encoded.formatted_prompt.as_deref(),
+            case["prompt"].as_str(),
+            "{title}"
+        );
+        assert_eq!(encoded.token_ids, ids(&case["ids"]), "{title}");
+    }
+}
+
+#[test]
+fn qwen3_equals_hugging_face() {
+    check("qwen3");
+}
+
+#[test]
+fn llama3_equals_hugging_face() {
+    check("llama3");
+}
+
+#[test]
+fn llama2_equals_hugging_face() {
+    check("llama2");
+}

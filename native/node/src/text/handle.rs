@@ -1,0 +1,55 @@
+//! A model between JavaScript and the threads that work with it.
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dynamo_text::TextModel;
+
+use crate::error::NativeError;
+use crate::job::guarded;
+
+/// A model that can be closed and that no one uses any more after a panic.
+pub struct Handle {
+    model: RwLock<Option<Arc<TextModel>>>,
+    poisoned: AtomicBool,
+}
+
+impl Handle {
+    /// Owns `model`.
+    pub fn new(model: TextModel) -> Self {
+        Self {
+            model: RwLock::new(Some(Arc::new(model))),
+            poisoned: AtomicBool::new(false),
+        }
+    }
+
+    /// Runs `work`; a panic in it poisons the handle.
+    pub fn run<T>(
+        &self,
+        work: impl FnOnce(&TextModel) -> Result<T, NativeError>,
+    ) -> Result<T, NativeError> {
+        if self.poisoned.load(Ordering::Acquire) {
+            let message = "the model cannot be used any more: an earlier call panicked";
+            return Err(NativeError::new("runtime.poisoned", message));
+        }
+        let model = self
+            .model
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let model =
+            model.ok_or_else(|| NativeError::new("runtime.closed", "the text model is closed"))?;
+        catch_unwind(AssertUnwindSafe(|| work(&model))).unwrap_or_else(|panic| {
+            self.poisoned.store(true, Ordering::Release);
+            guarded(|| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Lets go of the model; work already begun is finished.
+    pub fn close(&self) {
+        self.model
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+    }
+}
