@@ -1,0 +1,214 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { Client, Metadata, credentials } from '@grpc/grpc-js';
+import { describe, expect, it, vi } from 'vitest';
+
+import { DynamoError, asInstanceId } from '@dynamo-ts/base';
+import { loadConfig } from '@dynamo-ts/config';
+import { RouteRequest, RouterServiceClient } from '@dynamo-ts/protocol';
+import type { RouteResponse } from '@dynamo-ts/protocol';
+import { Dispatcher, LocalRouter, RemoteRouter } from '@dynamo-ts/routing';
+import type { DispatchedStream } from '@dynamo-ts/routing';
+import { Context, DistributedRuntime, createPlanes } from '@dynamo-ts/runtime';
+import type { Planes, RawHandler } from '@dynamo-ts/runtime';
+import { nullLogger } from '@dynamo-ts/telemetry';
+
+import { createRouter } from '../src/app.ts';
+import type { RouterApp } from '../src/app.ts';
+import { ROUTER_OPTIONS } from '../src/config.ts';
+
+const ENDPOINT = 'dynamo.backend.generate';
+
+/** Routers, workers and a frontend that meet in a folder and talk over the mux, as separate processes would. */
+class Fleet implements AsyncDisposable {
+  readonly folder: string;
+  readonly #open: (() => Promise<void>)[] = [];
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  static async start(): Promise<Fleet> {
+    return new Fleet(await mkdtemp(join(tmpdir(), 'router-')));
+  }
+
+  async router(...flags: readonly string[]): Promise<RouterApp> {
+    const env = { DYN_LOG: 'error', DYN_DISCOVERY_BACKEND: 'file', DYN_FILE_KV: this.folder };
+    const argv = [
+      ...['--event-plane', 'local', '--rpc-host', '127.0.0.1', '--router-grpc-port', '0'],
+      ...['--system-port', '0', '--graceful-shutdown-grace-period', '0', ...flags],
+    ];
+    const { config } = loadConfig(ROUTER_OPTIONS, { argv, env, command: 'router', summary: '' });
+    const app = createRouter(config);
+    this.#open.push(() => app.close());
+    await app.start();
+    return app;
+  }
+
+  async runtime(): Promise<DistributedRuntime> {
+    const planes = await this.#planes();
+    const runtime = await DistributedRuntime.connect({ ...planes, logger: nullLogger });
+    this.#open.push(async () => {
+      await runtime.close();
+      await planes.close();
+    });
+    return runtime;
+  }
+
+  async worker(handler: RawHandler): Promise<DistributedRuntime> {
+    const runtime = await this.runtime();
+    await runtime.endpoint(ENDPOINT).serveRaw(handler);
+    return runtime;
+  }
+
+  async #planes(): Promise<Planes> {
+    return createPlanes({
+      discoveryBackend: 'file',
+      requestPlane: 'grpc',
+      eventPlane: 'local',
+      fileDiscoveryDir: this.folder,
+      rpcHost: '127.0.0.1',
+      logger: nullLogger,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const close of this.#open.toReversed()) await close();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+const answering =
+  (text: string): RawHandler =>
+  (_request, sink) => {
+    sink.write(new TextEncoder().encode(text));
+    sink.end();
+  };
+
+const refusing: RawHandler = () => {
+  throw new DynamoError('capacity.worker_overloaded', 'full');
+};
+
+async function grpcRoute(app: RouterApp, request: Partial<RouteRequest>): Promise<RouteResponse> {
+  const address = `127.0.0.1:${app.grpcPort}`;
+  const client = new RouterServiceClient(address, credentials.createInsecure());
+  const full = RouteRequest.create({ requestId: 'r', endpoint: ENDPOINT, ...request });
+  try {
+    return await new Promise((resolve, reject) => {
+      client.route(full, new Metadata(), (error, answer) => {
+        if (error === null) resolve(answer);
+        else reject(error);
+      });
+    });
+  } finally {
+    client.close();
+  }
+}
+
+/** Names of the services that a tool such as grpcurl finds. */
+async function reflectedServices(app: RouterApp): Promise<string> {
+  const client = new Client(`127.0.0.1:${app.grpcPort}`, credentials.createInsecure());
+  const asIs = (bytes: Buffer): Buffer => bytes;
+  const path = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
+  const call = client.makeBidiStreamRequest(path, asIs, asIs, new Metadata());
+  // ServerReflectionRequest { list_services: "" }
+  call.write(Buffer.of(0x3a, 0x00));
+  const [answer] = (await once(call, 'data')) as [Buffer];
+  call.end();
+  client.close();
+  return answer.toString('latin1');
+}
+
+async function statusOf(app: RouterApp, path: string): Promise<{ code: number; text: string }> {
+  const response = await fetch(`http://127.0.0.1:${app.systemPort}${path}`);
+  return { code: response.status, text: await response.text() };
+}
+
+async function textOf(stream: DispatchedStream): Promise<string> {
+  const items: Uint8Array[] = [];
+  for (let batch = await stream.nextBatch(); batch; batch = await stream.nextBatch())
+    items.push(...batch);
+  return Buffer.concat(items).toString();
+}
+
+describe('router service', () => {
+  it('answers over gRPC with health, reflection and metrics', async () => {
+    await using fleet = await Fleet.start();
+    const worker = await fleet.worker(answering('ok'));
+    const app = await fleet.router();
+    const answer = await vi.waitFor(() => grpcRoute(app, { promptTokens: 9 }));
+    expect(answer).toMatchObject({ instanceId: worker.instanceId, reason: 'round-robin' });
+    expect(await reflectedServices(app)).toContain('dynamo.router.v1.RouterService');
+    expect(await statusOf(app, '/health')).toMatchObject({ code: 200 });
+    const metrics = (await statusOf(app, '/metrics')).text;
+    expect(metrics).toMatch(/dynamo_component_router_requests_started_total\{[^}]*\} 1/);
+    expect(metrics).toMatch(/dynamo_component_router_active_requests\{[^}]*\} 1/);
+  });
+
+  it('maps its errors to gRPC statuses that carry the code', async () => {
+    await using fleet = await Fleet.start();
+    const app = await fleet.router();
+    await expect(grpcRoute(app, {})).rejects.toMatchObject({ code: 14 });
+    const failure = await grpcRoute(app, { routerMode: 'kv' }).catch((error: unknown) => error);
+    expect(failure).toMatchObject({ code: 3 });
+    expect((failure as { metadata: Metadata }).metadata.get('dynamo-error-code')).toEqual([
+      'request.invalid',
+    ]);
+  });
+
+  it('refuses a port that is taken', async () => {
+    await using fleet = await Fleet.start();
+    const app = await fleet.router();
+    await expect(fleet.router('--router-grpc-port', String(app.grpcPort))).rejects.toMatchObject({
+      code: 'config.port_in_use',
+    });
+  });
+});
+
+describe('a frontend with the router service', () => {
+  it('gets every request answered while workers refuse and routers die', async () => {
+    await using fleet = await Fleet.start();
+    await fleet.worker(refusing);
+    const good = await fleet.worker(answering('ok'));
+    const routers = [await fleet.router(), await fleet.router()];
+    const runtime = await fleet.runtime();
+    const client = await runtime.endpoint(ENDPOINT).client();
+    const fallback = new LocalRouter({ instances: client, routerId: runtime.instanceId });
+    const router = await RemoteRouter.connect({
+      runtime,
+      namespace: 'dynamo',
+      instances: client,
+      fallback,
+      logger: nullLogger,
+    });
+    const dispatcher = new Dispatcher({ workers: client, router, logger: nullLogger });
+    await vi.waitFor(() => expect(client.instanceIds()).toHaveLength(2));
+    const ask = async (): Promise<void> => {
+      const stream = await dispatcher.dispatch({
+        payload: new Uint8Array(0),
+        context: new Context(),
+        blockHashes: new BigUint64Array(0),
+        blockSize: 16,
+        promptTokens: 1,
+      });
+      expect(stream.instanceId).toBe(asInstanceId(good.instanceId));
+      expect(await textOf(stream)).toBe('ok');
+    };
+    await Promise.all(Array.from({ length: 20 }, ask));
+    const active = async (): Promise<string[]> => {
+      const texts = await Promise.all(routers.map((app) => statusOf(app, '/metrics')));
+      return texts.map(({ text }) => /active_requests\{[^}]*\} (\d+)/.exec(text)?.[1] ?? 'none');
+    };
+    await vi.waitFor(async () => expect(await active()).toEqual(['0', '0']));
+    await routers[0]?.close();
+    await Promise.all(Array.from({ length: 20 }, ask));
+    await routers[1]?.close();
+    await Promise.all(Array.from({ length: 20 }, ask));
+    expect(fallback.activeRequests).toBe(0);
+    await router.close();
+    await client.close();
+  });
+});
