@@ -18,7 +18,7 @@ import { MAX_FRAME_BYTES, MAX_MESSAGE_BYTES } from './mux-limits.ts';
 
 /** What a {@link ClientSession} is made of. */
 export interface ClientSessionOptions {
-  readonly send: (message: Uint8Array, done: () => void) => void;
+  readonly send: (message: Uint8Array, done: () => void, frames: readonly ClientFrame[]) => void;
   readonly creditBytes: number;
   /** How long the server may take to accept after it was sent the whole request. */
   readonly acceptTimeoutMs: number;
@@ -94,6 +94,16 @@ export class ClientSession {
   /** Handles a message from the server. */
   receive(message: Uint8Array): void {
     for (const frame of ConnectResponse.decode(message).frames) this.#handle(frame);
+  }
+
+  /** Kills every open request, for a connection that ends without breaking. */
+  killAll(): void {
+    for (const stream of [...this.#streams.values()]) stream.cancel();
+  }
+
+  /** Resolves when everything sent so far has been taken by the connection. */
+  async flushed(): Promise<void> {
+    await this.#sender.flushed();
   }
 
   /** The connection is gone. Idempotent. */

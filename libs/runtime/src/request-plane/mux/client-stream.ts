@@ -120,6 +120,13 @@ export class ClientStream {
     else this.#buffer.fail(error);
   }
 
+  /** Gives the request up. */
+  cancel(): void {
+    const error = new DynamoError('runtime.closed', 'the request plane was closed');
+    this.#reject(error);
+    this.#buffer.cancel(error);
+  }
+
   #complete(last: Uint8Array): void {
     const pieces = [...this.#pieces, last];
     this.#pieces = [];

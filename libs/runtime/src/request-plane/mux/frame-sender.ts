@@ -18,7 +18,7 @@ export interface FrameSenderOptions<Frame> {
   /** Bytes of one message. */
   readonly encode: (frames: readonly Frame[]) => Uint8Array;
   /** Sends a message and calls `done` when the connection has taken it. */
-  readonly send: (message: Uint8Array, done: () => void) => void;
+  readonly send: (message: Uint8Array, done: () => void, frames: readonly Frame[]) => void;
   /** The frame that carries (a piece of) an item; `last` is false for pieces that others follow. */
   readonly dataFrame: (stream: number, data: Uint8Array, last: boolean) => Frame;
   /** Largest data of one frame. */
@@ -177,9 +177,10 @@ export class FrameSender<Frame> {
       if (frames.length === 0) break;
       const message = this.#options.encode(frames);
       this.#inFlight += message.byteLength;
-      this.#options.send(message, () => {
+      const done = (): void => {
         this.#taken(message.byteLength);
-      });
+      };
+      this.#options.send(message, done, frames);
     }
   };
 

@@ -1,0 +1,127 @@
+import { createInstanceId } from '@dynamo-ts/base';
+import { natsProvider } from '@dynamo-ts/testing';
+import type { Broker } from '@dynamo-ts/testing';
+import { connect } from 'nats';
+import type { NatsConnection } from 'nats';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { Context } from '../../context.ts';
+import { requestPlaneContract } from '../request-plane.contract.ts';
+import { NatsRequestPlane } from './nats-request-plane.ts';
+
+const nats = await natsProvider();
+
+const ENDPOINT = { namespace: 'test', component: 'backend', endpoint: 'generate' };
+
+/** A plane with a connection of its own, as another process would have. */
+class Process {
+  readonly plane: NatsRequestPlane;
+  readonly connection: NatsConnection;
+
+  private constructor(connection: NatsConnection, heartbeatMs: number) {
+    this.connection = connection;
+    this.plane = new NatsRequestPlane({ connect: () => Promise.resolve(connection), heartbeatMs });
+  }
+
+  static async start(broker: Broker, heartbeatMs: number = 200): Promise<Process> {
+    return new Process(
+      await connect({
+        servers: broker.address,
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: 100,
+        maxPingOut: 2,
+      }),
+      heartbeatMs,
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.plane.close();
+    await this.connection.close();
+  }
+}
+
+describe.skipIf(!nats.available)(nats.label, () => {
+  let broker: Broker;
+  beforeAll(async () => {
+    broker = await nats.start();
+  }, 120_000);
+  afterAll(async () => {
+    await broker.close();
+  });
+
+  requestPlaneContract('nats', async () => {
+    const servers = [await Process.start(broker)];
+    const client = await Process.start(broker);
+    return {
+      server: servers[0]!.plane,
+      client: client.plane,
+      // What the broker sees when a process dies: its connection is gone.
+      sever: () => servers[0]!.connection.close(),
+      restart: async () => {
+        const server = await Process.start(broker);
+        servers.push(server);
+        return server.plane;
+      },
+      close: async () => {
+        await client.close();
+        await Promise.all(servers.map((server) => server.close()));
+      },
+    };
+  });
+
+  describe('NatsRequestPlane', () => {
+    it('kills the requests of a client that has died without a word', async () => {
+      const server = await Process.start(broker, 50);
+      const client = await Process.start(broker, 50);
+      const killed = Promise.withResolvers<unknown>();
+      const instanceId = createInstanceId();
+      const { transport } = await server.plane.serve(
+        { endpoint: ENDPOINT, instanceId },
+        (request, sink) => {
+          sink.write(new Uint8Array([1]));
+          request.context.killed.addEventListener('abort', () => {
+            killed.resolve(request.context.killed.reason);
+          });
+        },
+      );
+      const target = { endpoint: ENDPOINT, instanceId, transport };
+      const request = { payload: new Uint8Array(), context: new Context() };
+      await (await client.plane.open(target, request)).nextBatch();
+      await client.connection.close();
+      expect(await killed.promise).toMatchObject({ reason: 'client-gone' });
+      await Promise.all([server.close(), client.close()]);
+    });
+
+    it('fails open answers when the broker goes, and works again when it is back', async () => {
+      const own = await nats.start();
+      const server = await Process.start(own);
+      const client = await Process.start(own);
+      const instanceId = createInstanceId();
+      let calls = 0;
+      const { transport } = await server.plane.serve(
+        { endpoint: ENDPOINT, instanceId },
+        (_request, sink) => {
+          calls += 1;
+          sink.write(new Uint8Array([calls]));
+          if (calls > 1) sink.end();
+        },
+      );
+      const target = { endpoint: ENDPOINT, instanceId, transport };
+      const request = { payload: new Uint8Array(), context: new Context() };
+      const response = await client.plane.open(target, request);
+      await response.nextBatch();
+      const next = response.nextBatch();
+      await Promise.all([
+        own.kill(),
+        expect(next).rejects.toMatchObject({ code: 'transport.disconnected' }),
+      ]);
+      await own.start();
+      await client.plane.reachable(target, { signal: AbortSignal.timeout(10_000) });
+      const again = await client.plane.open(target, request);
+      expect(await again.nextBatch()).toEqual([Buffer.from([2])]);
+      await Promise.all([server.close(), client.close()]);
+      await own.close();
+    }, 30_000);
+  });
+});
