@@ -135,24 +135,24 @@ describe.runIf(isPresent)('worker with llama-server', { timeout: 60_000 }, () =>
     return { text, responses };
   }
 
-  /** What llama-server itself says to the same ids. */
+  /** What llama-server itself says to the same ids; a character that the limit cuts is left out. */
   async function engineAnswer(tokenIds: Uint32Array, maxTokens: number): Promise<string> {
     const { url } = await engine();
     const body = {
       prompt: [...tokenIds],
       n_predict: maxTokens,
       temperature: 0,
-      cache_prompt: false,
     };
     const response = await fetch(`${url}/completion`, {
       method: 'POST',
       body: JSON.stringify(body),
     });
-    return ((await response.json()) as { content: string }).content;
+    return ((await response.json()) as { content: string }).content.replace(/\ufffd+$/, '');
   }
 
   it('answers a question sensibly and exactly as llama-server does', async () => {
     const prompt = await chat('What is the capital of France?');
+    await answer(prompt, 1); // computes the prompt, so that both continue from the same cache
     const { text, responses } = await answer(prompt, 60);
     expect(text).toContain('Paris');
     expect(text).toBe(await engineAnswer(prompt, 60));
@@ -173,6 +173,7 @@ describe.runIf(isPresent)('worker with llama-server', { timeout: 60_000 }, () =>
 
   it('gives every token id of text outside ASCII, which llama-server itself leaves out', async () => {
     const prompt = await chat('How do you say hello in Japanese, Greek and Hindi?');
+    await answer(prompt, 1);
     const { text, responses } = await answer(prompt, 80);
     const ids = responses.flatMap(({ tokenIdsLe }) => [...tokenIdsFromBytes(tokenIdsLe)]);
     // The limit may cut the last character, whose ids are then never known.
