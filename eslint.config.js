@@ -132,6 +132,7 @@ export default tseslint.config(
   {
     files: [
       '**/*.test.ts',
+      '**/*.contract.ts',
       '**/*.test-d.ts',
       '**/*-contract.ts',
       '**/test/**/*.ts',
