@@ -4,7 +4,7 @@
  * A request that no instance has begun to answer is never lost while another instance can take it: an instance that
  * refuses, cannot be reached or breaks before its first item is excluded and the next one is taken (RF 1.9, 1.10).
  */
-import { DynamoError, hasCode } from '@dynamo-ts/base';
+import { DynamoError } from '@dynamo-ts/base';
 import type { AbortOptions, InstanceId } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointInstance, EndpointPath } from '@dynamo-ts/protocol';
@@ -246,7 +246,7 @@ export class Client<Req = unknown, Res = unknown> implements AsyncDisposable {
     try {
       return this.select(policy, excluded);
     } catch (error) {
-      if (hasCode(last, 'capacity.worker_overloaded')) throw poolExhausted();
+      if (last?.code === 'capacity.worker_overloaded') throw poolExhausted();
       throw last ?? error;
     }
   }

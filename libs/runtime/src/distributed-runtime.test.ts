@@ -65,7 +65,7 @@ describe('DistributedRuntime', () => {
         yield { big: 2n ** 63n };
         yield annotated({ event: 'note', comment: ['hello'] });
       });
-    const client = await server.endpoint(PATH).client<null, unknown>();
+    const client = await server.endpoint(PATH).client<null>();
     expect(await collect(await client.generate(null))).toEqual([{ big: 2n ** 63n }]);
     expect(await collect(await client.generate(null, { annotated: true }))).toEqual([
       { data: { big: 2n ** 63n } },

@@ -36,9 +36,9 @@ async function pump<Res>(
   });
   try {
     for (;;) {
-      const { done, value } = await iterator.next();
-      if (done === true) break;
-      if (!sink.write(encodePayload(toEnvelope(value)))) await sink.drained();
+      const next = await iterator.next();
+      if (next.done === true) break;
+      if (!sink.write(encodePayload(toEnvelope(next.value)))) await sink.drained();
     }
     sink.end();
   } finally {

@@ -49,7 +49,7 @@ export class GrpcServer implements AsyncDisposable {
   }
 
   /** Stops listening, lets calls finish for `graceMs`, then cuts them. Idempotent. */
-  async close(graceMs: number = 1000): Promise<void> {
+  async close(graceMs = 1000): Promise<void> {
     this.#closing ??= this.#close(graceMs);
     await this.#closing;
   }

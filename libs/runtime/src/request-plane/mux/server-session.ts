@@ -81,17 +81,17 @@ export class ServerSession {
       case 'open':
         this.#open(id, body.value);
         break;
-      case 'data':
-        if (stream?.kind === 'receiving') this.#receive(id, stream, body.value);
-        break;
       case 'credit':
         this.#sender.addCredit(id, body.value);
         break;
-      case 'stop':
-        if (stream?.kind === 'running') stream.call.context.stopGenerating('client-gone');
-        break;
       case 'kill':
         this.#kill(id, stream);
+        break;
+      case 'data':
+        if (stream?.kind === 'receiving') this.#receive(id, stream, body.value);
+        break;
+      case 'stop':
+        if (stream !== undefined) stop(stream);
         break;
       case 'halfClose':
       case undefined:
@@ -172,4 +172,8 @@ export class ServerSession {
     this.#sender.drop(id);
     if (stream?.kind === 'running') stream.call.kill('client-gone');
   }
+}
+
+function stop(stream: ServerStream): void {
+  if (stream.kind === 'running') stream.call.context.stopGenerating('client-gone');
 }

@@ -23,7 +23,7 @@ class Process {
     this.plane = new NatsRequestPlane({ connect: () => Promise.resolve(connection), heartbeatMs });
   }
 
-  static async start(broker: Broker, heartbeatMs: number = 200): Promise<Process> {
+  static async start(broker: Broker, heartbeatMs = 200): Promise<Process> {
     return new Process(
       await connect({
         servers: broker.address,

@@ -13,6 +13,7 @@ import {
   throwIfAborted,
 } from '@dynamo-ts/base';
 import { encodeSegment, formatEndpointPath } from '@dynamo-ts/protocol';
+import { Events } from 'nats';
 import type { NatsConnection } from 'nats';
 
 import type {
@@ -165,7 +166,7 @@ export class NatsRequestPlane implements RequestPlane {
   /** A broken connection may have lost messages: everything that was open starts anew. */
   async #followStatus(connection: NatsConnection): Promise<void> {
     for await (const { type } of connection.status()) {
-      if (type !== 'disconnect') continue;
+      if (type !== Events.Disconnect) continue;
       for (const session of [...this.#sessions.values()]) session.close('the broker is away');
       for (const sessions of this.#servers) sessions.reset();
     }
