@@ -1,0 +1,74 @@
+/** One kind of load. */
+export interface Scenario {
+  readonly name: string;
+  /** Requests in flight. */
+  readonly concurrency: number;
+  readonly requests: number;
+  /** Prompt length in words, about as many tokens. */
+  readonly promptWords: number;
+  /** Words of the prompt that several requests share. */
+  readonly sharedWords?: number;
+  readonly outputTokens: number;
+  readonly stream: boolean;
+  /** What the processor time of the frontend is divided by. */
+  readonly per: 'token' | 'request';
+}
+
+/** The loads that the budgets name. */
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'stream-32',
+    concurrency: 32,
+    requests: 192,
+    promptWords: 32,
+    outputTokens: 512,
+    stream: true,
+    per: 'token',
+  },
+  {
+    name: 'stream-128',
+    concurrency: 128,
+    requests: 512,
+    promptWords: 32,
+    outputTokens: 512,
+    stream: true,
+    per: 'token',
+  },
+  {
+    name: 'short-request',
+    concurrency: 16,
+    requests: 2000,
+    promptWords: 32,
+    outputTokens: 16,
+    stream: false,
+    per: 'request',
+  },
+  {
+    name: 'prompt-1024',
+    concurrency: 8,
+    requests: 600,
+    promptWords: 1024,
+    outputTokens: 1,
+    stream: true,
+    per: 'request',
+  },
+  {
+    name: 'prompt-8192',
+    concurrency: 4,
+    requests: 120,
+    promptWords: 8192,
+    outputTokens: 1,
+    stream: true,
+    per: 'request',
+  },
+  {
+    name: 'prompt-8192-seen',
+    concurrency: 4,
+    requests: 200,
+    promptWords: 8192,
+    sharedWords: 8160,
+    outputTokens: 1,
+    stream: true,
+    per: 'request',
+  },
+];
