@@ -1,0 +1,116 @@
+/**
+ * One service in a process of its own, started again when it dies.
+ *
+ * The child stays in the launcher's process group, so that a terminal's Ctrl-C reaches it, and holds an IPC channel whose
+ * end tells it that the launcher is gone, however that ended: no child outlives the launcher.
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+
+import { AbortReasonError, Backoff, DynamoError, systemClock } from '@dynamo-ts/base';
+import type { Logger } from '@dynamo-ts/telemetry';
+
+/** Settings of a {@link SupervisedProcess}. */
+export interface SupervisedProcessOptions {
+  readonly name: string;
+  /** Script and arguments. */
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly logger: Logger;
+  /** Told when the process ends by itself before `ready()`: it will not be started again. */
+  readonly onStartFailure: (error: DynamoError) => void;
+}
+
+const RESTART_INITIAL_MS = 500;
+const RESTART_MAX_MS = 10_000;
+/** A process that ran this long had started well; the next restart is quick again. */
+const HEALTHY_AFTER_MS = 10_000;
+
+/** Keeps one process running. */
+export class SupervisedProcess {
+  readonly #options: SupervisedProcessOptions;
+  readonly #backoff = new Backoff({
+    initialMs: RESTART_INITIAL_MS,
+    maxMs: RESTART_MAX_MS,
+    jitterRatio: 0,
+  });
+  readonly #stopping = new AbortController();
+  #child: ChildProcess | undefined;
+  #restarts = false;
+  #done: Promise<void> = Promise.resolve();
+
+  constructor(options: SupervisedProcessOptions) {
+    this.#options = options;
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Starts the process. */
+  start(): void {
+    this.#done = this.#run();
+  }
+
+  /** From now on a death is answered by a restart. */
+  ready(): void {
+    this.#restarts = true;
+  }
+
+  /** Sends a signal to the process. */
+  kill(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
+  }
+
+  /** Stops the process with SIGTERM and waits for its end. Idempotent. */
+  async close(): Promise<void> {
+    this.#stopping.abort(new AbortReasonError('shutdown'));
+    this.kill('SIGTERM');
+    await this.#done;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!this.#isStopping()) {
+      const startedMs = performance.now();
+      const ending = await this.#runOnce();
+      if (this.#isStopping()) return;
+      if (!this.#restarts) {
+        this.#options.onStartFailure(
+          new DynamoError('runtime.internal', `${this.name} could not start: ${ending}`),
+        );
+        return;
+      }
+      if (performance.now() - startedMs > HEALTHY_AFTER_MS) this.#backoff.reset();
+      const delayMs = this.#backoff.nextMs();
+      this.#options.logger.warn('service ended; starting it again', {
+        service: this.name,
+        ending,
+        delay_ms: delayMs,
+      });
+      await systemClock.sleep(delayMs, { signal }).catch(() => undefined); // aborted by a stop, which ends the loop
+    }
+  }
+
+  #isStopping(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  /** Runs the process to its end; tells how it ended, in words. */
+  async #runOnce(): Promise<string> {
+    const child = spawn(process.execPath, [...process.execArgv, ...this.#options.command], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+      env: this.#options.env,
+    });
+    this.#child = child;
+    child.channel?.unref();
+    return new Promise((resolve) => {
+      child.once('error', (error) => resolve(error.message));
+      child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code ?? 'unknown'}`));
+    });
+  }
+}

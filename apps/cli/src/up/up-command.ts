@@ -1,0 +1,96 @@
+/** `dynamo up`: a frontend and workers on this machine, and a banner when a client would be answered. */
+import { AbortReasonError } from '@dynamo-ts/base';
+import { runService } from '@dynamo-ts/config';
+import type { Environment, RunnableService } from '@dynamo-ts/config';
+
+import { renderBanner } from './banner.ts';
+import type { Fleet } from './fleet.ts';
+import { waitUntilServable } from './readiness.ts';
+import { UP_OPTIONS, workerEngineUrls } from './up-options.ts';
+import type { UpConfig } from './up-options.ts';
+
+/** Runs `dynamo up` until it is stopped. */
+export async function runUp(input: {
+  readonly argv: readonly string[];
+  readonly env: Environment;
+}): Promise<void> {
+  await runService({
+    ...input,
+    command: 'dynamo up',
+    summary: 'Starts an OpenAI-compatible endpoint with workers on this machine.',
+    options: UP_OPTIONS,
+    health: (config) => ({ port: config.httpPort, path: config.healthPath }),
+    create: async (config, origins) =>
+      new Up(config, await createFleet(config, origins, input.env)),
+  });
+}
+
+async function createFleet(
+  config: UpConfig,
+  origins: Readonly<Record<string, string>>,
+  env: Environment,
+): Promise<Fleet> {
+  if (config.processes) {
+    const { ProcessFleet } = await import('./process-fleet.ts');
+    return new ProcessFleet({ config, origins, env });
+  }
+  const { LocalFleet } = await import('./local-fleet.ts');
+  return new LocalFleet(config);
+}
+
+class Up implements RunnableService {
+  readonly #config: UpConfig;
+  readonly #fleet: Fleet;
+  readonly #stopping = new AbortController();
+
+  constructor(config: UpConfig, fleet: Fleet) {
+    this.#config = config;
+    this.#fleet = fleet;
+  }
+
+  async start(): Promise<void> {
+    const fleet = this.#fleet;
+    try {
+      await fleet.start();
+      const ready = waitUntilServable({
+        port: fleet.httpPort,
+        healthPath: this.#config.healthPath,
+        modelsPath: this.#config.modelsPath,
+        signal: this.#stopping.signal,
+        onSlow: (waitedMs) => this.#tellSlow(waitedMs),
+      });
+      const models = await Promise.race([ready, fleet.failed]);
+      fleet.ready();
+      process.stdout.write(this.#banner(models));
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return;
+      await this.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stopping.abort(new AbortReasonError('shutdown'));
+    await this.#fleet.close();
+  }
+
+  #banner(models: readonly string[]): string {
+    const { engine, routerMode } = this.#config;
+    return renderBanner({
+      models,
+      engine,
+      routerMode,
+      port: this.#fleet.httpPort,
+      workers: workerEngineUrls(this.#config).length,
+      startedInMs: performance.now(),
+      processIds: this.#fleet.processIds,
+    });
+  }
+
+  #tellSlow(waitedMs: number): void {
+    const { engine } = this.#config;
+    process.stderr.write(
+      `waiting for a ${engine} worker to be ready (${Math.round(waitedMs / 1000)} s)\n`,
+    );
+  }
+}

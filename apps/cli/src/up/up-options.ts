@@ -1,0 +1,66 @@
+/**
+ * Options of `dynamo up`: those of frontend and worker, so that every flag of a service works here too, with defaults for
+ * one machine, and without those that `up` decides itself.
+ */
+import { LOGGING_OPTIONS, SHUTDOWN_OPTIONS, option, optionGroup } from '@dynamo-ts/config';
+import type { ConfigOf } from '@dynamo-ts/config';
+import { FRONTEND_OPTIONS } from '@dynamo-ts/frontend';
+import { ROUTER_OPTIONS } from '@dynamo-ts/router';
+import { WORKER_OPTIONS } from '@dynamo-ts/worker-shim';
+
+const FLEET = optionGroup('Fleet', {
+  workers: option.integer({
+    flag: 'workers',
+    aliases: ['num-workers'],
+    env: 'DYN_WORKERS',
+    min: 1,
+    max: 1000,
+    help: 'Number of workers; without it 2 for mocker and echo, else one per engine URL.',
+  }),
+  processes: option.boolean({
+    flag: 'processes',
+    env: 'DYN_PROCESSES',
+    help: 'One process per service instead of all in one.',
+  }),
+  engineUrl: option.list({
+    flag: 'engine-url',
+    env: 'DYN_ENGINE_URL',
+    help: 'Address of a running engine to attach to; one worker per address.',
+  }),
+});
+
+const {
+  discoveryBackend: _discoveryBackend,
+  requestPlane: _requestPlane,
+  eventPlane: _eventPlane,
+  fileDiscoveryDir: _fileDiscoveryDir,
+  systemPort: _systemPort,
+  endpoints: _endpoints,
+  ...SERVICES
+} = { ...ROUTER_OPTIONS, ...FRONTEND_OPTIONS, ...WORKER_OPTIONS };
+
+/** Options of `dynamo up`. */
+export const UP_OPTIONS = {
+  ...FLEET,
+  ...SERVICES,
+  ...FLEET, // again: first for the order of the help text, last for the type of engineUrl
+  logFilter: { ...LOGGING_OPTIONS.logFilter, fallback: 'warn', fallbackText: 'warn' },
+  grpcPort: { ...ROUTER_OPTIONS.grpcPort, fallback: -1, fallbackText: '-1' },
+  // Nobody routes to these workers but the frontend beside them, so there is nothing to wait for.
+  gracePeriodMs: { ...SHUTDOWN_OPTIONS.gracePeriodMs, fallback: 0, fallbackText: '0s' },
+  drainTimeoutMs: { ...WORKER_OPTIONS.drainTimeoutMs, fallback: 5000, fallbackText: '5s' },
+} as const;
+
+/** Configuration of `dynamo up`. */
+export type UpConfig = ConfigOf<typeof UP_OPTIONS>;
+
+const ENGINES_WITHOUT_PROCESS: readonly string[] = ['mocker', 'echo'];
+const DEFAULT_MOCK_WORKERS = 2;
+
+/** One entry per worker: the engine address it attaches to, or undefined. */
+export function workerEngineUrls(config: UpConfig): readonly (string | undefined)[] {
+  const urls = config.engineUrl;
+  const fallback = ENGINES_WITHOUT_PROCESS.includes(config.engine) ? DEFAULT_MOCK_WORKERS : 1;
+  const count = config.workers ?? (urls.length > 0 ? urls.length : fallback);
+  return Array.from({ length: count }, (_, index) => urls[index % Math.max(urls.length, 1)]);
+}
