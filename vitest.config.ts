@@ -1,8 +1,10 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  ssr: { resolve: { conditions: ['@dynamo-ts/source', 'node', 'import'] } },
-  resolve: { conditions: ['@dynamo-ts/source', 'node', 'import'] },
+  // Not "import": the runner passes these to Node, whose require() would then load the ES modules of dual packages,
+  // and protobufjs would silently round 64-bit numbers because it cannot use its `long` package.
+  ssr: { resolve: { conditions: ['@dynamo-ts/source', 'node'] } },
+  resolve: { conditions: ['@dynamo-ts/source', 'node'] },
   test: {
     include: [
       'libs/*/src/**/*.test.ts',
