@@ -1,0 +1,142 @@
+import { describe, expect, it } from 'vitest';
+
+import { parseChatRequest } from './chat-request.ts';
+
+const CHAT = { model: 'm', messages: [{ role: 'user', content: 'hi' }] };
+const chat = (fields: Record<string, unknown>) => parseChatRequest({ ...CHAT, ...fields });
+
+/** Field, value, what the message says. */
+const REFUSED: readonly (readonly [Record<string, unknown>, RegExp])[] = [
+  [{ model: '' }, /model/],
+  [{ model: 3 }, /model/],
+  [{ messages: [] }, /at least one message/],
+  [{ messages: 'hi' }, /array of messages/],
+  [{ messages: [{ role: 'robot', content: '' }] }, /messages\.0\.role/],
+  [{ messages: [{ role: 'user' }] }, /messages\.0\.content: content is required/],
+  [{ messages: [{ role: 'user', content: 3 }] }, /messages\.0\.content/],
+  [
+    { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] },
+    /"image_url" is not supported/,
+  ],
+  [{ messages: [{ role: 'user', content: [{ type: 'text' }] }] }, /string "text"/],
+  [{ temperature: 2.1 }, /temperature/],
+  [{ temperature: -0.1 }, /temperature/],
+  [{ temperature: '1' }, /temperature/],
+  [{ top_p: 1.1 }, /top_p/],
+  [{ min_p: -1 }, /min_p/],
+  [{ top_k: -2 }, /top_k/],
+  [{ top_k: 1.5 }, /top_k/],
+  [{ frequency_penalty: 3 }, /frequency_penalty/],
+  [{ presence_penalty: -3 }, /presence_penalty/],
+  [{ repetition_penalty: 0 }, /repetition_penalty/],
+  [{ length_penalty: 3 }, /length_penalty/],
+  [{ logit_bias: { 5: 101 } }, /logit_bias/],
+  [{ logit_bias: { five: 1 } }, /logit_bias/],
+  [{ n: 0 }, /^n:/],
+  [{ n: 129 }, /^n:/],
+  [{ n: 2, temperature: 0 }, /n > 1/],
+  [{ best_of: 21 }, /best_of/],
+  [{ n: 3, best_of: 2 }, /best_of must be at least n/],
+  [{ logprobs: true, top_logprobs: 21 }, /top_logprobs/],
+  [{ top_logprobs: 1 }, /needs "logprobs"/],
+  [{ stop: '' }, /stop/],
+  [{ stop: ['a', ''] }, /stop/],
+  [{ stop: Array.from({ length: 33 }, () => 'x') }, /at most 32/],
+  [{ max_tokens: 0 }, /max_tokens/],
+  [{ max_completion_tokens: 0 }, /max_completion_tokens/],
+  [{ min_tokens: -1 }, /min_tokens/],
+  [{ stream_options: { include_usage: true } }, /stream_options/],
+  [{ metadata: { ['k'.repeat(65)]: 'v' } }, /metadata/],
+  [{ metadata: { k: 'v'.repeat(513) } }, /metadata/],
+  [
+    { metadata: Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`k${i}`, ''])) },
+    /16 pairs/,
+  ],
+  [{ tools: [{ type: 'function', function: { name: '' } }] }, /function needs a name/],
+  [{ tools: [{ type: 'function', function: { name: 'x'.repeat(97) } }] }, /96/],
+  [{ response_format: { type: 'xml' } }, /response_format/],
+  [{ response_format: { type: 'json_schema' } }, /json_schema/],
+  [{ response_format: { type: 'json_schema', json_schema: { name: '', schema: {} } } }, /name/],
+  [{ response_format: { type: 'json_schema', json_schema: { name: 'x' } } }, /schema is required/],
+  [
+    { response_format: { type: 'json_schema', json_schema: { name: 'x', schema: false } } },
+    /"false"/,
+  ],
+  [{ response_format: { type: 'json_object' }, guided_regex: 'a' }, /only one of/],
+  [{ guided_regex: 'a', guided_choice: ['b'] }, /only one of/],
+  [{ guided_grammar: '('.repeat(501) }, /deeper/],
+  [{ reasoning_effort: 'huge' }, /reasoning_effort/],
+  [{ service_tier: 'gold' }, /service_tier/],
+  [{ user: '' }, /user/],
+  [{ nvext: { nonsense: 1 } }, /nonsense/],
+  [{ nvext: { backend_instance_id: -1 } }, /nvext/],
+  [{ add_generation_prompt: true, continue_final_message: true }, /exclude/],
+];
+
+describe('parseChatRequest', () => {
+  it.each(REFUSED)('refuses %j with a message that names the problem', (fields, message) => {
+    expect(() => chat(fields)).toThrow(
+      expect.objectContaining({
+        code: 'request.invalid',
+        message: expect.stringMatching(message) as unknown,
+      }),
+    );
+  });
+
+  it.each([null, 3, 'text', []])('refuses a body that is %j', (body) => {
+    expect(() => parseChatRequest(body)).toThrow(/JSON object/);
+  });
+
+  it('names every unknown top-level field', () => {
+    expect(() => chat({ foo: 1, bar: 2 })).toThrow('Unsupported parameter(s): foo, bar');
+  });
+
+  it('lets unknown fields pass when told to', () => {
+    const request = parseChatRequest({ ...CHAT, foo: 1 }, { ignoreUnsupported: true });
+    expect(request).not.toHaveProperty('foo');
+  });
+
+  it.each(['functions', 'function_call'])('says that %s is not built', (field) => {
+    expect(() => chat({ [field]: [] })).toThrow(
+      expect.objectContaining({ code: 'runtime.not_implemented' }),
+    );
+  });
+
+  it('takes null for unset', () => {
+    expect(
+      chat({ temperature: null, stop: null, nvext: { top_k: null } }).temperature,
+    ).toBeUndefined();
+  });
+
+  it('takes stops as a string, strings, or token ids', () => {
+    expect(chat({ stop: 'a' }).stop).toEqual({ strings: ['a'], tokenIds: [] });
+    expect(chat({ stop: ['a', 'b'] }).stop).toEqual({ strings: ['a', 'b'], tokenIds: [] });
+    expect(chat({ stop: [1, 2] }).stop).toEqual({ strings: [], tokenIds: [1, 2] });
+  });
+
+  it('prefers the top level over nvext and fills what is missing from it', () => {
+    expect(chat({ top_k: 5, nvext: { top_k: 9, ignore_eos: true } })).toMatchObject({
+      top_k: 5,
+      ignore_eos: true,
+    });
+  });
+
+  it('samples greedily when nvext says so', () => {
+    expect(chat({ temperature: 1, nvext: { greed_sampling: true } })).toMatchObject({
+      temperature: 0,
+      top_k: 1,
+    });
+  });
+
+  it('accepts assistant turns without content and tool results', () => {
+    const messages = [
+      { role: 'user', content: [{ type: 'text', text: 'weather?' }] },
+      {
+        role: 'assistant',
+        tool_calls: [{ id: '1', type: 'function', function: { name: 'w', arguments: '{}' } }],
+      },
+      { role: 'tool', tool_call_id: '1', content: 'sunny' },
+    ];
+    expect(chat({ messages }).messages).toHaveLength(3);
+  });
+});
