@@ -62,7 +62,7 @@ async function serve() {
   const plane = new GrpcRequestPlane({
     logger: nullLogger,
     host: '127.0.0.1',
-    services: () => [
+    services: [
       {
         definition: { generate: STREAM_METHOD },
         implementation: {
@@ -81,17 +81,20 @@ async function serve() {
       },
     ],
   });
-  const { transport } = await plane.serve({ endpoint: ENDPOINT, instanceId: INSTANCE }, (request, sink) => {
-    let ready = true;
-    stepper.add(parse(request.payload), {
-      ready: () => ready,
-      write: (token) => {
-        ready = sink.write(token);
-        if (!ready) void sink.drained().then(() => (ready = true));
-      },
-      end: () => sink.end(),
-    });
-  });
+  const { transport } = await plane.serve(
+    { endpoint: ENDPOINT, instanceId: INSTANCE },
+    (request, sink) => {
+      let ready = true;
+      stepper.add(parse(request.payload), {
+        ready: () => ready,
+        write: (token) => {
+          ready = sink.write(token);
+          if (!ready) void sink.drained().then(() => (ready = true));
+        },
+        end: () => sink.end(),
+      });
+    },
+  );
   report(process, { address: transport.kind.value });
 }
 
@@ -119,7 +122,12 @@ const KINDS = {
     return (payload) =>
       new Promise((resolve, reject) => {
         let count = 0;
-        const call = client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, payload);
+        const call = client.makeServerStreamRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          payload,
+        );
         call.on('data', () => (count += 1));
         call.on('end', () => resolve(count));
         call.on('error', reject);
@@ -128,7 +136,9 @@ const KINDS = {
 };
 
 async function consume(address) {
-  const kinds = Object.fromEntries(Object.entries(KINDS).map(([name, make]) => [name, make(address)]));
+  const kinds = Object.fromEntries(
+    Object.entries(KINDS).map(([name, make]) => [name, make(address)]),
+  );
   process.on('message', async ({ kind, streams, tokens, stepMs }) => {
     const payload = Buffer.from(JSON.stringify({ tokens, stepMs }));
     const cpu = process.cpuUsage();
@@ -136,7 +146,11 @@ async function consume(address) {
     const counts = await Promise.all(Array.from({ length: streams }, () => kinds[kind](payload)));
     const wallMs = performance.now() - start;
     const { user, system } = process.cpuUsage(cpu);
-    report(process, { count: counts.reduce((sum, each) => sum + each, 0), wallMs, cpuUs: user + system });
+    report(process, {
+      count: counts.reduce((sum, each) => sum + each, 0),
+      wallMs,
+      cpuUs: user + system,
+    });
   });
   report(process, { ready: true });
 }

@@ -30,6 +30,11 @@ export class ServedHandlers {
     return instanceId === 0n ? instances.values().next().value : instances.get(instanceId);
   }
 
+  /** Every handler, in order of paths. */
+  all(): readonly ServedHandler[] {
+    return [...this.#byPath.values()].flatMap((instances) => [...instances.values()]);
+  }
+
   /** Takes a handler out and kills what it still runs. */
   remove(served: ServedHandler): void {
     const { endpoint, instanceId } = served.options;

@@ -6,6 +6,7 @@ import { DynamoError, instanceIdHex, throwIfAborted } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { Logger } from '@dynamo-ts/telemetry';
 
+import { engineService } from '../../grpc/engine-service.ts';
 import { createGrpcServer } from '../../grpc/grpc-server.ts';
 import type { GrpcServer, GrpcService } from '../../grpc/grpc-server.ts';
 import type {
@@ -41,7 +42,7 @@ export interface GrpcRequestPlaneOptions {
   /** How long a server may take to accept a request. @default 5000 */
   readonly acceptTimeoutMs?: number | undefined;
   /** Further services on the same listener. */
-  readonly services?: ((handlers: ServedHandlers) => readonly GrpcService[]) | undefined;
+  readonly services?: readonly GrpcService[] | undefined;
 }
 
 /** gRPC mux request plane. */
@@ -88,7 +89,11 @@ export class GrpcRequestPlane implements RequestPlane {
     this.#listener ??= createGrpcServer({
       host: this.#options.host,
       port: this.#options.port,
-      services: [this.#mux.service(), ...(this.#options.services?.(this.#handlers) ?? [])],
+      services: [
+        this.#mux.service(),
+        engineService(this.#handlers),
+        ...(this.#options.services ?? []),
+      ],
       reflection: true,
       health: true,
     });

@@ -1,0 +1,103 @@
+/**
+ * `dynamo.llm.v1.EngineService.Generate` in front of the endpoints of this process, for clients that do not speak the mux:
+ * one gRPC stream per request. Payloads pass through as they are.
+ *
+ * The metadata `dynamo-endpoint: namespace.component.endpoint` names the endpoint; without it the first one that is
+ * called `generate` answers.
+ */
+import { DynamoError } from '@dynamo-ts/base';
+import { EngineServiceService } from '@dynamo-ts/protocol';
+import type { ServerWritableStream, ServiceDefinition } from '@grpc/grpc-js';
+
+import type { ServedHandler } from '../request-plane/served-handler.ts';
+import type { ServedHandlers } from '../request-plane/served-handlers.ts';
+import type { AnswerChannel } from '../request-plane/server-call.ts';
+import { callContext } from './call-context.ts';
+import type { GrpcService } from './grpc-server.ts';
+import { serviceError } from './service-error.ts';
+
+type GenerateCall = ServerWritableStream<Uint8Array, Uint8Array>;
+
+const ENDPOINT_KEY = 'dynamo-endpoint';
+
+const DEFINITION: ServiceDefinition = {
+  generate: {
+    ...EngineServiceService.generate,
+    requestDeserialize: (bytes: Buffer): Uint8Array => bytes,
+    responseSerialize: (bytes: Uint8Array): Buffer =>
+      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+  },
+};
+
+/** The engine service over the served endpoints. */
+export function engineService(handlers: ServedHandlers): GrpcService {
+  return {
+    definition: DEFINITION,
+    implementation: {
+      generate: (call: GenerateCall) => {
+        generate(handlers, call);
+      },
+    },
+  };
+}
+
+function generate(handlers: ServedHandlers, call: GenerateCall): void {
+  const context = callContext(call);
+  const answer = new StreamAnswer(call);
+  const served = findHandler(handlers, context.headers[ENDPOINT_KEY]);
+  if (served === undefined) {
+    answer.reject(
+      new DynamoError('request.not_found', 'no such endpoint is served here; see dynamo-endpoint'),
+    );
+    return;
+  }
+  const { endpoint } = served.options;
+  const running = served.start({ endpoint, context, payload: call.request }, answer);
+  call.on('cancelled', () => {
+    running?.kill('client-gone');
+  });
+}
+
+function findHandler(
+  handlers: ServedHandlers,
+  path: string | undefined,
+): ServedHandler | undefined {
+  const all = handlers.all();
+  if (path === undefined)
+    return all.find(({ options }) => options.endpoint.endpoint === 'generate');
+  return all.find(({ options: { endpoint } }) => {
+    return `${endpoint.namespace}.${endpoint.component}.${endpoint.endpoint}` === path;
+  });
+}
+
+/** Puts an answer on a gRPC stream of its own, whose flow control is the credit. */
+class StreamAnswer implements AnswerChannel {
+  readonly #call: GenerateCall;
+
+  constructor(call: GenerateCall) {
+    this.#call = call;
+  }
+
+  accept(): void {}
+
+  reject(error: DynamoError): void {
+    this.#call.emit('error', serviceError(error));
+  }
+
+  data(item: Uint8Array): boolean {
+    return this.#call.write(item);
+  }
+
+  async drained(): Promise<void> {
+    if (!this.#call.writableNeedDrain) return;
+    await new Promise<void>((resolve) => this.#call.once('drain', resolve));
+  }
+
+  end(): void {
+    this.#call.end();
+  }
+
+  error(error: DynamoError): void {
+    this.#call.emit('error', serviceError(error));
+  }
+}
