@@ -8,12 +8,13 @@ import { join } from 'node:path';
 
 import { loadConfig } from '@dynamo-ts/config';
 import { CardFileCache, ModelPreprocessor } from '@dynamo-ts/preprocess';
+import type {
+  StopConditions} from '@dynamo-ts/protocol';
 import {
   GenerateRequest,
   GenerateResponse,
   MODEL_CARDS_PREFIX,
   ModelRecord,
-  StopConditions,
   tokenIdsFromBytes,
   tokenIdsToBytes,
 } from '@dynamo-ts/protocol';
