@@ -28,14 +28,18 @@ impl IncrementalDecoder {
         skip_special: bool,
         prompt_tail: &[u32],
     ) -> Result<Self, TextError> {
-        let tail = &prompt_tail[prompt_tail.len().saturating_sub(LONGEST_UNFINISHED + 1)..];
-        let shown = tokenizer.decode(tail, skip_special)?;
+        let mut window = prompt_tail.to_vec();
+        if skip_special {
+            window.retain(|id| !tokenizer.is_special(*id));
+        }
+        window.drain(..window.len().saturating_sub(LONGEST_UNFINISHED + 1));
+        let shown = tokenizer.decode(&window, skip_special)?;
         Ok(Self {
             tokenizer,
             skip_special,
-            window: tail.to_vec(),
             shown,
-            shown_ids: tail.len(),
+            shown_ids: window.len(),
+            window,
         })
     }
 
@@ -46,6 +50,10 @@ impl IncrementalDecoder {
     pub fn push(&mut self, ids: &[u32]) -> Result<String, TextError> {
         let mut text = String::new();
         for &id in ids {
+            // A left-out id has no text, and as the only context it would make the next one open the text.
+            if self.skip_special && self.tokenizer.is_special(id) {
+                continue;
+            }
             self.window.push(id);
             let decoded = self.tokenizer.decode(&self.window, self.skip_special)?;
             let waiting = self.window.len() - self.shown_ids;

@@ -121,6 +121,13 @@ impl TextTokenizer {
         &self.added
     }
 
+    /// Whether the id is a special token, which decoding may leave out.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.added
+            .iter()
+            .any(|token| token.special && token.id == id)
+    }
+
     /// One more than the largest id.
     pub fn size(&self) -> usize {
         self.size
