@@ -88,6 +88,32 @@ export function sayScript(text: string, fields: Partial<GenerateResponse> = {}):
   };
 }
 
+/** Answers one token at a time until it is killed; tells when. */
+export function endlessScript(): { script: Script; started: Promise<undefined>; killed: Promise<undefined> } {
+  const started = Promise.withResolvers<undefined>();
+  const killed = Promise.withResolvers<undefined>();
+  const script: Script = (_request, sink, context) => {
+    const timer = setInterval(() => sink.write(tokens(idsOf('x'))), 1);
+    context.killed.addEventListener('abort', () => {
+      clearInterval(timer);
+      killed.resolve(undefined);
+    });
+    started.resolve(undefined);
+  };
+  return { script, started: started.promise, killed: killed.promise };
+}
+
+/** Takes the request and never answers. */
+export function silentScript(): { script: Script; started: Promise<undefined>; killed: Promise<undefined> } {
+  const started = Promise.withResolvers<undefined>();
+  const killed = Promise.withResolvers<undefined>();
+  const script: Script = (_request, _sink, context) => {
+    context.killed.addEventListener('abort', () => killed.resolve(undefined));
+    started.resolve(undefined);
+  };
+  return { script, started: started.promise, killed: killed.promise };
+}
+
 /** Starts a frontend and its workers; everything ends with the scope. */
 export async function testFrontend(options: TestFrontendOptions = {}): Promise<TestFrontend> {
   const planes = createLocalPlanes();

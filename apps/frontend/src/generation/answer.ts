@@ -70,6 +70,7 @@ async function runChoice(
     blockHashes: prompt.blockHashes,
     blockSize: model.card.kvCacheBlockSize,
     promptTokens: prompt.tokenIds.length,
+    excluded: model.excluded,
     pinned: pinned === undefined ? undefined : asInstanceId(pinned),
   });
   record.dispatched();

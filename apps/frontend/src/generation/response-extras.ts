@@ -52,7 +52,7 @@ function timing(record: RequestRecord): Readonly<Record<string, number>> {
   const totalMs = performance.now() - record.receivedMs;
   return {
     request_received_ms: performance.timeOrigin + record.receivedMs,
-    ...(record.firstTokenMs === undefined ? {} : { ttft_ms: record.firstTokenMs }),
+    ttft_ms: record.firstTokenMs ?? totalMs,
     total_time_ms: totalMs,
   };
 }

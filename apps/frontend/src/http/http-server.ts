@@ -84,7 +84,8 @@ function fastifyError(error: unknown): DynamoError {
   const code = isOwn && typeof error.code === 'string' && isErrorCode(error.code);
   if (code || status === undefined || status >= 500) return toDynamoError(error);
   const message = error instanceof Error ? error.message : 'malformed request';
-  return new DynamoError('request.invalid', message, { cause: error });
+  const known = status === 415 ? 'request.unsupported_media' : 'request.invalid';
+  return new DynamoError(known, message, { cause: error });
 }
 
 function statusOf(error: unknown): number | undefined {

@@ -61,11 +61,6 @@ export class ModelWorkers implements AsyncDisposable {
     return new ModelWorkers(client, router, dispatcher);
   }
 
-  /** Whether any worker is registered. */
-  get hasInstances(): boolean {
-    return this.client.instanceIds().length > 0;
-  }
-
   /** Idempotent. */
   async close(): Promise<void> {
     await this.#router.close();

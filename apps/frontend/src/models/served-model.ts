@@ -1,3 +1,4 @@
+import type { InstanceId } from '@dynamo-ts/base';
 import type { DispatchRequest, DispatchedStream } from '@dynamo-ts/routing';
 import type { ModelPreprocessor } from '@dynamo-ts/preprocess';
 import type { ModelDeploymentCard } from '@dynamo-ts/protocol';
@@ -14,6 +15,8 @@ export interface ServedModel {
   readonly card: ModelDeploymentCard;
   readonly preprocessor: ModelPreprocessor;
   readonly dispatcher: Dispatches;
+  /** Instances at the same endpoint that serve another model. */
+  readonly excluded: readonly InstanceId[];
   /** The request has ended. Idempotent. */
   release(): void;
 }

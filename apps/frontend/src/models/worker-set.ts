@@ -16,6 +16,14 @@ export interface LoadedSet {
   readonly workers: ModelWorkers;
 }
 
+/** The instances of the endpoint, told apart. */
+interface Members {
+  /** How many publish the card. */
+  readonly serving: number;
+  /** Those that serve another model. */
+  readonly foreign: readonly InstanceId[];
+}
+
 type State =
   | { readonly kind: 'loading' }
   | { readonly kind: 'ready'; readonly loaded: LoadedSet }
@@ -32,6 +40,8 @@ export class WorkerSet {
   readonly #closed = new AbortController();
   #state: State = { kind: 'loading' };
   #users = 0;
+  #counted: Members | undefined;
+  #offInstances: () => void = () => undefined;
 
   constructor(card: ModelDeploymentCard, path: EndpointPath) {
     this.name = card.displayName;
@@ -61,23 +71,30 @@ export class WorkerSet {
 
   /** Workers that could take a request; 0 while loading. */
   get liveWorkers(): number {
-    return this.loaded?.workers.client.instanceIds().length ?? 0;
+    return this.#members().serving;
   }
 
   /** A worker publishes the card. */
   add(key: string, record: ModelRecord): void {
     this.#publishers.set(key, asInstanceId(record.instanceId));
+    this.#counted = undefined;
   }
 
   /** A worker withdrew the card. @returns whether it was part of the set */
   remove(key: string): boolean {
+    this.#counted = undefined;
     return this.#publishers.delete(key);
   }
 
   /** Can be used from now on; what comes after the end is closed at once. */
   async setLoaded(loaded: LoadedSet): Promise<void> {
-    if (this.#state.kind === 'closed') await closeLoaded(loaded);
-    else this.#state = { kind: 'ready', loaded };
+    if (this.#state.kind === 'closed') {
+      await closeLoaded(loaded);
+      return;
+    }
+    this.#state = { kind: 'ready', loaded };
+    this.#counted = undefined;
+    this.#offInstances = loaded.workers.client.onInstances(() => (this.#counted = undefined));
   }
 
   /** Takes hold of the set for one request. */
@@ -92,7 +109,8 @@ export class WorkerSet {
     };
     const { name, card } = this;
     const { preprocessor, workers } = loaded;
-    return { name, card, preprocessor, dispatcher: workers.dispatcher, release };
+    const excluded = this.#members().foreign;
+    return { name, card, preprocessor, dispatcher: workers.dispatcher, excluded, release };
   }
 
   /** Ends the set; requests that hold it go on. Idempotent. */
@@ -100,7 +118,21 @@ export class WorkerSet {
     const { loaded } = this;
     this.#state = { kind: 'closed' };
     this.#closed.abort();
+    this.#offInstances();
     if (loaded !== undefined && this.#users === 0) await closeLoaded(loaded);
+  }
+
+  /** Counted again after either side has changed. */
+  #members(): Members {
+    this.#counted ??= this.#count();
+    return this.#counted;
+  }
+
+  #count(): Members {
+    const ids = this.loaded?.workers.client.instanceIds() ?? [];
+    const publishers = new Set(this.#publishers.values());
+    const foreign = ids.filter((id) => !publishers.has(id));
+    return { serving: ids.length - foreign.length, foreign };
   }
 }
 

@@ -1,0 +1,108 @@
+/** What bad, sloppy and large input gets. */
+import { request as httpRequest } from 'node:http';
+
+import { describe, expect, it } from 'vitest';
+
+import { promptOf, sayScript, testFrontend } from './scripted-worker.ts';
+import type { TestFrontend } from './scripted-worker.ts';
+
+const CHAT = { model: 'mock', messages: [{ role: 'user' as const, content: 'hi' }] };
+
+describe('what bad input gets', () => {
+  const statusOf = async (test: TestFrontend, body: unknown, path = '/v1/chat/completions') => {
+    const response = await test.post(path, body);
+    const { error } = (await response.json()) as { error: { code: string; message: string } };
+    return [response.status, error.code];
+  };
+
+  it('is the right status with a code', async () => {
+    await using test = await testFrontend({ contextLength: 64, argv: ['--http-body-limit-mb=1'] });
+    expect(await statusOf(test, '{"model":')).toEqual([400, 'request.invalid']);
+    expect(await statusOf(test, '[]')).toEqual([400, 'request.invalid']);
+    expect(await statusOf(test, { ...CHAT, temperature: 9 })).toEqual([400, 'request.invalid']);
+    expect(await statusOf(test, { ...CHAT, surprise: 9 })).toEqual([400, 'request.invalid']);
+    expect(await statusOf(test, { ...CHAT, functions: [] })).toEqual([
+      501,
+      'runtime.not_implemented',
+    ]);
+    expect(await statusOf(test, { ...CHAT, model: 'none' })).toEqual([404, 'model_not_found']);
+    expect(await statusOf(test, CHAT, '/v1/nothing')).toEqual([404, 'request.not_found']);
+    const long = { ...CHAT, messages: [{ role: 'user', content: 'x'.repeat(100) }] };
+    expect(await statusOf(test, long)).toEqual([400, 'context_length_exceeded']);
+    for (const type of ['text/plain', 'application/jsonx', '']) {
+      const headers = { 'content-type': type };
+      const response = await test.post('/v1/chat/completions', CHAT, { headers });
+      expect(response.status).toBe(415);
+    }
+    const model = await fetch(`${test.url}/v1/models/none`);
+    expect(model.status).toBe(404);
+  });
+
+  it('is read leniently where clients are known to be sloppy', async () => {
+    await using test = await testFrontend({
+      script: (request, sink, context) => sayScript(promptOf(request))(request, sink, context),
+    });
+    const raw = '{"model":"mock","prompt":"a\nb\u0001"}';
+    const response = await test.post('/v1/completions', raw, {
+      headers: { 'content-type': 'application/vnd.api+json; charset=utf-8' },
+    });
+    expect(await response.json()).toMatchObject({ choices: [{ text: 'a\nb\u0001' }] });
+  });
+
+  it('is 413 for a body over the limit, which the client can read while it still sends', async () => {
+    await using test = await testFrontend({ argv: ['--http-body-limit-mb=1'] });
+    for (const headers of [
+      { 'content-length': 8 * 1024 * 1024 },
+      { 'transfer-encoding': 'chunked' },
+    ]) {
+      const answer = await new Promise<{ status: number | undefined; text: string }>(
+        (resolve, reject) => {
+          const request = httpRequest(
+            `${test.url}/v1/chat/completions`,
+            { method: 'POST', headers: { 'content-type': 'application/json', ...headers } },
+            (response) => {
+              let text = '';
+              response.setEncoding('utf8').on('data', (part: string) => (text += part));
+              response.on('end', () => resolve({ status: response.statusCode, text }));
+            },
+          );
+          request.on('error', reject);
+          request.end(Buffer.alloc(8 * 1024 * 1024, 0x20));
+        },
+      );
+      expect(answer.status).toBe(413);
+      expect(JSON.parse(answer.text)).toMatchObject({
+        error: { code: 'request.payload_too_large', details: { limit: 1024 * 1024 } },
+      });
+    }
+  });
+
+  it('is 400 with both numbers for 16 MB of text', async () => {
+    await using test = await testFrontend();
+    const content = 'word '.repeat(16 * 200_000);
+    const response = await test.post('/v1/chat/completions', {
+      ...CHAT,
+      messages: [{ role: 'user', content }],
+    });
+    expect(response.status).toBe(400);
+    const { error } = (await response.json()) as {
+      error: { details: { limit: number; actual: number } };
+    };
+    expect(error.details.limit).toBe(131_072);
+    expect(error.details.actual).toBeGreaterThan(content.length);
+  }, 60_000);
+
+  it('is answered all the same when the body is large and fits', async () => {
+    await using test = await testFrontend({
+      contextLength: 8_000_000,
+      script: (request, sink, context) =>
+        sayScript(String(promptOf(request).length))(request, sink, context),
+    });
+    const prompt = 'ä'.repeat(700_000);
+    const response = await test.post('/v1/completions', { model: 'mock', prompt });
+    expect(await response.json()).toMatchObject({
+      choices: [{ text: '700000' }],
+      usage: { prompt_tokens: 1_400_000 },
+    });
+  }, 60_000);
+});
