@@ -2,16 +2,12 @@
  * Makes the planes that a process's configuration names. Backends are loaded when they are chosen, so that a process
  * without etcd and NATS does not pay for their clients at start.
  */
-import { readFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-
 import { DynamoError } from '@dynamo-ts/base';
 import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
-import type { Discovery } from './discovery/discovery.ts';
 import type { EventPlane } from './event-plane/event-plane.ts';
 import { parseDiscoveryBackend, parseEventPlane, parseRequestPlane } from './plane-settings.ts';
+import { createDiscovery } from './planes-discovery.ts';
 import { joinPlanes } from './planes.ts';
 import type { Planes } from './planes.ts';
 import type { RequestPlane } from './request-plane/request-plane.ts';
@@ -62,45 +58,24 @@ export async function createPlanes(settings: PlaneSettings): Promise<Planes> {
     request: parseRequestPlane(settings.requestPlane ?? 'grpc'),
     event: parseEventPlane(settings.eventPlane ?? 'nats'),
   };
-  const discovery = await createDiscovery(backends.discovery, settings);
+  const discovery = await createDiscovery({
+    backend: backends.discovery,
+    logger: settings.logger.child({ target: 'runtime.discovery' }),
+    metrics: settings.metrics,
+    fileRootPath: settings.fileDiscoveryDir,
+    etcd: {
+      endpoints: settings.etcdEndpoints,
+      leaseTtlSeconds: Math.ceil((settings.etcdLeaseTtlMs ?? 10_000) / 1000),
+      username: settings.etcdUsername,
+      password: settings.etcdPassword,
+      caPath: settings.etcdCaPath,
+      clientCertificatePath: settings.etcdClientCertPath,
+      clientKeyPath: settings.etcdClientKeyPath,
+    },
+  });
   const requestPlane = await createRequestPlane(backends.request, settings);
   const events = await createEventPlane(backends.event);
   return joinPlanes({ discovery, requestPlane, events });
-}
-
-async function createDiscovery(
-  backend: ReturnType<typeof parseDiscoveryBackend>,
-  settings: PlaneSettings,
-): Promise<Discovery> {
-  const { metrics } = settings;
-  const logger = settings.logger.child({ target: 'runtime.discovery' });
-  switch (backend) {
-    case 'mem': {
-      const { MemDiscovery, MemDiscoveryHub } = await import('./discovery/mem/mem-discovery.ts');
-      return new MemDiscovery({ hub: new MemDiscoveryHub() });
-    }
-    case 'file': {
-      const { FileDiscovery } = await import('./discovery/file/file-discovery.ts');
-      const rootPath = settings.fileDiscoveryDir ?? join(tmpdir(), 'dynamo_store_kv');
-      return new FileDiscovery({ rootPath, logger, metrics });
-    }
-    case 'etcd': {
-      const { EtcdDiscovery } = await import('./discovery/etcd/etcd-discovery.ts');
-      return new EtcdDiscovery({
-        settings: {
-          endpoints: settings.etcdEndpoints ?? ['http://localhost:2379'],
-          username: settings.etcdUsername,
-          password: settings.etcdPassword,
-          caCertificate: await readText(settings.etcdCaPath),
-          clientCertificate: await readText(settings.etcdClientCertPath),
-          clientKey: await readText(settings.etcdClientKeyPath),
-        },
-        leaseTtlSeconds: Math.ceil((settings.etcdLeaseTtlMs ?? 10_000) / 1000),
-        logger,
-        metrics,
-      });
-    }
-  }
 }
 
 async function createRequestPlane(
@@ -135,8 +110,4 @@ async function createEventPlane(backend: ReturnType<typeof parseEventPlane>): Pr
 
 function notOffered(setting: string): DynamoError {
   return new DynamoError('runtime.not_implemented', `${setting} is not offered`);
-}
-
-async function readText(path: string | undefined): Promise<string | undefined> {
-  return path === undefined ? undefined : readFile(path, 'utf8');
 }

@@ -7,7 +7,6 @@ import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
 import type { Discovery } from './discovery/discovery.ts';
 import type { EtcdSettings } from './discovery/etcd/etcd-client.ts';
-import { EtcdDiscovery } from './discovery/etcd/etcd-discovery.ts';
 import { FileDiscovery } from './discovery/file/file-discovery.ts';
 import { MemDiscovery, MemDiscoveryHub } from './discovery/mem/mem-discovery.ts';
 
@@ -63,13 +62,16 @@ export async function createDiscovery(options: DiscoveryOptions): Promise<Discov
         logger,
         metrics,
       });
-    case 'etcd':
+    case 'etcd': {
+      // Loaded when it is chosen: loading the client costs a process a tenth of a second.
+      const { EtcdDiscovery } = await import('./discovery/etcd/etcd-discovery.ts');
       return new EtcdDiscovery({
         settings: await readEtcdSettings(options.etcd ?? {}),
         leaseTtlSeconds: options.etcd?.leaseTtlSeconds,
         logger,
         metrics,
       });
+    }
   }
 }
 
