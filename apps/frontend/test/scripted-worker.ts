@@ -89,7 +89,11 @@ export function sayScript(text: string, fields: Partial<GenerateResponse> = {}):
 }
 
 /** Answers one token at a time until it is killed; tells when. */
-export function endlessScript(): { script: Script; started: Promise<undefined>; killed: Promise<undefined> } {
+export function endlessScript(): {
+  script: Script;
+  started: Promise<undefined>;
+  killed: Promise<undefined>;
+} {
   const started = Promise.withResolvers<undefined>();
   const killed = Promise.withResolvers<undefined>();
   const script: Script = (_request, sink, context) => {
@@ -104,7 +108,11 @@ export function endlessScript(): { script: Script; started: Promise<undefined>; 
 }
 
 /** Takes the request and never answers. */
-export function silentScript(): { script: Script; started: Promise<undefined>; killed: Promise<undefined> } {
+export function silentScript(): {
+  script: Script;
+  started: Promise<undefined>;
+  killed: Promise<undefined>;
+} {
   const started = Promise.withResolvers<undefined>();
   const killed = Promise.withResolvers<undefined>();
   const script: Script = (_request, _sink, context) => {
