@@ -166,7 +166,7 @@ describe('LlamaServerEngine', () => {
     ]);
   });
 
-  it('gives ids, finish reason and usage', async () => {
+  it('gives ids, and the finish reason and usage with the end of sequence', async () => {
     const { engine } = await start({
       'POST /completion': events(token('The', 504, 1), token('', 2, 2), last('eos', 2)),
     });
@@ -174,7 +174,6 @@ describe('LlamaServerEngine', () => {
     expect(responses.map(({ tokenIdsLe }) => [...tokenIdsFromBytes(tokenIdsLe)])).toEqual([
       [504],
       [2],
-      [],
     ]);
     expect(responses.at(-1)).toMatchObject({
       finishReason: FinishReason.FINISH_REASON_EOS,

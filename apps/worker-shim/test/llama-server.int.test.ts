@@ -8,8 +8,7 @@ import { join } from 'node:path';
 
 import { loadConfig } from '@dynamo-ts/config';
 import { CardFileCache, ModelPreprocessor } from '@dynamo-ts/preprocess';
-import type {
-  StopConditions} from '@dynamo-ts/protocol';
+import type { StopConditions } from '@dynamo-ts/protocol';
 import {
   GenerateRequest,
   GenerateResponse,

@@ -20,10 +20,16 @@ export interface LlamaServerReaderOptions {
   readonly missingTokens: MissingTokenFinder;
 }
 
-/** One answer of llama-server. */
+/**
+ * One answer of llama-server.
+ *
+ * A token without text, such as the end of sequence, is held back until the next frame: that is mostly the last one, and
+ * a reader that stops at the end of sequence must get the usage with it.
+ */
 export class LlamaServerReader implements AnswerReader {
   readonly #options: LlamaServerReaderOptions;
   readonly #tokensSeen: number[];
+  readonly #held = new Map<number, PartialResponse>();
   #unfinished: number;
 
   constructor(options: LlamaServerReaderOptions) {
@@ -41,22 +47,29 @@ export class LlamaServerReader implements AnswerReader {
     if (event.event === 'error' || frame['error'] !== undefined) {
       throw streamError(this.#options.address, event.data);
     }
-    const response = this.#readFrame(frame);
-    return response === undefined ? [] : [response];
+    const index = numberOf(frame['index']) ?? 0;
+    const held = this.#held.get(index);
+    this.#held.delete(index);
+    if (frame['stop'] === true) return [{ ...held, ...this.#readLastFrame(frame, index) }];
+    const response = this.#readFrame(frame, index);
+    if (response !== undefined && frame['content'] === '') this.#held.set(index, response);
+    else if (response !== undefined) return held === undefined ? [response] : [held, response];
+    return held === undefined ? [] : [held];
   }
 
   end(): readonly PartialResponse[] {
-    return [];
+    return [...this.#held.values()];
   }
 
-  #readFrame(frame: JsonRecord): PartialResponse | undefined {
-    const index = numberOf(frame['index']) ?? 0;
+  #readLastFrame(frame: JsonRecord, index: number): PartialResponse {
+    this.#unfinished -= 1;
+    const completionTokens = numberOf(frame['tokens_predicted']) ?? 0;
+    return { index, finishReason: finishReasonOf(frame), usage: usageOf(frame, completionTokens) };
+  }
+
+  #readFrame(frame: JsonRecord, index: number): PartialResponse | undefined {
     const visible = arrayOf(frame['tokens']).filter((id) => typeof id === 'number');
     const predicted = numberOf(frame['tokens_predicted']) ?? 0;
-    if (frame['stop'] === true) {
-      this.#unfinished -= 1;
-      return { index, finishReason: finishReasonOf(frame), usage: usageOf(frame, predicted) };
-    }
     const [lastId] = visible.slice(-1);
     if (lastId === undefined) return undefined;
     const missing = predicted - (this.#tokensSeen[index] ?? 0) - visible.length;
