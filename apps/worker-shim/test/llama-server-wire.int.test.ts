@@ -181,6 +181,19 @@ describe('LlamaServerEngine', () => {
     });
   });
 
+  it('gives the usage with the last token that the limit allows', async () => {
+    const { engine } = await start({
+      'POST /completion': events(token('The', 504, 1), token('A', 49, 2), last('limit', 2)),
+    });
+    const responses = await ask(engine, request({ stopConditions: { maxTokens: 2 } })).answer();
+    expect(responses).toHaveLength(2);
+    expect(responses[1]).toMatchObject({
+      finishReason: FinishReason.FINISH_REASON_LENGTH,
+      usage: { completionTokens: 2 },
+    });
+    expect([...tokenIdsFromBytes(responses[1]!.tokenIdsLe)]).toEqual([49]);
+  });
+
   it.each([
     ['eos', FinishReason.FINISH_REASON_EOS],
     ['word', FinishReason.FINISH_REASON_STOP],

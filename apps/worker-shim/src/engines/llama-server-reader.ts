@@ -14,6 +14,8 @@ export interface LlamaServerReaderOptions {
   readonly address: string;
   /** Choices that were asked for. */
   readonly choices: number;
+  /** Most tokens per choice; undefined without limit. */
+  readonly maxTokens: number | undefined;
   /** Entries per token wanted in `top`; undefined when no logprobs were asked for. */
   readonly topLogprobs: number | undefined;
   /** Recovers ids that the stream leaves out. */
@@ -23,8 +25,8 @@ export interface LlamaServerReaderOptions {
 /**
  * One answer of llama-server.
  *
- * A token without text, such as the end of sequence, is held back until the next frame: that is mostly the last one, and
- * a reader that stops at the end of sequence must get the usage with it.
+ * A token without text, such as the end of sequence, and the last one of the limit are held back until the next frame:
+ * that is mostly the last one, and a frontend that sees the end in the tokens must get the usage with them.
  */
 export class LlamaServerReader implements AnswerReader {
   readonly #options: LlamaServerReaderOptions;
@@ -52,13 +54,18 @@ export class LlamaServerReader implements AnswerReader {
     this.#held.delete(index);
     if (frame['stop'] === true) return [{ ...held, ...this.#readLastFrame(frame, index) }];
     const response = this.#readFrame(frame, index);
-    if (response !== undefined && frame['content'] === '') this.#held.set(index, response);
+    if (response !== undefined && this.#mayBeLast(frame)) this.#held.set(index, response);
     else if (response !== undefined) return held === undefined ? [response] : [held, response];
     return held === undefined ? [] : [held];
   }
 
   end(): readonly PartialResponse[] {
     return [...this.#held.values()];
+  }
+
+  #mayBeLast(frame: JsonRecord): boolean {
+    const { maxTokens = Number.POSITIVE_INFINITY } = this.#options;
+    return frame['content'] === '' || (numberOf(frame['tokens_predicted']) ?? 0) >= maxTokens;
   }
 
   #readLastFrame(frame: JsonRecord, index: number): PartialResponse {

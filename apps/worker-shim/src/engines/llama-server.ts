@@ -76,6 +76,7 @@ export class LlamaServerEngine extends HttpEngine {
       reader: new LlamaServerReader({
         address: this.#address,
         choices: request.samplingOptions?.n ?? 1,
+        maxTokens: request.stopConditions?.maxTokens,
         topLogprobs: request.outputOptions?.logprobs,
         missingTokens: mode.missingTokens,
       }),
