@@ -6,6 +6,8 @@
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 import { AbortReasonError, Backoff, DynamoError, systemClock } from '@dynamo-ts/base';
 import type { Logger } from '@dynamo-ts/telemetry';
@@ -21,6 +23,8 @@ export interface SupervisedProcessOptions {
   readonly onStartFailure: (error: DynamoError) => void;
 }
 
+/** Where Node keeps compiled code by default; services find there what the launcher and earlier runs compiled. */
+const COMPILE_CACHE = join(tmpdir(), 'node-compile-cache');
 const RESTART_INITIAL_MS = 500;
 const RESTART_MAX_MS = 10_000;
 /** A process that ran this long had started well; the next restart is quick again. */
@@ -81,7 +85,7 @@ export class SupervisedProcess {
       if (this.#isStopping()) return;
       if (!this.#restarts) {
         this.#options.onStartFailure(
-          new DynamoError('runtime.internal', `${this.name} could not start: ${ending}`),
+          new DynamoError('backend.unavailable', `${this.name} could not start: ${ending}`),
         );
         return;
       }
@@ -104,7 +108,7 @@ export class SupervisedProcess {
   async #runOnce(): Promise<string> {
     const child = spawn(process.execPath, [...process.execArgv, ...this.#options.command], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-      env: this.#options.env,
+      env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...this.#options.env },
     });
     this.#child = child;
     child.channel?.unref();

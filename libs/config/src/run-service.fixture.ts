@@ -1,0 +1,42 @@
+/** A service for the tests of `runService`. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { DynamoError, isErrorCode } from '@dynamo-ts/base';
+import { defineOptions, option } from './option.ts';
+import { runService } from './run-service.ts';
+
+const OPTIONS = defineOptions({
+  port: option.integer({ flag: 'port', default: 0, help: 'Port of the health answer.' }),
+  closeDelayMs: option.duration({
+    flag: 'close-delay',
+    unit: 'ms',
+    default: 0,
+    help: 'Slow stop.',
+  }),
+  fail: option.string({ flag: 'fail', help: 'Code of the error that the start ends with.' }),
+});
+
+let timer: NodeJS.Timeout | undefined;
+
+await runService({
+  command: 'test service',
+  summary: 'Does nothing.',
+  options: OPTIONS,
+  argv: process.argv.slice(2),
+  env: process.env,
+  health: ({ port }) => ({ port, path: '/health' }),
+  create: ({ fail, closeDelayMs }) => ({
+    start: async () => {
+      if (fail !== undefined && isErrorCode(fail)) throw new DynamoError(fail, 'cannot start');
+      if (fail !== undefined) throw new Error('a defect');
+      timer = setInterval(() => undefined, 1000);
+      process.stdout.write('started\n');
+      return Promise.resolve();
+    },
+    close: async () => {
+      await sleep(closeDelayMs);
+      clearInterval(timer);
+      process.stdout.write('closed\n');
+    },
+  }),
+});
