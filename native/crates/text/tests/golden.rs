@@ -2,6 +2,8 @@
 //!
 //! The expectations are committed, the tokenizers are not: `scripts/test-models.mjs` fetches them, and
 //! `DYN_TEST_TOKENIZERS` names their folder. Without it these tests say that they were skipped.
+#![allow(clippy::unwrap_used)] // a panic is how a test fails
+
 use std::path::PathBuf;
 
 use dynamo_text::{ChatOptions, EncodeOptions, FileRole, ModelFile, TextModel};
