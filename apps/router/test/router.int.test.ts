@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { Client, Metadata, credentials } from '@grpc/grpc-js';
+import { Client as GrpcClient, Metadata, credentials } from '@grpc/grpc-js';
 import { describe, expect, it, vi } from 'vitest';
 
 import { DynamoError, asInstanceId } from '@dynamo-ts/base';
@@ -11,9 +11,9 @@ import { loadConfig } from '@dynamo-ts/config';
 import { RouteRequest, RouterServiceClient } from '@dynamo-ts/protocol';
 import type { RouteResponse } from '@dynamo-ts/protocol';
 import { Dispatcher, LocalRouter, RemoteRouter } from '@dynamo-ts/routing';
-import type { DispatchedStream } from '@dynamo-ts/routing';
+import type { DispatchRequest, DispatchedStream } from '@dynamo-ts/routing';
 import { Context, DistributedRuntime, createPlanes } from '@dynamo-ts/runtime';
-import type { Planes, RawHandler } from '@dynamo-ts/runtime';
+import type { Client, Planes, RawHandler } from '@dynamo-ts/runtime';
 import { nullLogger } from '@dynamo-ts/telemetry';
 
 import { createRouter } from '../src/app.ts';
@@ -110,7 +110,7 @@ async function grpcRoute(app: RouterApp, request: Partial<RouteRequest>): Promis
 
 /** Names of the services that a tool such as grpcurl finds. */
 async function reflectedServices(app: RouterApp): Promise<string> {
-  const client = new Client(`127.0.0.1:${app.grpcPort}`, credentials.createInsecure());
+  const client = new GrpcClient(`127.0.0.1:${app.grpcPort}`, credentials.createInsecure());
   const asIs = (bytes: Buffer): Buffer => bytes;
   const path = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
   const call = client.makeBidiStreamRequest(path, asIs, asIs, new Metadata());
@@ -168,6 +168,64 @@ describe('router service', () => {
   });
 });
 
+describe('workers over the mux', () => {
+  it('cost the client nothing when they die before the first token', async () => {
+    await using fleet = await Fleet.start();
+    const reached = Promise.withResolvers<undefined>();
+    const dying = await fleet.worker(() => reached.resolve(undefined));
+    const frontend = await localFrontend(fleet);
+    const dispatched = frontend.dispatch();
+    await reached.promise;
+    const good = await fleet.worker(answering('ok'));
+    await vi.waitFor(() => expect(frontend.client.instanceIds()).toHaveLength(2));
+    await dying.close();
+    const stream = await dispatched;
+    expect(stream.instanceId).toBe(good.instanceId);
+    expect(await textOf(stream)).toBe('ok');
+    expect(frontend.router.activeRequests).toBe(0);
+    await frontend.client.close();
+  });
+
+  it('leave a migratable error and no booking when they die in mid-answer', async () => {
+    await using fleet = await Fleet.start();
+    const dying = await fleet.worker((_request, sink) => void sink.write(Buffer.from('first')));
+    const frontend = await localFrontend(fleet);
+    const stream = await frontend.dispatch();
+    expect(await stream.nextBatch()).toHaveLength(1);
+    expect(frontend.router.inFlight(dying.instanceId)).toBe(1);
+    const rest = expect(stream.nextBatch()).rejects.toMatchObject({ retryable: true });
+    await dying.close();
+    await rest;
+    expect(frontend.router.activeRequests).toBe(0);
+    await frontend.client.close();
+  });
+});
+
+interface LocalFrontend {
+  readonly client: Client;
+  readonly router: LocalRouter;
+  readonly dispatch: () => Promise<DispatchedStream>;
+}
+
+async function localFrontend(fleet: Fleet): Promise<LocalFrontend> {
+  const runtime = await fleet.runtime();
+  const client = await runtime.endpoint(ENDPOINT).client();
+  await client.waitForInstances();
+  const router = new LocalRouter({ instances: client, routerId: runtime.instanceId });
+  const dispatcher = new Dispatcher({ workers: client, router, logger: nullLogger });
+  return { client, router, dispatch: () => dispatcher.dispatch(emptyRequest()) };
+}
+
+function emptyRequest(): DispatchRequest {
+  return {
+    payload: new Uint8Array(0),
+    context: new Context(),
+    blockHashes: new BigUint64Array(0),
+    blockSize: 16,
+    promptTokens: 1,
+  };
+}
+
 describe('a frontend with the router service', () => {
   it('gets every request answered while workers refuse and routers die', async () => {
     await using fleet = await Fleet.start();
@@ -187,13 +245,7 @@ describe('a frontend with the router service', () => {
     const dispatcher = new Dispatcher({ workers: client, router, logger: nullLogger });
     await vi.waitFor(() => expect(client.instanceIds()).toHaveLength(2));
     const ask = async (): Promise<void> => {
-      const stream = await dispatcher.dispatch({
-        payload: new Uint8Array(0),
-        context: new Context(),
-        blockHashes: new BigUint64Array(0),
-        blockSize: 16,
-        promptTokens: 1,
-      });
+      const stream = await dispatcher.dispatch(emptyRequest());
       expect(stream.instanceId).toBe(asInstanceId(good.instanceId));
       expect(await textOf(stream)).toBe('ok');
     };

@@ -304,4 +304,35 @@ describe('Dispatcher', () => {
     streams[1]?.cancel();
     gate.open();
   });
+
+  it('leaks no booking in a storm of refusals, breaks, silence and clients that leave', async () => {
+    await using cluster = await TestCluster.start();
+    const gate = new HoldGate();
+    gate.open();
+    const handlers = [
+      answering('a', 'b'),
+      refusing('capacity.worker_overloaded'),
+      breakingAt(gate, 'transport.disconnected'),
+      breakingAt(gate, 'backend.engine_shutdown', 'a'),
+      silent(new HoldGate()),
+    ];
+    for (const handler of handlers) await cluster.worker(handler);
+    const { dispatcher, router } = bench(cluster);
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 300 }, async (_, index) => {
+        const context = new Context();
+        // A third leaves at once, a third a little later, and whoever meets the silent worker in the end.
+        if (index % 3 === 0) context.kill();
+        else setTimeout(() => context.kill(), index % 3 === 1 ? index % 7 : 100);
+        return textOf(await dispatcher.dispatch(request({ context })));
+      }),
+    );
+    expect(outcomes.filter(({ status }) => status === 'fulfilled').length).toBeGreaterThan(0);
+    expect(outcomes.filter(({ status }) => status === 'rejected').length).toBeGreaterThan(100);
+    expect(router.activeRequests).toBe(0);
+    await vi.waitFor(() => {
+      const inFlight = cluster.client.instanceIds().map((id) => cluster.client.inFlight(id));
+      expect(inFlight).toEqual(inFlight.map(() => 0));
+    });
+  });
 });
