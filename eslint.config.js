@@ -149,6 +149,7 @@ export default tseslint.config(
   },
   {
     files: [
+      'examples/**',
       'libs/config/src/**/*.ts',
       '**/src/main.ts',
       'libs/testing/**',
