@@ -6,3 +6,5 @@ export type { EventuallyOptions } from './eventually.ts';
 export { eventually } from './eventually.ts';
 export { FakeClock } from './fake-clock.ts';
 export { HoldGate } from './hold-gate.ts';
+export type { NodeProgramOptions } from './node-program.ts';
+export { NodeProgram } from './node-program.ts';
