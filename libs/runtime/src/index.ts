@@ -16,6 +16,10 @@ export type {
 } from './discovery/discovery.ts';
 export type { DistributedRuntimeOptions } from './distributed-runtime.ts';
 export { DistributedRuntime } from './distributed-runtime.ts';
+export type { RequestSchema } from './dynamo-endpoint.ts';
+export { dynamoEndpoint } from './dynamo-endpoint.ts';
+export type { DynamoWorker, DynamoWorkerOptions } from './dynamo-worker.ts';
+export { dynamoWorker } from './dynamo-worker.ts';
 export type { ServeEndpointOptions } from './endpoint.ts';
 export { Endpoint } from './endpoint.ts';
 export type { EventPlane, EventPublisher, EventTopic } from './event-plane/event-plane.ts';
