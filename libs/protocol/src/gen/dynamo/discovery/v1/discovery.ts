@@ -360,17 +360,9 @@ export const EndpointInstance: MessageFns<EndpointInstance> = {
       namespace: isSet(object.namespace) ? globalThis.String(object.namespace) : "",
       component: isSet(object.component) ? globalThis.String(object.component) : "",
       endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
-      instanceId: isSet(object.instanceId)
-        ? BigInt(object.instanceId)
-        : isSet(object.instance_id)
-        ? BigInt(object.instance_id)
-        : 0n,
+      instanceId: isSet(object.instance_id) ? BigInt(object.instance_id) : 0n,
       transport: isSet(object.transport) ? Transport.fromJSON(object.transport) : undefined,
-      deviceType: isSet(object.deviceType)
-        ? globalThis.String(object.deviceType)
-        : isSet(object.device_type)
-        ? globalThis.String(object.device_type)
-        : "",
+      deviceType: isSet(object.device_type) ? globalThis.String(object.device_type) : "",
     };
   },
 
@@ -389,13 +381,13 @@ export const EndpointInstance: MessageFns<EndpointInstance> = {
       obj.endpoint = message.endpoint;
     }
     if (message.instanceId !== 0n) {
-      obj.instanceId = message.instanceId.toString();
+      obj.instance_id = message.instanceId.toString();
     }
     if (message.transport !== undefined) {
       obj.transport = Transport.toJSON(message.transport);
     }
     if (message.deviceType !== "") {
-      obj.deviceType = message.deviceType;
+      obj.device_type = message.deviceType;
     }
     return obj;
   },
@@ -504,11 +496,7 @@ export const EventChannel: MessageFns<EventChannel> = {
   fromJSON(object: any): EventChannel {
     return {
       type: isSet(object.type) ? globalThis.String(object.type) : "",
-      publisherId: isSet(object.publisherId)
-        ? BigInt(object.publisherId)
-        : isSet(object.publisher_id)
-        ? BigInt(object.publisher_id)
-        : 0n,
+      publisherId: isSet(object.publisher_id) ? BigInt(object.publisher_id) : 0n,
       address: isSet(object.address) ? globalThis.String(object.address) : "",
       subjects: globalThis.Array.isArray(object?.subjects) ? object.subjects.map((e: any) => globalThis.String(e)) : [],
     };
@@ -520,7 +508,7 @@ export const EventChannel: MessageFns<EventChannel> = {
       obj.type = message.type;
     }
     if (message.publisherId !== 0n) {
-      obj.publisherId = message.publisherId.toString();
+      obj.publisher_id = message.publisherId.toString();
     }
     if (message.address !== "") {
       obj.address = message.address;
@@ -655,11 +643,7 @@ export const ModelRecord: MessageFns<ModelRecord> = {
       namespace: isSet(object.namespace) ? globalThis.String(object.namespace) : "",
       component: isSet(object.component) ? globalThis.String(object.component) : "",
       endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
-      instanceId: isSet(object.instanceId)
-        ? BigInt(object.instanceId)
-        : isSet(object.instance_id)
-        ? BigInt(object.instance_id)
-        : 0n,
+      instanceId: isSet(object.instance_id) ? BigInt(object.instance_id) : 0n,
       card: isSet(object.card) ? ModelDeploymentCard.fromJSON(object.card) : undefined,
     };
   },
@@ -679,7 +663,7 @@ export const ModelRecord: MessageFns<ModelRecord> = {
       obj.endpoint = message.endpoint;
     }
     if (message.instanceId !== 0n) {
-      obj.instanceId = message.instanceId.toString();
+      obj.instance_id = message.instanceId.toString();
     }
     if (message.card !== undefined) {
       obj.card = ModelDeploymentCard.toJSON(message.card);
@@ -949,83 +933,35 @@ export const ModelDeploymentCard: MessageFns<ModelDeploymentCard> = {
 
   fromJSON(object: any): ModelDeploymentCard {
     return {
-      displayName: isSet(object.displayName)
-        ? globalThis.String(object.displayName)
-        : isSet(object.display_name)
-        ? globalThis.String(object.display_name)
-        : "",
+      displayName: isSet(object.display_name) ? globalThis.String(object.display_name) : "",
       slug: isSet(object.slug) ? globalThis.String(object.slug) : "",
       aliases: globalThis.Array.isArray(object?.aliases) ? object.aliases.map((e: any) => globalThis.String(e)) : [],
-      modelType: globalThis.Array.isArray(object?.modelType)
-        ? object.modelType.map((e: any) => globalThis.String(e))
-        : globalThis.Array.isArray(object?.model_type)
+      modelType: globalThis.Array.isArray(object?.model_type)
         ? object.model_type.map((e: any) => globalThis.String(e))
         : [],
-      modelInput: isSet(object.modelInput)
-        ? globalThis.String(object.modelInput)
-        : isSet(object.model_input)
-        ? globalThis.String(object.model_input)
-        : "",
-      workerType: isSet(object.workerType)
-        ? globalThis.String(object.workerType)
-        : isSet(object.worker_type)
-        ? globalThis.String(object.worker_type)
-        : "",
-      contextLength: isSet(object.contextLength)
-        ? globalThis.Number(object.contextLength)
-        : isSet(object.context_length)
-        ? globalThis.Number(object.context_length)
-        : 0,
-      kvCacheBlockSize: isSet(object.kvCacheBlockSize)
-        ? globalThis.Number(object.kvCacheBlockSize)
-        : isSet(object.kv_cache_block_size)
-        ? globalThis.Number(object.kv_cache_block_size)
-        : 0,
-      migrationLimit: isSet(object.migrationLimit)
-        ? globalThis.Number(object.migrationLimit)
-        : isSet(object.migration_limit)
-        ? globalThis.Number(object.migration_limit)
-        : 0,
-      files: globalThis.Array.isArray(object?.files)
-        ? object.files.map((e: any) => ModelFile.fromJSON(e))
-        : [],
-      eosTokenIds: globalThis.Array.isArray(object?.eosTokenIds)
-        ? object.eosTokenIds.map((e: any) => globalThis.Number(e))
-        : globalThis.Array.isArray(object?.eos_token_ids)
+      modelInput: isSet(object.model_input) ? globalThis.String(object.model_input) : "",
+      workerType: isSet(object.worker_type) ? globalThis.String(object.worker_type) : "",
+      contextLength: isSet(object.context_length) ? globalThis.Number(object.context_length) : 0,
+      kvCacheBlockSize: isSet(object.kv_cache_block_size) ? globalThis.Number(object.kv_cache_block_size) : 0,
+      migrationLimit: isSet(object.migration_limit) ? globalThis.Number(object.migration_limit) : 0,
+      files: globalThis.Array.isArray(object?.files) ? object.files.map((e: any) => ModelFile.fromJSON(e)) : [],
+      eosTokenIds: globalThis.Array.isArray(object?.eos_token_ids)
         ? object.eos_token_ids.map((e: any) => globalThis.Number(e))
         : [],
-      bosTokenId: isSet(object.bosTokenId)
-        ? globalThis.Number(object.bosTokenId)
-        : isSet(object.bos_token_id)
-        ? globalThis.Number(object.bos_token_id)
-        : undefined,
-      mdcSum: isSet(object.mdcSum)
-        ? globalThis.String(object.mdcSum)
-        : isSet(object.mdc_sum)
-        ? globalThis.String(object.mdc_sum)
-        : "",
-      runtimeConfig: isSet(object.runtimeConfig)
-        ? ModelRuntimeConfig.fromJSON(object.runtimeConfig)
-        : isSet(object.runtime_config)
-        ? ModelRuntimeConfig.fromJSON(object.runtime_config)
-        : undefined,
-      generationDefaultsJson: isSet(object.generationDefaultsJson)
-        ? globalThis.String(object.generationDefaultsJson)
-        : isSet(object.generation_defaults_json)
+      bosTokenId: isSet(object.bos_token_id) ? globalThis.Number(object.bos_token_id) : undefined,
+      mdcSum: isSet(object.mdc_sum) ? globalThis.String(object.mdc_sum) : "",
+      runtimeConfig: isSet(object.runtime_config) ? ModelRuntimeConfig.fromJSON(object.runtime_config) : undefined,
+      generationDefaultsJson: isSet(object.generation_defaults_json)
         ? globalThis.String(object.generation_defaults_json)
         : "",
-      userDataJson: isSet(object.userDataJson)
-        ? globalThis.String(object.userDataJson)
-        : isSet(object.user_data_json)
-        ? globalThis.String(object.user_data_json)
-        : "",
+      userDataJson: isSet(object.user_data_json) ? globalThis.String(object.user_data_json) : "",
     };
   },
 
   toJSON(message: ModelDeploymentCard): unknown {
     const obj: any = {};
     if (message.displayName !== "") {
-      obj.displayName = message.displayName;
+      obj.display_name = message.displayName;
     }
     if (message.slug !== "") {
       obj.slug = message.slug;
@@ -1034,43 +970,43 @@ export const ModelDeploymentCard: MessageFns<ModelDeploymentCard> = {
       obj.aliases = message.aliases;
     }
     if (message.modelType?.length) {
-      obj.modelType = message.modelType;
+      obj.model_type = message.modelType;
     }
     if (message.modelInput !== "") {
-      obj.modelInput = message.modelInput;
+      obj.model_input = message.modelInput;
     }
     if (message.workerType !== "") {
-      obj.workerType = message.workerType;
+      obj.worker_type = message.workerType;
     }
     if (message.contextLength !== 0) {
-      obj.contextLength = Math.round(message.contextLength);
+      obj.context_length = Math.round(message.contextLength);
     }
     if (message.kvCacheBlockSize !== 0) {
-      obj.kvCacheBlockSize = Math.round(message.kvCacheBlockSize);
+      obj.kv_cache_block_size = Math.round(message.kvCacheBlockSize);
     }
     if (message.migrationLimit !== 0) {
-      obj.migrationLimit = Math.round(message.migrationLimit);
+      obj.migration_limit = Math.round(message.migrationLimit);
     }
     if (message.files?.length) {
       obj.files = message.files.map((e) => ModelFile.toJSON(e));
     }
     if (message.eosTokenIds?.length) {
-      obj.eosTokenIds = message.eosTokenIds.map((e) => Math.round(e));
+      obj.eos_token_ids = message.eosTokenIds.map((e) => Math.round(e));
     }
     if (message.bosTokenId !== undefined) {
-      obj.bosTokenId = Math.round(message.bosTokenId);
+      obj.bos_token_id = Math.round(message.bosTokenId);
     }
     if (message.mdcSum !== "") {
-      obj.mdcSum = message.mdcSum;
+      obj.mdc_sum = message.mdcSum;
     }
     if (message.runtimeConfig !== undefined) {
-      obj.runtimeConfig = ModelRuntimeConfig.toJSON(message.runtimeConfig);
+      obj.runtime_config = ModelRuntimeConfig.toJSON(message.runtimeConfig);
     }
     if (message.generationDefaultsJson !== "") {
-      obj.generationDefaultsJson = message.generationDefaultsJson;
+      obj.generation_defaults_json = message.generationDefaultsJson;
     }
     if (message.userDataJson !== "") {
-      obj.userDataJson = message.userDataJson;
+      obj.user_data_json = message.userDataJson;
     }
     return obj;
   },
@@ -1199,11 +1135,7 @@ export const ModelFile: MessageFns<ModelFile> = {
       role: isSet(object.role) ? globalThis.String(object.role) : "",
       name: isSet(object.name) ? globalThis.String(object.name) : "",
       blake3: isSet(object.blake3) ? globalThis.String(object.blake3) : "",
-      sizeBytes: isSet(object.sizeBytes)
-        ? BigInt(object.sizeBytes)
-        : isSet(object.size_bytes)
-        ? BigInt(object.size_bytes)
-        : 0n,
+      sizeBytes: isSet(object.size_bytes) ? BigInt(object.size_bytes) : 0n,
       path: isSet(object.path) ? globalThis.String(object.path) : "",
     };
   },
@@ -1220,7 +1152,7 @@ export const ModelFile: MessageFns<ModelFile> = {
       obj.blake3 = message.blake3;
     }
     if (message.sizeBytes !== 0n) {
-      obj.sizeBytes = message.sizeBytes.toString();
+      obj.size_bytes = message.sizeBytes.toString();
     }
     if (message.path !== "") {
       obj.path = message.path;
@@ -1375,41 +1307,15 @@ export const ModelRuntimeConfig: MessageFns<ModelRuntimeConfig> = {
 
   fromJSON(object: any): ModelRuntimeConfig {
     return {
-      totalKvBlocks: isSet(object.totalKvBlocks)
-        ? globalThis.Number(object.totalKvBlocks)
-        : isSet(object.total_kv_blocks)
-        ? globalThis.Number(object.total_kv_blocks)
-        : 0,
-      maxNumSeqs: isSet(object.maxNumSeqs)
-        ? globalThis.Number(object.maxNumSeqs)
-        : isSet(object.max_num_seqs)
-        ? globalThis.Number(object.max_num_seqs)
-        : 0,
-      maxNumBatchedTokens: isSet(object.maxNumBatchedTokens)
-        ? globalThis.Number(object.maxNumBatchedTokens)
-        : isSet(object.max_num_batched_tokens)
-        ? globalThis.Number(object.max_num_batched_tokens)
-        : 0,
-      dataParallelSize: isSet(object.dataParallelSize)
-        ? globalThis.Number(object.dataParallelSize)
-        : isSet(object.data_parallel_size)
-        ? globalThis.Number(object.data_parallel_size)
-        : 0,
-      dataParallelStartRank: isSet(object.dataParallelStartRank)
-        ? globalThis.Number(object.dataParallelStartRank)
-        : isSet(object.data_parallel_start_rank)
+      totalKvBlocks: isSet(object.total_kv_blocks) ? globalThis.Number(object.total_kv_blocks) : 0,
+      maxNumSeqs: isSet(object.max_num_seqs) ? globalThis.Number(object.max_num_seqs) : 0,
+      maxNumBatchedTokens: isSet(object.max_num_batched_tokens) ? globalThis.Number(object.max_num_batched_tokens) : 0,
+      dataParallelSize: isSet(object.data_parallel_size) ? globalThis.Number(object.data_parallel_size) : 0,
+      dataParallelStartRank: isSet(object.data_parallel_start_rank)
         ? globalThis.Number(object.data_parallel_start_rank)
         : 0,
-      toolCallParser: isSet(object.toolCallParser)
-        ? globalThis.String(object.toolCallParser)
-        : isSet(object.tool_call_parser)
-        ? globalThis.String(object.tool_call_parser)
-        : "",
-      reasoningParser: isSet(object.reasoningParser)
-        ? globalThis.String(object.reasoningParser)
-        : isSet(object.reasoning_parser)
-        ? globalThis.String(object.reasoning_parser)
-        : "",
+      toolCallParser: isSet(object.tool_call_parser) ? globalThis.String(object.tool_call_parser) : "",
+      reasoningParser: isSet(object.reasoning_parser) ? globalThis.String(object.reasoning_parser) : "",
       engine: isSet(object.engine) ? globalThis.String(object.engine) : "",
     };
   },
@@ -1417,25 +1323,25 @@ export const ModelRuntimeConfig: MessageFns<ModelRuntimeConfig> = {
   toJSON(message: ModelRuntimeConfig): unknown {
     const obj: any = {};
     if (message.totalKvBlocks !== 0) {
-      obj.totalKvBlocks = Math.round(message.totalKvBlocks);
+      obj.total_kv_blocks = Math.round(message.totalKvBlocks);
     }
     if (message.maxNumSeqs !== 0) {
-      obj.maxNumSeqs = Math.round(message.maxNumSeqs);
+      obj.max_num_seqs = Math.round(message.maxNumSeqs);
     }
     if (message.maxNumBatchedTokens !== 0) {
-      obj.maxNumBatchedTokens = Math.round(message.maxNumBatchedTokens);
+      obj.max_num_batched_tokens = Math.round(message.maxNumBatchedTokens);
     }
     if (message.dataParallelSize !== 0) {
-      obj.dataParallelSize = Math.round(message.dataParallelSize);
+      obj.data_parallel_size = Math.round(message.dataParallelSize);
     }
     if (message.dataParallelStartRank !== 0) {
-      obj.dataParallelStartRank = Math.round(message.dataParallelStartRank);
+      obj.data_parallel_start_rank = Math.round(message.dataParallelStartRank);
     }
     if (message.toolCallParser !== "") {
-      obj.toolCallParser = message.toolCallParser;
+      obj.tool_call_parser = message.toolCallParser;
     }
     if (message.reasoningParser !== "") {
-      obj.reasoningParser = message.reasoningParser;
+      obj.reasoning_parser = message.reasoningParser;
     }
     if (message.engine !== "") {
       obj.engine = message.engine;

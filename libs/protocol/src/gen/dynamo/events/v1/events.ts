@@ -303,18 +303,10 @@ export const EventEnvelope: MessageFns<EventEnvelope> = {
 
   fromJSON(object: any): EventEnvelope {
     return {
-      publisherId: isSet(object.publisherId)
-        ? BigInt(object.publisherId)
-        : isSet(object.publisher_id)
-        ? BigInt(object.publisher_id)
-        : 0n,
+      publisherId: isSet(object.publisher_id) ? BigInt(object.publisher_id) : 0n,
       epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
       sequence: isSet(object.sequence) ? BigInt(object.sequence) : 0n,
-      timestampMs: isSet(object.timestampMs)
-        ? globalThis.Number(object.timestampMs)
-        : isSet(object.timestamp_ms)
-        ? globalThis.Number(object.timestamp_ms)
-        : 0,
+      timestampMs: isSet(object.timestamp_ms) ? globalThis.Number(object.timestamp_ms) : 0,
       subject: isSet(object.subject) ? globalThis.String(object.subject) : "",
       payload: isSet(object.payload) ? bytesFromBase64(object.payload) : new Uint8Array(0),
     };
@@ -323,7 +315,7 @@ export const EventEnvelope: MessageFns<EventEnvelope> = {
   toJSON(message: EventEnvelope): unknown {
     const obj: any = {};
     if (message.publisherId !== 0n) {
-      obj.publisherId = message.publisherId.toString();
+      obj.publisher_id = message.publisherId.toString();
     }
     if (message.epoch !== 0n) {
       obj.epoch = message.epoch.toString();
@@ -332,7 +324,7 @@ export const EventEnvelope: MessageFns<EventEnvelope> = {
       obj.sequence = message.sequence.toString();
     }
     if (message.timestampMs !== 0) {
-      obj.timestampMs = floatToJson(message.timestampMs);
+      obj.timestamp_ms = floatToJson(message.timestampMs);
     }
     if (message.subject !== "") {
       obj.subject = message.subject;
@@ -484,66 +476,38 @@ export const ActiveLoad: MessageFns<ActiveLoad> = {
 
   fromJSON(object: any): ActiveLoad {
     return {
-      workerId: isSet(object.workerId)
-        ? BigInt(object.workerId)
-        : isSet(object.worker_id)
-        ? BigInt(object.worker_id)
-        : 0n,
-      dpRank: isSet(object.dpRank)
-        ? globalThis.Number(object.dpRank)
-        : isSet(object.dp_rank)
-        ? globalThis.Number(object.dp_rank)
-        : 0,
-      activeRequests: isSet(object.activeRequests)
-        ? globalThis.Number(object.activeRequests)
-        : isSet(object.active_requests)
-        ? globalThis.Number(object.active_requests)
-        : 0,
-      waitingRequests: isSet(object.waitingRequests)
-        ? globalThis.Number(object.waitingRequests)
-        : isSet(object.waiting_requests)
-        ? globalThis.Number(object.waiting_requests)
-        : 0,
-      activeDecodeBlocks: isSet(object.activeDecodeBlocks)
-        ? globalThis.Number(object.activeDecodeBlocks)
-        : isSet(object.active_decode_blocks)
-        ? globalThis.Number(object.active_decode_blocks)
-        : 0,
-      activePrefillTokens: isSet(object.activePrefillTokens)
-        ? globalThis.Number(object.activePrefillTokens)
-        : isSet(object.active_prefill_tokens)
-        ? globalThis.Number(object.active_prefill_tokens)
-        : 0,
-      totalKvBlocks: isSet(object.totalKvBlocks)
-        ? globalThis.Number(object.totalKvBlocks)
-        : isSet(object.total_kv_blocks)
-        ? globalThis.Number(object.total_kv_blocks)
-        : 0,
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
+      activeRequests: isSet(object.active_requests) ? globalThis.Number(object.active_requests) : 0,
+      waitingRequests: isSet(object.waiting_requests) ? globalThis.Number(object.waiting_requests) : 0,
+      activeDecodeBlocks: isSet(object.active_decode_blocks) ? globalThis.Number(object.active_decode_blocks) : 0,
+      activePrefillTokens: isSet(object.active_prefill_tokens) ? globalThis.Number(object.active_prefill_tokens) : 0,
+      totalKvBlocks: isSet(object.total_kv_blocks) ? globalThis.Number(object.total_kv_blocks) : 0,
     };
   },
 
   toJSON(message: ActiveLoad): unknown {
     const obj: any = {};
     if (message.workerId !== 0n) {
-      obj.workerId = message.workerId.toString();
+      obj.worker_id = message.workerId.toString();
     }
     if (message.dpRank !== 0) {
-      obj.dpRank = Math.round(message.dpRank);
+      obj.dp_rank = Math.round(message.dpRank);
     }
     if (message.activeRequests !== 0) {
-      obj.activeRequests = Math.round(message.activeRequests);
+      obj.active_requests = Math.round(message.activeRequests);
     }
     if (message.waitingRequests !== 0) {
-      obj.waitingRequests = Math.round(message.waitingRequests);
+      obj.waiting_requests = Math.round(message.waitingRequests);
     }
     if (message.activeDecodeBlocks !== 0) {
-      obj.activeDecodeBlocks = Math.round(message.activeDecodeBlocks);
+      obj.active_decode_blocks = Math.round(message.activeDecodeBlocks);
     }
     if (message.activePrefillTokens !== 0) {
-      obj.activePrefillTokens = Math.round(message.activePrefillTokens);
+      obj.active_prefill_tokens = Math.round(message.activePrefillTokens);
     }
     if (message.totalKvBlocks !== 0) {
-      obj.totalKvBlocks = Math.round(message.totalKvBlocks);
+      obj.total_kv_blocks = Math.round(message.totalKvBlocks);
     }
     return obj;
   },

@@ -501,61 +501,23 @@ export const GenerateRequest: MessageFns<GenerateRequest> = {
   fromJSON(object: any): GenerateRequest {
     return {
       model: isSet(object.model) ? globalThis.String(object.model) : "",
-      tokenIdsLe: isSet(object.tokenIdsLe)
-        ? bytesFromBase64(object.tokenIdsLe)
-        : isSet(object.token_ids_le)
-        ? bytesFromBase64(object.token_ids_le)
-        : new Uint8Array(0),
-      stopConditions: isSet(object.stopConditions)
-        ? StopConditions.fromJSON(object.stopConditions)
-        : isSet(object.stop_conditions)
-        ? StopConditions.fromJSON(object.stop_conditions)
-        : undefined,
-      samplingOptions: isSet(object.samplingOptions)
-        ? SamplingOptions.fromJSON(object.samplingOptions)
-        : isSet(object.sampling_options)
-        ? SamplingOptions.fromJSON(object.sampling_options)
-        : undefined,
-      outputOptions: isSet(object.outputOptions)
-        ? OutputOptions.fromJSON(object.outputOptions)
-        : isSet(object.output_options)
-        ? OutputOptions.fromJSON(object.output_options)
-        : undefined,
-      eosTokenIdsLe: isSet(object.eosTokenIdsLe)
-        ? bytesFromBase64(object.eosTokenIdsLe)
-        : isSet(object.eos_token_ids_le)
-        ? bytesFromBase64(object.eos_token_ids_le)
-        : new Uint8Array(0),
-      mdcSum: isSet(object.mdcSum)
-        ? globalThis.String(object.mdcSum)
-        : isSet(object.mdc_sum)
-        ? globalThis.String(object.mdc_sum)
-        : "",
+      tokenIdsLe: isSet(object.token_ids_le) ? bytesFromBase64(object.token_ids_le) : new Uint8Array(0),
+      stopConditions: isSet(object.stop_conditions) ? StopConditions.fromJSON(object.stop_conditions) : undefined,
+      samplingOptions: isSet(object.sampling_options) ? SamplingOptions.fromJSON(object.sampling_options) : undefined,
+      outputOptions: isSet(object.output_options) ? OutputOptions.fromJSON(object.output_options) : undefined,
+      eosTokenIdsLe: isSet(object.eos_token_ids_le) ? bytesFromBase64(object.eos_token_ids_le) : new Uint8Array(0),
+      mdcSum: isSet(object.mdc_sum) ? globalThis.String(object.mdc_sum) : "",
       annotations: globalThis.Array.isArray(object?.annotations)
         ? object.annotations.map((e: any) => globalThis.String(e))
         : [],
       routing: isSet(object.routing) ? RoutingHints.fromJSON(object.routing) : undefined,
-      transferParamsJson: isSet(object.transferParamsJson)
-        ? globalThis.String(object.transferParamsJson)
-        : isSet(object.transfer_params_json)
-        ? globalThis.String(object.transfer_params_json)
-        : "",
-      textInput: isSet(object.textInput)
-        ? TextInput.fromJSON(object.textInput)
-        : isSet(object.text_input)
-        ? TextInput.fromJSON(object.text_input)
-        : undefined,
-      sequenceHashesLe: isSet(object.sequenceHashesLe)
-        ? bytesFromBase64(object.sequenceHashesLe)
-        : isSet(object.sequence_hashes_le)
+      transferParamsJson: isSet(object.transfer_params_json) ? globalThis.String(object.transfer_params_json) : "",
+      textInput: isSet(object.text_input) ? TextInput.fromJSON(object.text_input) : undefined,
+      sequenceHashesLe: isSet(object.sequence_hashes_le)
         ? bytesFromBase64(object.sequence_hashes_le)
         : new Uint8Array(0),
       probe: isSet(object.probe) ? globalThis.Boolean(object.probe) : false,
-      requestTimestampMs: isSet(object.requestTimestampMs)
-        ? globalThis.Number(object.requestTimestampMs)
-        : isSet(object.request_timestamp_ms)
-        ? globalThis.Number(object.request_timestamp_ms)
-        : 0,
+      requestTimestampMs: isSet(object.request_timestamp_ms) ? globalThis.Number(object.request_timestamp_ms) : 0,
     };
   },
 
@@ -565,22 +527,22 @@ export const GenerateRequest: MessageFns<GenerateRequest> = {
       obj.model = message.model;
     }
     if (message.tokenIdsLe.length !== 0) {
-      obj.tokenIdsLe = base64FromBytes(message.tokenIdsLe);
+      obj.token_ids_le = base64FromBytes(message.tokenIdsLe);
     }
     if (message.stopConditions !== undefined) {
-      obj.stopConditions = StopConditions.toJSON(message.stopConditions);
+      obj.stop_conditions = StopConditions.toJSON(message.stopConditions);
     }
     if (message.samplingOptions !== undefined) {
-      obj.samplingOptions = SamplingOptions.toJSON(message.samplingOptions);
+      obj.sampling_options = SamplingOptions.toJSON(message.samplingOptions);
     }
     if (message.outputOptions !== undefined) {
-      obj.outputOptions = OutputOptions.toJSON(message.outputOptions);
+      obj.output_options = OutputOptions.toJSON(message.outputOptions);
     }
     if (message.eosTokenIdsLe.length !== 0) {
-      obj.eosTokenIdsLe = base64FromBytes(message.eosTokenIdsLe);
+      obj.eos_token_ids_le = base64FromBytes(message.eosTokenIdsLe);
     }
     if (message.mdcSum !== "") {
-      obj.mdcSum = message.mdcSum;
+      obj.mdc_sum = message.mdcSum;
     }
     if (message.annotations?.length) {
       obj.annotations = message.annotations;
@@ -589,19 +551,19 @@ export const GenerateRequest: MessageFns<GenerateRequest> = {
       obj.routing = RoutingHints.toJSON(message.routing);
     }
     if (message.transferParamsJson !== "") {
-      obj.transferParamsJson = message.transferParamsJson;
+      obj.transfer_params_json = message.transferParamsJson;
     }
     if (message.textInput !== undefined) {
-      obj.textInput = TextInput.toJSON(message.textInput);
+      obj.text_input = TextInput.toJSON(message.textInput);
     }
     if (message.sequenceHashesLe.length !== 0) {
-      obj.sequenceHashesLe = base64FromBytes(message.sequenceHashesLe);
+      obj.sequence_hashes_le = base64FromBytes(message.sequenceHashesLe);
     }
     if (message.probe !== false) {
       obj.probe = message.probe;
     }
     if (message.requestTimestampMs !== 0) {
-      obj.requestTimestampMs = floatToJson(message.requestTimestampMs);
+      obj.request_timestamp_ms = floatToJson(message.requestTimestampMs);
     }
     return obj;
   },
@@ -698,11 +660,7 @@ export const TextInput: MessageFns<TextInput> = {
   fromJSON(object: any): TextInput {
     return {
       kind: isSet(object.kind) ? textInput_KindFromJSON(object.kind) : 0,
-      bodyJson: isSet(object.bodyJson)
-        ? bytesFromBase64(object.bodyJson)
-        : isSet(object.body_json)
-        ? bytesFromBase64(object.body_json)
-        : new Uint8Array(0),
+      bodyJson: isSet(object.body_json) ? bytesFromBase64(object.body_json) : new Uint8Array(0),
     };
   },
 
@@ -712,7 +670,7 @@ export const TextInput: MessageFns<TextInput> = {
       obj.kind = textInput_KindToJSON(message.kind);
     }
     if (message.bodyJson.length !== 0) {
-      obj.bodyJson = base64FromBytes(message.bodyJson);
+      obj.body_json = base64FromBytes(message.bodyJson);
     }
     return obj;
   },
@@ -837,54 +795,34 @@ export const StopConditions: MessageFns<StopConditions> = {
 
   fromJSON(object: any): StopConditions {
     return {
-      maxTokens: isSet(object.maxTokens)
-        ? globalThis.Number(object.maxTokens)
-        : isSet(object.max_tokens)
-        ? globalThis.Number(object.max_tokens)
-        : undefined,
-      minTokens: isSet(object.minTokens)
-        ? globalThis.Number(object.minTokens)
-        : isSet(object.min_tokens)
-        ? globalThis.Number(object.min_tokens)
-        : undefined,
-      ignoreEos: isSet(object.ignoreEos)
-        ? globalThis.Boolean(object.ignoreEos)
-        : isSet(object.ignore_eos)
-        ? globalThis.Boolean(object.ignore_eos)
-        : false,
+      maxTokens: isSet(object.max_tokens) ? globalThis.Number(object.max_tokens) : undefined,
+      minTokens: isSet(object.min_tokens) ? globalThis.Number(object.min_tokens) : undefined,
+      ignoreEos: isSet(object.ignore_eos) ? globalThis.Boolean(object.ignore_eos) : false,
       stop: globalThis.Array.isArray(object?.stop) ? object.stop.map((e: any) => globalThis.String(e)) : [],
-      stopTokenIdsLe: isSet(object.stopTokenIdsLe)
-        ? bytesFromBase64(object.stopTokenIdsLe)
-        : isSet(object.stop_token_ids_le)
-        ? bytesFromBase64(object.stop_token_ids_le)
-        : new Uint8Array(0),
-      maxThinkingTokens: isSet(object.maxThinkingTokens)
-        ? globalThis.Number(object.maxThinkingTokens)
-        : isSet(object.max_thinking_tokens)
-        ? globalThis.Number(object.max_thinking_tokens)
-        : undefined,
+      stopTokenIdsLe: isSet(object.stop_token_ids_le) ? bytesFromBase64(object.stop_token_ids_le) : new Uint8Array(0),
+      maxThinkingTokens: isSet(object.max_thinking_tokens) ? globalThis.Number(object.max_thinking_tokens) : undefined,
     };
   },
 
   toJSON(message: StopConditions): unknown {
     const obj: any = {};
     if (message.maxTokens !== undefined) {
-      obj.maxTokens = Math.round(message.maxTokens);
+      obj.max_tokens = Math.round(message.maxTokens);
     }
     if (message.minTokens !== undefined) {
-      obj.minTokens = Math.round(message.minTokens);
+      obj.min_tokens = Math.round(message.minTokens);
     }
     if (message.ignoreEos !== false) {
-      obj.ignoreEos = message.ignoreEos;
+      obj.ignore_eos = message.ignoreEos;
     }
     if (message.stop?.length) {
       obj.stop = message.stop;
     }
     if (message.stopTokenIdsLe.length !== 0) {
-      obj.stopTokenIdsLe = base64FromBytes(message.stopTokenIdsLe);
+      obj.stop_token_ids_le = base64FromBytes(message.stopTokenIdsLe);
     }
     if (message.maxThinkingTokens !== undefined) {
-      obj.maxThinkingTokens = Math.round(message.maxThinkingTokens);
+      obj.max_thinking_tokens = Math.round(message.maxThinkingTokens);
     }
     return obj;
   },
@@ -1141,56 +1079,15 @@ export const SamplingOptions: MessageFns<SamplingOptions> = {
     return {
       n: isSet(object.n) ? globalThis.Number(object.n) : undefined,
       temperature: isSet(object.temperature) ? globalThis.Number(object.temperature) : undefined,
-      topP: isSet(object.topP)
-        ? globalThis.Number(object.topP)
-        : isSet(object.top_p)
-        ? globalThis.Number(object.top_p)
-        : undefined,
-      topK: isSet(object.topK)
-        ? globalThis.Number(object.topK)
-        : isSet(object.top_k)
-        ? globalThis.Number(object.top_k)
-        : undefined,
-      minP: isSet(object.minP)
-        ? globalThis.Number(object.minP)
-        : isSet(object.min_p)
-        ? globalThis.Number(object.min_p)
-        : undefined,
-      frequencyPenalty: isSet(object.frequencyPenalty)
-        ? globalThis.Number(object.frequencyPenalty)
-        : isSet(object.frequency_penalty)
-        ? globalThis.Number(object.frequency_penalty)
-        : undefined,
-      presencePenalty: isSet(object.presencePenalty)
-        ? globalThis.Number(object.presencePenalty)
-        : isSet(object.presence_penalty)
-        ? globalThis.Number(object.presence_penalty)
-        : undefined,
-      repetitionPenalty: isSet(object.repetitionPenalty)
-        ? globalThis.Number(object.repetitionPenalty)
-        : isSet(object.repetition_penalty)
-        ? globalThis.Number(object.repetition_penalty)
-        : undefined,
-      lengthPenalty: isSet(object.lengthPenalty)
-        ? globalThis.Number(object.lengthPenalty)
-        : isSet(object.length_penalty)
-        ? globalThis.Number(object.length_penalty)
-        : undefined,
+      topP: isSet(object.top_p) ? globalThis.Number(object.top_p) : undefined,
+      topK: isSet(object.top_k) ? globalThis.Number(object.top_k) : undefined,
+      minP: isSet(object.min_p) ? globalThis.Number(object.min_p) : undefined,
+      frequencyPenalty: isSet(object.frequency_penalty) ? globalThis.Number(object.frequency_penalty) : undefined,
+      presencePenalty: isSet(object.presence_penalty) ? globalThis.Number(object.presence_penalty) : undefined,
+      repetitionPenalty: isSet(object.repetition_penalty) ? globalThis.Number(object.repetition_penalty) : undefined,
+      lengthPenalty: isSet(object.length_penalty) ? globalThis.Number(object.length_penalty) : undefined,
       seed: isSet(object.seed) ? BigInt(object.seed) : undefined,
-      logitBias: isObject(object.logitBias)
-        ? (globalThis.Object.entries(object.logitBias) as [string, any][]).reduce(
-          (acc: { [key: number]: number }, [key, value]: [string, any]) => {
-            globalThis.Object.defineProperty(acc, globalThis.Number(key), {
-              value: globalThis.Number(value),
-              enumerable: true,
-              configurable: true,
-              writable: true,
-            });
-            return acc;
-          },
-          {},
-        )
-        : isObject(object.logit_bias)
+      logitBias: isObject(object.logit_bias)
         ? (globalThis.Object.entries(object.logit_bias) as [string, any][]).reduce(
           (acc: { [key: number]: number }, [key, value]: [string, any]) => {
             globalThis.Object.defineProperty(acc, globalThis.Number(key), {
@@ -1204,29 +1101,15 @@ export const SamplingOptions: MessageFns<SamplingOptions> = {
           {},
         )
         : {},
-      allowedTokenIdsLe: isSet(object.allowedTokenIdsLe)
-        ? bytesFromBase64(object.allowedTokenIdsLe)
-        : isSet(object.allowed_token_ids_le)
+      allowedTokenIdsLe: isSet(object.allowed_token_ids_le)
         ? bytesFromBase64(object.allowed_token_ids_le)
         : new Uint8Array(0),
-      badWords: globalThis.Array.isArray(object?.badWords)
-        ? object.badWords.map((e: any) => globalThis.String(e))
-        : globalThis.Array.isArray(object?.bad_words)
+      badWords: globalThis.Array.isArray(object?.bad_words)
         ? object.bad_words.map((e: any) => globalThis.String(e))
         : [],
-      guidedDecoding: isSet(object.guidedDecoding)
-        ? GuidedDecoding.fromJSON(object.guidedDecoding)
-        : isSet(object.guided_decoding)
-        ? GuidedDecoding.fromJSON(object.guided_decoding)
-        : undefined,
-      bestOf: isSet(object.bestOf)
-        ? globalThis.Number(object.bestOf)
-        : isSet(object.best_of)
-        ? globalThis.Number(object.best_of)
-        : undefined,
-      includeStopStrInOutput: isSet(object.includeStopStrInOutput)
-        ? globalThis.Boolean(object.includeStopStrInOutput)
-        : isSet(object.include_stop_str_in_output)
+      guidedDecoding: isSet(object.guided_decoding) ? GuidedDecoding.fromJSON(object.guided_decoding) : undefined,
+      bestOf: isSet(object.best_of) ? globalThis.Number(object.best_of) : undefined,
+      includeStopStrInOutput: isSet(object.include_stop_str_in_output)
         ? globalThis.Boolean(object.include_stop_str_in_output)
         : false,
     };
@@ -1241,25 +1124,25 @@ export const SamplingOptions: MessageFns<SamplingOptions> = {
       obj.temperature = floatToJson(message.temperature);
     }
     if (message.topP !== undefined) {
-      obj.topP = floatToJson(message.topP);
+      obj.top_p = floatToJson(message.topP);
     }
     if (message.topK !== undefined) {
-      obj.topK = Math.round(message.topK);
+      obj.top_k = Math.round(message.topK);
     }
     if (message.minP !== undefined) {
-      obj.minP = floatToJson(message.minP);
+      obj.min_p = floatToJson(message.minP);
     }
     if (message.frequencyPenalty !== undefined) {
-      obj.frequencyPenalty = floatToJson(message.frequencyPenalty);
+      obj.frequency_penalty = floatToJson(message.frequencyPenalty);
     }
     if (message.presencePenalty !== undefined) {
-      obj.presencePenalty = floatToJson(message.presencePenalty);
+      obj.presence_penalty = floatToJson(message.presencePenalty);
     }
     if (message.repetitionPenalty !== undefined) {
-      obj.repetitionPenalty = floatToJson(message.repetitionPenalty);
+      obj.repetition_penalty = floatToJson(message.repetitionPenalty);
     }
     if (message.lengthPenalty !== undefined) {
-      obj.lengthPenalty = floatToJson(message.lengthPenalty);
+      obj.length_penalty = floatToJson(message.lengthPenalty);
     }
     if (message.seed !== undefined) {
       obj.seed = message.seed.toString();
@@ -1267,26 +1150,26 @@ export const SamplingOptions: MessageFns<SamplingOptions> = {
     if (message.logitBias) {
       const entries = globalThis.Object.entries(message.logitBias) as [string, number][];
       if (entries.length > 0) {
-        obj.logitBias = {};
+        obj.logit_bias = {};
         entries.forEach(([k, v]) => {
-          obj.logitBias[k] = floatToJson(v);
+          obj.logit_bias[k] = floatToJson(v);
         });
       }
     }
     if (message.allowedTokenIdsLe.length !== 0) {
-      obj.allowedTokenIdsLe = base64FromBytes(message.allowedTokenIdsLe);
+      obj.allowed_token_ids_le = base64FromBytes(message.allowedTokenIdsLe);
     }
     if (message.badWords?.length) {
-      obj.badWords = message.badWords;
+      obj.bad_words = message.badWords;
     }
     if (message.guidedDecoding !== undefined) {
-      obj.guidedDecoding = GuidedDecoding.toJSON(message.guidedDecoding);
+      obj.guided_decoding = GuidedDecoding.toJSON(message.guidedDecoding);
     }
     if (message.bestOf !== undefined) {
-      obj.bestOf = Math.round(message.bestOf);
+      obj.best_of = Math.round(message.bestOf);
     }
     if (message.includeStopStrInOutput !== false) {
-      obj.includeStopStrInOutput = message.includeStopStrInOutput;
+      obj.include_stop_str_in_output = message.includeStopStrInOutput;
     }
     return obj;
   },
@@ -1524,32 +1407,20 @@ export const GuidedDecoding: MessageFns<GuidedDecoding> = {
 
   fromJSON(object: any): GuidedDecoding {
     return {
-      jsonSchema: isSet(object.jsonSchema)
-        ? globalThis.String(object.jsonSchema)
-        : isSet(object.json_schema)
-        ? globalThis.String(object.json_schema)
-        : "",
+      jsonSchema: isSet(object.json_schema) ? globalThis.String(object.json_schema) : "",
       regex: isSet(object.regex) ? globalThis.String(object.regex) : "",
       choice: globalThis.Array.isArray(object?.choice) ? object.choice.map((e: any) => globalThis.String(e)) : [],
       grammar: isSet(object.grammar) ? globalThis.String(object.grammar) : "",
       backend: isSet(object.backend) ? globalThis.String(object.backend) : "",
-      whitespacePattern: isSet(object.whitespacePattern)
-        ? globalThis.String(object.whitespacePattern)
-        : isSet(object.whitespace_pattern)
-        ? globalThis.String(object.whitespace_pattern)
-        : "",
-      jsonObject: isSet(object.jsonObject)
-        ? globalThis.Boolean(object.jsonObject)
-        : isSet(object.json_object)
-        ? globalThis.Boolean(object.json_object)
-        : false,
+      whitespacePattern: isSet(object.whitespace_pattern) ? globalThis.String(object.whitespace_pattern) : "",
+      jsonObject: isSet(object.json_object) ? globalThis.Boolean(object.json_object) : false,
     };
   },
 
   toJSON(message: GuidedDecoding): unknown {
     const obj: any = {};
     if (message.jsonSchema !== "") {
-      obj.jsonSchema = message.jsonSchema;
+      obj.json_schema = message.jsonSchema;
     }
     if (message.regex !== "") {
       obj.regex = message.regex;
@@ -1564,10 +1435,10 @@ export const GuidedDecoding: MessageFns<GuidedDecoding> = {
       obj.backend = message.backend;
     }
     if (message.whitespacePattern !== "") {
-      obj.whitespacePattern = message.whitespacePattern;
+      obj.whitespace_pattern = message.whitespacePattern;
     }
     if (message.jsonObject !== false) {
-      obj.jsonObject = message.jsonObject;
+      obj.json_object = message.jsonObject;
     }
     return obj;
   },
@@ -1669,19 +1540,9 @@ export const OutputOptions: MessageFns<OutputOptions> = {
   fromJSON(object: any): OutputOptions {
     return {
       logprobs: isSet(object.logprobs) ? globalThis.Number(object.logprobs) : undefined,
-      promptLogprobs: isSet(object.promptLogprobs)
-        ? globalThis.Number(object.promptLogprobs)
-        : isSet(object.prompt_logprobs)
-        ? globalThis.Number(object.prompt_logprobs)
-        : undefined,
-      skipSpecialTokens: isSet(object.skipSpecialTokens)
-        ? globalThis.Boolean(object.skipSpecialTokens)
-        : isSet(object.skip_special_tokens)
-        ? globalThis.Boolean(object.skip_special_tokens)
-        : false,
-      returnTokensAsTokenIds: isSet(object.returnTokensAsTokenIds)
-        ? globalThis.Boolean(object.returnTokensAsTokenIds)
-        : isSet(object.return_tokens_as_token_ids)
+      promptLogprobs: isSet(object.prompt_logprobs) ? globalThis.Number(object.prompt_logprobs) : undefined,
+      skipSpecialTokens: isSet(object.skip_special_tokens) ? globalThis.Boolean(object.skip_special_tokens) : false,
+      returnTokensAsTokenIds: isSet(object.return_tokens_as_token_ids)
         ? globalThis.Boolean(object.return_tokens_as_token_ids)
         : false,
     };
@@ -1693,13 +1554,13 @@ export const OutputOptions: MessageFns<OutputOptions> = {
       obj.logprobs = Math.round(message.logprobs);
     }
     if (message.promptLogprobs !== undefined) {
-      obj.promptLogprobs = Math.round(message.promptLogprobs);
+      obj.prompt_logprobs = Math.round(message.promptLogprobs);
     }
     if (message.skipSpecialTokens !== false) {
-      obj.skipSpecialTokens = message.skipSpecialTokens;
+      obj.skip_special_tokens = message.skipSpecialTokens;
     }
     if (message.returnTokensAsTokenIds !== false) {
-      obj.returnTokensAsTokenIds = message.returnTokensAsTokenIds;
+      obj.return_tokens_as_token_ids = message.returnTokensAsTokenIds;
     }
     return obj;
   },
@@ -1883,50 +1744,16 @@ export const RoutingHints: MessageFns<RoutingHints> = {
 
   fromJSON(object: any): RoutingHints {
     return {
-      backendInstanceId: isSet(object.backendInstanceId)
-        ? BigInt(object.backendInstanceId)
-        : isSet(object.backend_instance_id)
-        ? BigInt(object.backend_instance_id)
-        : undefined,
-      prefillWorkerId: isSet(object.prefillWorkerId)
-        ? BigInt(object.prefillWorkerId)
-        : isSet(object.prefill_worker_id)
-        ? BigInt(object.prefill_worker_id)
-        : undefined,
-      decodeWorkerId: isSet(object.decodeWorkerId)
-        ? BigInt(object.decodeWorkerId)
-        : isSet(object.decode_worker_id)
-        ? BigInt(object.decode_worker_id)
-        : undefined,
-      dpRank: isSet(object.dpRank)
-        ? globalThis.Number(object.dpRank)
-        : isSet(object.dp_rank)
-        ? globalThis.Number(object.dp_rank)
-        : undefined,
-      prefillDpRank: isSet(object.prefillDpRank)
-        ? globalThis.Number(object.prefillDpRank)
-        : isSet(object.prefill_dp_rank)
-        ? globalThis.Number(object.prefill_dp_rank)
-        : undefined,
-      cacheSalt: isSet(object.cacheSalt)
-        ? globalThis.String(object.cacheSalt)
-        : isSet(object.cache_salt)
-        ? globalThis.String(object.cache_salt)
-        : "",
-      loraName: isSet(object.loraName)
-        ? globalThis.String(object.loraName)
-        : isSet(object.lora_name)
-        ? globalThis.String(object.lora_name)
-        : "",
+      backendInstanceId: isSet(object.backend_instance_id) ? BigInt(object.backend_instance_id) : undefined,
+      prefillWorkerId: isSet(object.prefill_worker_id) ? BigInt(object.prefill_worker_id) : undefined,
+      decodeWorkerId: isSet(object.decode_worker_id) ? BigInt(object.decode_worker_id) : undefined,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : undefined,
+      prefillDpRank: isSet(object.prefill_dp_rank) ? globalThis.Number(object.prefill_dp_rank) : undefined,
+      cacheSalt: isSet(object.cache_salt) ? globalThis.String(object.cache_salt) : "",
+      loraName: isSet(object.lora_name) ? globalThis.String(object.lora_name) : "",
       priority: isSet(object.priority) ? globalThis.Number(object.priority) : undefined,
-      strictPriority: isSet(object.strictPriority)
-        ? globalThis.Number(object.strictPriority)
-        : isSet(object.strict_priority)
-        ? globalThis.Number(object.strict_priority)
-        : undefined,
-      expectedOutputTokens: isSet(object.expectedOutputTokens)
-        ? globalThis.Number(object.expectedOutputTokens)
-        : isSet(object.expected_output_tokens)
+      strictPriority: isSet(object.strict_priority) ? globalThis.Number(object.strict_priority) : undefined,
+      expectedOutputTokens: isSet(object.expected_output_tokens)
         ? globalThis.Number(object.expected_output_tokens)
         : undefined,
     };
@@ -1935,34 +1762,34 @@ export const RoutingHints: MessageFns<RoutingHints> = {
   toJSON(message: RoutingHints): unknown {
     const obj: any = {};
     if (message.backendInstanceId !== undefined) {
-      obj.backendInstanceId = message.backendInstanceId.toString();
+      obj.backend_instance_id = message.backendInstanceId.toString();
     }
     if (message.prefillWorkerId !== undefined) {
-      obj.prefillWorkerId = message.prefillWorkerId.toString();
+      obj.prefill_worker_id = message.prefillWorkerId.toString();
     }
     if (message.decodeWorkerId !== undefined) {
-      obj.decodeWorkerId = message.decodeWorkerId.toString();
+      obj.decode_worker_id = message.decodeWorkerId.toString();
     }
     if (message.dpRank !== undefined) {
-      obj.dpRank = Math.round(message.dpRank);
+      obj.dp_rank = Math.round(message.dpRank);
     }
     if (message.prefillDpRank !== undefined) {
-      obj.prefillDpRank = Math.round(message.prefillDpRank);
+      obj.prefill_dp_rank = Math.round(message.prefillDpRank);
     }
     if (message.cacheSalt !== "") {
-      obj.cacheSalt = message.cacheSalt;
+      obj.cache_salt = message.cacheSalt;
     }
     if (message.loraName !== "") {
-      obj.loraName = message.loraName;
+      obj.lora_name = message.loraName;
     }
     if (message.priority !== undefined) {
       obj.priority = Math.round(message.priority);
     }
     if (message.strictPriority !== undefined) {
-      obj.strictPriority = Math.round(message.strictPriority);
+      obj.strict_priority = Math.round(message.strictPriority);
     }
     if (message.expectedOutputTokens !== undefined) {
-      obj.expectedOutputTokens = Math.round(message.expectedOutputTokens);
+      obj.expected_output_tokens = Math.round(message.expectedOutputTokens);
     }
     return obj;
   },
@@ -2161,59 +1988,35 @@ export const GenerateResponse: MessageFns<GenerateResponse> = {
 
   fromJSON(object: any): GenerateResponse {
     return {
-      tokenIdsLe: isSet(object.tokenIdsLe)
-        ? bytesFromBase64(object.tokenIdsLe)
-        : isSet(object.token_ids_le)
-        ? bytesFromBase64(object.token_ids_le)
-        : new Uint8Array(0),
+      tokenIdsLe: isSet(object.token_ids_le) ? bytesFromBase64(object.token_ids_le) : new Uint8Array(0),
       text: isSet(object.text) ? globalThis.String(object.text) : undefined,
-      finishReason: isSet(object.finishReason)
-        ? finishReasonFromJSON(object.finishReason)
-        : isSet(object.finish_reason)
-        ? finishReasonFromJSON(object.finish_reason)
-        : 0,
-      stopReason: isSet(object.stopReason)
-        ? globalThis.String(object.stopReason)
-        : isSet(object.stop_reason)
-        ? globalThis.String(object.stop_reason)
-        : "",
+      finishReason: isSet(object.finish_reason) ? finishReasonFromJSON(object.finish_reason) : 0,
+      stopReason: isSet(object.stop_reason) ? globalThis.String(object.stop_reason) : "",
       logprobs: globalThis.Array.isArray(object?.logprobs)
         ? object.logprobs.map((e: any) => TokenLogprob.fromJSON(e))
         : [],
       index: isSet(object.index) ? globalThis.Number(object.index) : 0,
       usage: isSet(object.usage) ? Usage.fromJSON(object.usage) : undefined,
-      transferParamsJson: isSet(object.transferParamsJson)
-        ? globalThis.String(object.transferParamsJson)
-        : isSet(object.transfer_params_json)
-        ? globalThis.String(object.transfer_params_json)
-        : "",
+      transferParamsJson: isSet(object.transfer_params_json) ? globalThis.String(object.transfer_params_json) : "",
       error: isSet(object.error) ? globalThis.String(object.error) : "",
-      dpRank: isSet(object.dpRank)
-        ? globalThis.Number(object.dpRank)
-        : isSet(object.dp_rank)
-        ? globalThis.Number(object.dp_rank)
-        : undefined,
-      deltaJson: isSet(object.deltaJson)
-        ? bytesFromBase64(object.deltaJson)
-        : isSet(object.delta_json)
-        ? bytesFromBase64(object.delta_json)
-        : new Uint8Array(0),
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : undefined,
+      deltaJson: isSet(object.delta_json) ? bytesFromBase64(object.delta_json) : new Uint8Array(0),
     };
   },
 
   toJSON(message: GenerateResponse): unknown {
     const obj: any = {};
     if (message.tokenIdsLe.length !== 0) {
-      obj.tokenIdsLe = base64FromBytes(message.tokenIdsLe);
+      obj.token_ids_le = base64FromBytes(message.tokenIdsLe);
     }
     if (message.text !== undefined) {
       obj.text = message.text;
     }
     if (message.finishReason !== 0) {
-      obj.finishReason = finishReasonToJSON(message.finishReason);
+      obj.finish_reason = finishReasonToJSON(message.finishReason);
     }
     if (message.stopReason !== "") {
-      obj.stopReason = message.stopReason;
+      obj.stop_reason = message.stopReason;
     }
     if (message.logprobs?.length) {
       obj.logprobs = message.logprobs.map((e) => TokenLogprob.toJSON(e));
@@ -2225,16 +2028,16 @@ export const GenerateResponse: MessageFns<GenerateResponse> = {
       obj.usage = Usage.toJSON(message.usage);
     }
     if (message.transferParamsJson !== "") {
-      obj.transferParamsJson = message.transferParamsJson;
+      obj.transfer_params_json = message.transferParamsJson;
     }
     if (message.error !== "") {
       obj.error = message.error;
     }
     if (message.dpRank !== undefined) {
-      obj.dpRank = Math.round(message.dpRank);
+      obj.dp_rank = Math.round(message.dpRank);
     }
     if (message.deltaJson.length !== 0) {
-      obj.deltaJson = base64FromBytes(message.deltaJson);
+      obj.delta_json = base64FromBytes(message.deltaJson);
     }
     return obj;
   },
@@ -2339,11 +2142,7 @@ export const TokenLogprob: MessageFns<TokenLogprob> = {
 
   fromJSON(object: any): TokenLogprob {
     return {
-      tokenId: isSet(object.tokenId)
-        ? globalThis.Number(object.tokenId)
-        : isSet(object.token_id)
-        ? globalThis.Number(object.token_id)
-        : 0,
+      tokenId: isSet(object.token_id) ? globalThis.Number(object.token_id) : 0,
       logprob: isSet(object.logprob) ? globalThis.Number(object.logprob) : 0,
       top: globalThis.Array.isArray(object?.top) ? object.top.map((e: any) => TopLogprob.fromJSON(e)) : [],
       token: isSet(object.token) ? globalThis.String(object.token) : "",
@@ -2353,7 +2152,7 @@ export const TokenLogprob: MessageFns<TokenLogprob> = {
   toJSON(message: TokenLogprob): unknown {
     const obj: any = {};
     if (message.tokenId !== 0) {
-      obj.tokenId = Math.round(message.tokenId);
+      obj.token_id = Math.round(message.tokenId);
     }
     if (message.logprob !== 0) {
       obj.logprob = floatToJson(message.logprob);
@@ -2449,11 +2248,7 @@ export const TopLogprob: MessageFns<TopLogprob> = {
 
   fromJSON(object: any): TopLogprob {
     return {
-      tokenId: isSet(object.tokenId)
-        ? globalThis.Number(object.tokenId)
-        : isSet(object.token_id)
-        ? globalThis.Number(object.token_id)
-        : 0,
+      tokenId: isSet(object.token_id) ? globalThis.Number(object.token_id) : 0,
       logprob: isSet(object.logprob) ? globalThis.Number(object.logprob) : 0,
       token: isSet(object.token) ? globalThis.String(object.token) : "",
     };
@@ -2462,7 +2257,7 @@ export const TopLogprob: MessageFns<TopLogprob> = {
   toJSON(message: TopLogprob): unknown {
     const obj: any = {};
     if (message.tokenId !== 0) {
-      obj.tokenId = Math.round(message.tokenId);
+      obj.token_id = Math.round(message.tokenId);
     }
     if (message.logprob !== 0) {
       obj.logprob = floatToJson(message.logprob);
@@ -2554,34 +2349,22 @@ export const Usage: MessageFns<Usage> = {
 
   fromJSON(object: any): Usage {
     return {
-      promptTokens: isSet(object.promptTokens)
-        ? globalThis.Number(object.promptTokens)
-        : isSet(object.prompt_tokens)
-        ? globalThis.Number(object.prompt_tokens)
-        : 0,
-      completionTokens: isSet(object.completionTokens)
-        ? globalThis.Number(object.completionTokens)
-        : isSet(object.completion_tokens)
-        ? globalThis.Number(object.completion_tokens)
-        : 0,
-      cachedTokens: isSet(object.cachedTokens)
-        ? globalThis.Number(object.cachedTokens)
-        : isSet(object.cached_tokens)
-        ? globalThis.Number(object.cached_tokens)
-        : undefined,
+      promptTokens: isSet(object.prompt_tokens) ? globalThis.Number(object.prompt_tokens) : 0,
+      completionTokens: isSet(object.completion_tokens) ? globalThis.Number(object.completion_tokens) : 0,
+      cachedTokens: isSet(object.cached_tokens) ? globalThis.Number(object.cached_tokens) : undefined,
     };
   },
 
   toJSON(message: Usage): unknown {
     const obj: any = {};
     if (message.promptTokens !== 0) {
-      obj.promptTokens = Math.round(message.promptTokens);
+      obj.prompt_tokens = Math.round(message.promptTokens);
     }
     if (message.completionTokens !== 0) {
-      obj.completionTokens = Math.round(message.completionTokens);
+      obj.completion_tokens = Math.round(message.completionTokens);
     }
     if (message.cachedTokens !== undefined) {
-      obj.cachedTokens = Math.round(message.cachedTokens);
+      obj.cached_tokens = Math.round(message.cachedTokens);
     }
     return obj;
   },

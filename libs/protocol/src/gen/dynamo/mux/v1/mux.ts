@@ -382,8 +382,6 @@ export const ClientFrame: MessageFns<ClientFrame> = {
         ? { $case: "open", value: Open.fromJSON(object.open) }
         : isSet(object.data)
         ? { $case: "data", value: bytesFromBase64(object.data) }
-        : isSet(object.halfClose)
-        ? { $case: "halfClose", value: HalfClose.fromJSON(object.halfClose) }
         : isSet(object.half_close)
         ? { $case: "halfClose", value: HalfClose.fromJSON(object.half_close) }
         : isSet(object.stop)
@@ -406,7 +404,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
     } else if (message.body?.$case === "data") {
       obj.data = base64FromBytes(message.body.value);
     } else if (message.body?.$case === "halfClose") {
-      obj.halfClose = HalfClose.toJSON(message.body.value);
+      obj.half_close = HalfClose.toJSON(message.body.value);
     } else if (message.body?.$case === "stop") {
       obj.stop = Stop.toJSON(message.body.value);
     } else if (message.body?.$case === "kill") {
@@ -593,11 +591,7 @@ export const Open: MessageFns<Open> = {
   fromJSON(object: any): Open {
     return {
       endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
-      requestId: isSet(object.requestId)
-        ? globalThis.String(object.requestId)
-        : isSet(object.request_id)
-        ? globalThis.String(object.request_id)
-        : "",
+      requestId: isSet(object.request_id) ? globalThis.String(object.request_id) : "",
       headers: isObject(object.headers)
         ? (globalThis.Object.entries(object.headers) as [string, any][]).reduce(
           (acc: { [key: string]: string }, [key, value]: [string, any]) => {
@@ -613,17 +607,9 @@ export const Open: MessageFns<Open> = {
         )
         : {},
       payload: isSet(object.payload) ? bytesFromBase64(object.payload) : new Uint8Array(0),
-      payloadSize: isSet(object.payloadSize)
-        ? globalThis.Number(object.payloadSize)
-        : isSet(object.payload_size)
-        ? globalThis.Number(object.payload_size)
-        : 0,
+      payloadSize: isSet(object.payload_size) ? globalThis.Number(object.payload_size) : 0,
       credit: isSet(object.credit) ? globalThis.Number(object.credit) : 0,
-      instanceId: isSet(object.instanceId)
-        ? BigInt(object.instanceId)
-        : isSet(object.instance_id)
-        ? BigInt(object.instance_id)
-        : 0n,
+      instanceId: isSet(object.instance_id) ? BigInt(object.instance_id) : 0n,
     };
   },
 
@@ -633,7 +619,7 @@ export const Open: MessageFns<Open> = {
       obj.endpoint = message.endpoint;
     }
     if (message.requestId !== "") {
-      obj.requestId = message.requestId;
+      obj.request_id = message.requestId;
     }
     if (message.headers) {
       const entries = globalThis.Object.entries(message.headers) as [string, string][];
@@ -648,13 +634,13 @@ export const Open: MessageFns<Open> = {
       obj.payload = base64FromBytes(message.payload);
     }
     if (message.payloadSize !== 0) {
-      obj.payloadSize = Math.round(message.payloadSize);
+      obj.payload_size = Math.round(message.payloadSize);
     }
     if (message.credit !== 0) {
       obj.credit = Math.round(message.credit);
     }
     if (message.instanceId !== 0n) {
-      obj.instanceId = message.instanceId.toString();
+      obj.instance_id = message.instanceId.toString();
     }
     return obj;
   },

@@ -230,74 +230,48 @@ export const RouteRequest: MessageFns<RouteRequest> = {
 
   fromJSON(object: any): RouteRequest {
     return {
-      requestId: isSet(object.requestId)
-        ? globalThis.String(object.requestId)
-        : isSet(object.request_id)
-        ? globalThis.String(object.request_id)
-        : "",
+      requestId: isSet(object.request_id) ? globalThis.String(object.request_id) : "",
       endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
-      blockHashesLe: isSet(object.blockHashesLe)
-        ? bytesFromBase64(object.blockHashesLe)
-        : isSet(object.block_hashes_le)
-        ? bytesFromBase64(object.block_hashes_le)
-        : new Uint8Array(0),
-      blockSize: isSet(object.blockSize)
-        ? globalThis.Number(object.blockSize)
-        : isSet(object.block_size)
-        ? globalThis.Number(object.block_size)
-        : 0,
-      promptTokens: isSet(object.promptTokens)
-        ? globalThis.Number(object.promptTokens)
-        : isSet(object.prompt_tokens)
-        ? globalThis.Number(object.prompt_tokens)
-        : 0,
-      excludedInstanceIds: globalThis.Array.isArray(object?.excludedInstanceIds)
-        ? object.excludedInstanceIds.map((e: any) => BigInt(e))
-        : globalThis.Array.isArray(object?.excluded_instance_ids)
+      blockHashesLe: isSet(object.block_hashes_le) ? bytesFromBase64(object.block_hashes_le) : new Uint8Array(0),
+      blockSize: isSet(object.block_size) ? globalThis.Number(object.block_size) : 0,
+      promptTokens: isSet(object.prompt_tokens) ? globalThis.Number(object.prompt_tokens) : 0,
+      excludedInstanceIds: globalThis.Array.isArray(object?.excluded_instance_ids)
         ? object.excluded_instance_ids.map((e: any) => BigInt(e))
         : [],
-      pinnedInstanceId: isSet(object.pinnedInstanceId)
-        ? BigInt(object.pinnedInstanceId)
-        : isSet(object.pinned_instance_id)
-        ? BigInt(object.pinned_instance_id)
-        : undefined,
+      pinnedInstanceId: isSet(object.pinned_instance_id) ? BigInt(object.pinned_instance_id) : undefined,
       advisory: isSet(object.advisory) ? globalThis.Boolean(object.advisory) : false,
-      routerMode: isSet(object.routerMode)
-        ? globalThis.String(object.routerMode)
-        : isSet(object.router_mode)
-        ? globalThis.String(object.router_mode)
-        : "",
+      routerMode: isSet(object.router_mode) ? globalThis.String(object.router_mode) : "",
     };
   },
 
   toJSON(message: RouteRequest): unknown {
     const obj: any = {};
     if (message.requestId !== "") {
-      obj.requestId = message.requestId;
+      obj.request_id = message.requestId;
     }
     if (message.endpoint !== "") {
       obj.endpoint = message.endpoint;
     }
     if (message.blockHashesLe.length !== 0) {
-      obj.blockHashesLe = base64FromBytes(message.blockHashesLe);
+      obj.block_hashes_le = base64FromBytes(message.blockHashesLe);
     }
     if (message.blockSize !== 0) {
-      obj.blockSize = Math.round(message.blockSize);
+      obj.block_size = Math.round(message.blockSize);
     }
     if (message.promptTokens !== 0) {
-      obj.promptTokens = Math.round(message.promptTokens);
+      obj.prompt_tokens = Math.round(message.promptTokens);
     }
     if (message.excludedInstanceIds?.length) {
-      obj.excludedInstanceIds = message.excludedInstanceIds.map((e) => e.toString());
+      obj.excluded_instance_ids = message.excludedInstanceIds.map((e) => e.toString());
     }
     if (message.pinnedInstanceId !== undefined) {
-      obj.pinnedInstanceId = message.pinnedInstanceId.toString();
+      obj.pinned_instance_id = message.pinnedInstanceId.toString();
     }
     if (message.advisory !== false) {
       obj.advisory = message.advisory;
     }
     if (message.routerMode !== "") {
-      obj.routerMode = message.routerMode;
+      obj.router_mode = message.routerMode;
     }
     return obj;
   },
@@ -405,21 +379,9 @@ export const RouteResponse: MessageFns<RouteResponse> = {
 
   fromJSON(object: any): RouteResponse {
     return {
-      instanceId: isSet(object.instanceId)
-        ? BigInt(object.instanceId)
-        : isSet(object.instance_id)
-        ? BigInt(object.instance_id)
-        : 0n,
-      dpRank: isSet(object.dpRank)
-        ? globalThis.Number(object.dpRank)
-        : isSet(object.dp_rank)
-        ? globalThis.Number(object.dp_rank)
-        : 0,
-      overlapBlocks: isSet(object.overlapBlocks)
-        ? globalThis.Number(object.overlapBlocks)
-        : isSet(object.overlap_blocks)
-        ? globalThis.Number(object.overlap_blocks)
-        : 0,
+      instanceId: isSet(object.instance_id) ? BigInt(object.instance_id) : 0n,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
+      overlapBlocks: isSet(object.overlap_blocks) ? globalThis.Number(object.overlap_blocks) : 0,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
     };
   },
@@ -427,13 +389,13 @@ export const RouteResponse: MessageFns<RouteResponse> = {
   toJSON(message: RouteResponse): unknown {
     const obj: any = {};
     if (message.instanceId !== 0n) {
-      obj.instanceId = message.instanceId.toString();
+      obj.instance_id = message.instanceId.toString();
     }
     if (message.dpRank !== 0) {
-      obj.dpRank = Math.round(message.dpRank);
+      obj.dp_rank = Math.round(message.dpRank);
     }
     if (message.overlapBlocks !== 0) {
-      obj.overlapBlocks = Math.round(message.overlapBlocks);
+      obj.overlap_blocks = Math.round(message.overlapBlocks);
     }
     if (message.reason !== "") {
       obj.reason = message.reason;
@@ -514,11 +476,7 @@ export const PrefillDoneRequest: MessageFns<PrefillDoneRequest> = {
 
   fromJSON(object: any): PrefillDoneRequest {
     return {
-      requestId: isSet(object.requestId)
-        ? globalThis.String(object.requestId)
-        : isSet(object.request_id)
-        ? globalThis.String(object.request_id)
-        : "",
+      requestId: isSet(object.request_id) ? globalThis.String(object.request_id) : "",
       endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
     };
   },
@@ -526,7 +484,7 @@ export const PrefillDoneRequest: MessageFns<PrefillDoneRequest> = {
   toJSON(message: PrefillDoneRequest): unknown {
     const obj: any = {};
     if (message.requestId !== "") {
-      obj.requestId = message.requestId;
+      obj.request_id = message.requestId;
     }
     if (message.endpoint !== "") {
       obj.endpoint = message.endpoint;
@@ -655,11 +613,7 @@ export const FreeRequest: MessageFns<FreeRequest> = {
 
   fromJSON(object: any): FreeRequest {
     return {
-      requestId: isSet(object.requestId)
-        ? globalThis.String(object.requestId)
-        : isSet(object.request_id)
-        ? globalThis.String(object.request_id)
-        : "",
+      requestId: isSet(object.request_id) ? globalThis.String(object.request_id) : "",
       endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
     };
   },
@@ -667,7 +621,7 @@ export const FreeRequest: MessageFns<FreeRequest> = {
   toJSON(message: FreeRequest): unknown {
     const obj: any = {};
     if (message.requestId !== "") {
-      obj.requestId = message.requestId;
+      obj.request_id = message.requestId;
     }
     if (message.endpoint !== "") {
       obj.endpoint = message.endpoint;
