@@ -5,6 +5,9 @@ import { runService } from '@dynamo-ts/config';
 import { createFrontend } from './app.ts';
 import { FRONTEND_OPTIONS } from './config.ts';
 
+/** How long connections and planes may take to close after the last request. */
+const CLOSE_TIMEOUT_MS = 10_000;
+
 await runService({
   command: 'dynamo frontend',
   summary: 'OpenAI-compatible HTTP endpoint in front of the workers of a deployment.',
@@ -13,4 +16,5 @@ await runService({
   env: process.env,
   health: (config) => ({ port: config.httpPort, path: config.healthPath }),
   create: (config) => createFrontend(config),
+  stopTimeoutMs: (config) => config.httpGracefulShutdownTimeoutMs + CLOSE_TIMEOUT_MS,
 });

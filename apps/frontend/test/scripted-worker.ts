@@ -15,7 +15,7 @@ import {
 } from '@dynamo-ts/protocol';
 import type { ModelDeploymentCard } from '@dynamo-ts/protocol';
 import { DistributedRuntime, createLocalPlanes } from '@dynamo-ts/runtime';
-import type { Context, Planes, ResponseSink } from '@dynamo-ts/runtime';
+import type { Context, Planes, ResponseSink, ServedEndpoint } from '@dynamo-ts/runtime';
 import { createTelemetry } from '@dynamo-ts/telemetry';
 import type { Telemetry } from '@dynamo-ts/telemetry';
 
@@ -186,9 +186,7 @@ async function startWorker(
   const telemetry = createTelemetry({ service: 'worker', logDestination: { write: () => true } });
   const runtime = await DistributedRuntime.connect({ ...planes, logger: telemetry.logger });
   const script = options.script ?? sayScript('Hello');
-  const served = await runtime.endpoint('dynamo.backend.generate').serveRaw((incoming, sink) => {
-    void script(GenerateRequest.decode(incoming.payload), sink, incoming.context);
-  });
+  const served = await startGenerate(runtime, script);
   const card = await cardOf(options, cacheDir);
   const path = { namespace: 'dynamo', component: 'backend', endpoint: 'generate' };
   const record = ModelRecord.fromPartial({
@@ -207,6 +205,16 @@ async function startWorker(
     await runtime.close();
   };
   return { instanceId: runtime.instanceId, close, [Symbol.asyncDispose]: close };
+}
+
+/** Serves a script at the usual endpoint. */
+export async function startGenerate(
+  runtime: DistributedRuntime,
+  script: Script,
+): Promise<ServedEndpoint> {
+  return runtime.endpoint('dynamo.backend.generate').serveRaw((incoming, sink) => {
+    void script(GenerateRequest.decode(incoming.payload), sink, incoming.context);
+  });
 }
 
 async function cardOf(

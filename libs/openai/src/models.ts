@@ -5,6 +5,7 @@ export interface ServedModel {
   readonly id: string;
   /** Unix seconds at which this service learnt of it. */
   readonly created: number;
+  /** 0 when it is not known. */
   readonly contextLength: number;
 }
 
@@ -14,14 +15,15 @@ export interface ModelBody {
   readonly object: 'model';
   readonly created: number;
   readonly owned_by: 'dynamo';
-  /** Most tokens of prompt and answer together. */
-  readonly max_model_len: number;
+  /** Most tokens of prompt and answer together; absent when it is not known. */
+  readonly max_model_len?: number;
 }
 
 /** One model. */
 export function modelBody(model: ServedModel): ModelBody {
   const { id, created, contextLength } = model;
-  return { id, object: 'model', created, owned_by: 'dynamo', max_model_len: contextLength };
+  const limit = contextLength === 0 ? {} : { max_model_len: contextLength };
+  return { id, object: 'model', created, owned_by: 'dynamo', ...limit };
 }
 
 /** All models, sorted by name. */
