@@ -85,6 +85,38 @@ const WORKER_GROUP = optionGroup('Worker', {
   }),
 });
 
+const HEALTH_GROUP = optionGroup('Health check', {
+  healthCheckEnabled: option.boolean({
+    flag: 'health-check-enabled',
+    env: 'DYN_HEALTH_CHECK_ENABLED',
+    help: 'Ask the engine for one token when it has been idle, and be not ready when it does not answer.',
+  }),
+  canaryWaitMs: option.duration({
+    flag: 'canary-wait-time',
+    env: 'DYN_CANARY_WAIT_TIME',
+    unit: 's',
+    min: 1,
+    default: 10_000,
+    help: 'Time without traffic before the engine is asked.',
+  }),
+  healthCheckTimeoutMs: option.duration({
+    flag: 'health-check-request-timeout',
+    env: 'DYN_HEALTH_CHECK_REQUEST_TIMEOUT',
+    unit: 's',
+    min: 1,
+    default: 3000,
+    help: 'Longest time for the first token of such a request.',
+  }),
+  busyStallMs: option.duration({
+    flag: 'health-check-busy-stall',
+    env: 'DYN_HEALTH_CHECK_BUSY_STALL',
+    unit: 's',
+    min: 1,
+    default: 60_000,
+    help: 'Longest time in which running requests may give no token.',
+  }),
+});
+
 const ENGINE_GROUP = optionGroup('Engine', {
   engine: option.choice({
     flag: 'engine',
@@ -249,6 +281,7 @@ export const WORKER_OPTIONS = defineOptions({
   ...WORKER_GROUP,
   ...ENGINE_GROUP,
   ...MOCKER_GROUP,
+  ...HEALTH_GROUP,
   ...SHUTDOWN_OPTIONS,
   ...COMMON_OPTIONS,
 });

@@ -13,38 +13,9 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { EngineHost, EngineVocabulary } from '../src/engines/engine.ts';
 import { LlamaServerEngine } from '../src/engines/llama-server.ts';
 import type { LlamaServerOptions } from '../src/engines/llama-server.ts';
+import { MODELS, PROPS, last, token } from './llama-server-frames.ts';
 import { CollectingSink, ScriptedEngine, events, refusal } from './scripted-engine.ts';
 import type { Script, ScriptedRequest } from './scripted-engine.ts';
-
-const PROPS = {
-  default_generation_settings: { n_ctx: 2048 },
-  total_slots: 4,
-  model_path: '/models/SmolLM2-135M-Instruct.Q4_1.gguf',
-};
-const MODELS = { object: 'list', data: [{ id: '/models/SmolLM2-135M-Instruct.Q4_1.gguf' }] };
-
-const token = (content: string, id: number, predicted: number, more = {}) => ({
-  index: 0,
-  content,
-  tokens: [id],
-  stop: false,
-  id_slot: -1,
-  tokens_predicted: predicted,
-  tokens_evaluated: 16,
-  ...more,
-});
-const last = (stop_type: string, predicted: number) => ({
-  index: 0,
-  content: '',
-  tokens: [],
-  id_slot: 3,
-  stop: true,
-  tokens_predicted: predicted,
-  tokens_evaluated: 16,
-  stop_type,
-  stopping_word: '',
-  timings: { cache_n: 15, prompt_n: 1 },
-});
 
 /** Bytes of the ids that the tests use. */
 const BYTES: Readonly<Record<number, readonly number[]>> = {

@@ -6,12 +6,14 @@ import type { Logger } from '@dynamo-ts/telemetry';
 
 import type { Engine } from '../engines/engine.ts';
 import { TrackedSink } from './tracked-sink.ts';
+import type { Progress } from './tracked-sink.ts';
 
 /** Requests of one worker. */
 export class GenerateHandler {
   readonly #engine: Engine;
   readonly #logger: Logger;
   readonly #open = new Set<TrackedSink>();
+  readonly #progress: Progress = { writes: 0 };
   #accepting = false;
 
   constructor(engine: Engine, logger: Logger) {
@@ -24,6 +26,11 @@ export class GenerateHandler {
     return this.#open.size;
   }
 
+  /** Items that the engine has written since the start. */
+  get writes(): number {
+    return this.#progress.writes;
+  }
+
   /** Serves one request; to be given to the request plane. */
   readonly handle: RawHandler = (incoming: IncomingRequest, sink: ResponseSink) => {
     if (!this.#accepting) {
@@ -31,7 +38,13 @@ export class GenerateHandler {
     }
     const { context, payload } = incoming;
     const request = decode(payload);
-    const tracked = new TrackedSink({ sink, context, open: this.#open, logger: this.#logger });
+    const tracked = new TrackedSink({
+      sink,
+      context,
+      open: this.#open,
+      progress: this.#progress,
+      logger: this.#logger,
+    });
     try {
       this.#engine.generate(request, tracked, context);
     } catch (error) {

@@ -3,7 +3,7 @@
  * the card on the endpoint `model_files` for frontends on other machines.
  */
 import { ModelFileChunk, ModelFileRequest, ModelRecord, modelCardKey } from '@dynamo-ts/protocol';
-import type { EndpointPath } from '@dynamo-ts/protocol';
+import type { EndpointPath, ModelDeploymentCard } from '@dynamo-ts/protocol';
 import { CardFileServer, buildModelCard } from '@dynamo-ts/preprocess';
 import type { BuildModelCardOptions } from '@dynamo-ts/preprocess';
 import type {
@@ -37,7 +37,7 @@ export class ModelPublication {
   }
 
   /** Publishes files, then the instance, then the card, so that whoever sees the card can use it. */
-  async register(card: BuildModelCardOptions): Promise<void> {
+  async register(card: BuildModelCardOptions): Promise<ModelDeploymentCard> {
     const built = await buildModelCard(card);
     this.#files.publish(built.files);
     this.#modelFiles ??= await this.#serve(MODEL_FILES_ENDPOINT, this.#readFile, {});
@@ -53,6 +53,7 @@ export class ModelPublication {
       key: modelCardKey(path, instanceId),
       value: new TextEncoder().encode(JSON.stringify(ModelRecord.toJSON(record))),
     });
+    return built.card;
   }
 
   /** Takes card and instance out of discovery; requests are still served. Idempotent. */

@@ -7,7 +7,14 @@ export interface TrackedSinkOptions {
   readonly context: Context;
   /** The sinks that are open; this one is among them until it ends. */
   readonly open: Set<TrackedSink>;
+  /** Counts what engines write. */
+  readonly progress: Progress;
   readonly logger: Logger;
+}
+
+/** Items written by all requests of a worker so far. */
+export interface Progress {
+  writes: number;
 }
 
 /** A request's sink that is known to be open until it ends, so that it can be failed when its engine dies. */
@@ -23,6 +30,7 @@ export class TrackedSink implements ResponseSink {
   }
 
   write(item: Uint8Array): boolean {
+    this.#options.progress.writes += 1;
     return this.#sink.write(item);
   }
 

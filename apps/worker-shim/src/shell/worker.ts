@@ -5,17 +5,19 @@
 import { onAbort, raceAbort, systemClock } from '@dynamo-ts/base';
 import type { Lifecycle } from '@dynamo-ts/base';
 import type { BuildModelCardOptions, CardFileCache } from '@dynamo-ts/preprocess';
-import type { EndpointPath } from '@dynamo-ts/protocol';
+import type { EndpointPath, ModelDeploymentCard } from '@dynamo-ts/protocol';
 import type { DistributedRuntime, EventPublisher } from '@dynamo-ts/runtime';
 import type { HealthState, Logger, Telemetry } from '@dynamo-ts/telemetry';
 
 import type { WorkerConfig } from '../config.ts';
 import type { Engine, EngineFacts } from '../engines/engine.ts';
+import { Canary } from './canary.ts';
 import { EngineKeeper } from './engine-keeper.ts';
 import { GenerateHandler } from './generate-handler.ts';
 import { LOAD_TOPIC, LoadPublisher } from './load-publisher.ts';
 import { describeModel } from './model-description.ts';
 import { ModelPublication } from './model-publication.ts';
+import { probeRequest } from './probe-request.ts';
 
 /** What a {@link Worker} is made of. */
 export interface WorkerOptions {
@@ -40,6 +42,8 @@ export class Worker {
   readonly #publication: ModelPublication;
   #keeper: EngineKeeper | undefined;
   #load: LoadPublisher | undefined;
+  #canary: Canary | undefined;
+  #forgetPage: () => void = () => undefined;
   readonly #publishers: EventPublisher[] = [];
   #state: 'starting' | 'registered' | 'down' | 'stopping' = 'starting';
   #mustWaitForRouters = false;
@@ -62,7 +66,7 @@ export class Worker {
     });
     const kvEvents = await this.#openPublisher(KV_EVENTS_TOPIC);
     this.#load = load;
-    telemetry.metrics.onPage(async () => (await engine.metricsText?.()) ?? '');
+    this.#forgetPage = telemetry.metrics.onPage(async () => (await engine.metricsText?.()) ?? '');
     this.#keeper = new EngineKeeper({
       engine,
       host: {
@@ -99,6 +103,7 @@ export class Worker {
       });
       await raceAbort(this.#publication.drain(), deadline).finally(off);
     });
+    lifecycle.onShutdown('drain', 'canary', () => this.#canary?.close());
     lifecycle.onShutdown('abort', 'engine', async () => {
       this.#handler.abort('the worker is stopping');
       await this.#keeper?.close();
@@ -110,17 +115,36 @@ export class Worker {
     if (this.#state === 'stopping') return;
     const { health, logger, path } = this.#options;
     this.#handler.resume();
-    const card = this.#describe(facts);
-    await this.#publication.register(card);
+    const card = await this.#publication.register(this.#describe(facts));
     this.#state = 'registered';
     health.setEndpoint(path.endpoint, 'ready');
     this.#load?.changed();
-    logger.info('the model is registered', { model: card.name, input: facts.input });
+    logger.info('the model is registered', { model: card.displayName, input: facts.input });
+    this.#startCanary(card);
+  }
+
+  #startCanary(card: ModelDeploymentCard): void {
+    const { config, health, logger, path } = this.#options;
+    if (!config.healthCheckEnabled) return;
+    this.#canary = new Canary({
+      handler: this.#handler,
+      endpoint: path,
+      probe: probeRequest(card),
+      onStatus: (status) => {
+        health.setEndpoint(path.endpoint, status);
+      },
+      waitMs: config.canaryWaitMs,
+      timeoutMs: config.healthCheckTimeoutMs,
+      busyStallMs: config.busyStallMs,
+      logger,
+    });
+    this.#canary.start();
   }
 
   async #deregister(error: Error): Promise<void> {
     const { health, path } = this.#options;
     if (this.#state !== 'stopping') this.#state = 'down';
+    await this.#canary?.close();
     health.setEndpoint(path.endpoint, 'notready');
     this.#handler.abort(`the engine has died: ${error.message}`);
     await this.#publication.unregister();
@@ -143,6 +167,7 @@ export class Worker {
   }
 
   async #close(): Promise<void> {
+    this.#forgetPage();
     this.#load?.[Symbol.dispose]();
     await this.#publication.close();
     for (const publisher of this.#publishers) await publisher.close();
