@@ -7,7 +7,7 @@ import { LOADER_OPTIONS } from '@dynamo-ts/config';
 import type { Options } from '@dynamo-ts/config';
 import { describe, expect, it } from 'vitest';
 
-import { ROOT, SERVICES, catalogueMetrics, generateDocs } from '../../../scripts/generate-docs.ts';
+import { ROOT, SERVICES, catalogueMetrics, generateDocs } from '../src/docs/generate-docs.ts';
 import { DOCTOR_OPTIONS } from '../src/doctor/doctor.ts';
 import { UP_OPTIONS } from '../src/up/up-options.ts';
 
