@@ -36,7 +36,9 @@ export class OpenAiEngine extends HttpEngine {
     return {
       modelNames: [model.id.split('/').at(-1) ?? model.id],
       input: this.#input,
-      contextLength: numberOf(model.fields['max_model_len']),
+      contextLength:
+        numberOf(model.fields['max_model_len']) ??
+        numberOf(recordOf(model.fields['meta'])['n_ctx']),
       blockSize: cache.blockSize ?? this.#options.blockSize,
       totalKvBlocks: cache.totalKvBlocks ?? 0,
       maxSeqs: 0,

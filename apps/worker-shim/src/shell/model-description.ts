@@ -17,7 +17,7 @@ export function describeModel(
         : modelSourceOf(config.modelPath ?? facts.modelPath),
     name: modelName(config, facts),
     modelInput: facts.input,
-    contextLength: config.contextLength ?? facts.contextLength,
+    contextLength: smallest(config.contextLength, facts.contextLength),
     kvCacheBlockSize: facts.blockSize > 0 ? facts.blockSize : config.blockSize,
     migrationLimit: config.migrationLimit,
     chatTemplatePath: config.customJinjaTemplate,
@@ -31,6 +31,11 @@ export function describeModel(
       engine,
     },
   };
+}
+
+/** An operator may lower what the engine has, not raise it. */
+function smallest(wanted: number | undefined, has: number | undefined): number | undefined {
+  return wanted === undefined || has === undefined ? (wanted ?? has) : Math.min(wanted, has);
 }
 
 function modelName(config: WorkerConfig, facts: EngineFacts): string {

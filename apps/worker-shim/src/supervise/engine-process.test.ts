@@ -55,6 +55,27 @@ describe('EngineProcess', () => {
     expect(exit.lastLines.toSorted()).toEqual(['one', 'two']);
   });
 
+  it('keeps the level that the engine wrote', async () => {
+    const { lines, logger } = recorder();
+    await start(
+      'console.log("0.1 I srv  a\\n0.2 W srv  b\\n0.3 E srv  c\\nWARNING 11-21 d\\n[ERROR] e")',
+      {
+        ...logger,
+        warn: (message) => void lines.push(`warn ${message}`),
+        error: (message) => void lines.push(`error ${message}`),
+      },
+    );
+    await vi.waitFor(() =>
+      expect(lines).toEqual([
+        '0.1 I srv  a',
+        'warn 0.2 W srv  b',
+        'error 0.3 E srv  c',
+        'warn WARNING 11-21 d',
+        'error [ERROR] e',
+      ]),
+    );
+  });
+
   it('lets the engine stop by itself on close', async () => {
     const { lines, logger } = recorder();
     const engine = await start(

@@ -116,9 +116,15 @@ export class EngineProcess implements AsyncDisposable {
     createInterface({ input: stream }).on('line', (line) => {
       const text = line.slice(0, MAX_LINE_LENGTH);
       if (text.trim() === '') return;
-      logger.info(text);
+      logger[levelOf(text)](text);
       this.#lastLines.push(text);
       if (this.#lastLines.length > LAST_LINES) this.#lastLines.shift();
     });
   }
+}
+
+/** The level that llama.cpp (`0.46 W srv …`) and most others (`WARNING …`, `[ERROR] …`) write into a line. */
+function levelOf(line: string): 'info' | 'warn' | 'error' {
+  if (/^\S+ E |\b(?:ERROR|CRITICAL|FATAL)\b/.test(line)) return 'error';
+  return /^\S+ W |\bWARN(?:ING)?\b/.test(line) ? 'warn' : 'info';
 }
