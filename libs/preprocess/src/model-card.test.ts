@@ -96,6 +96,10 @@ describe('buildModelCard from a folder', () => {
       code: 'model.invalid',
       message: expect.stringContaining('tokenizer.json') as string,
     });
+    const source = { kind: 'folder', path: join(folder, 'absent') } as const;
+    await expect(build({ source })).rejects.toMatchObject({
+      message: expect.stringContaining('does not exist') as string,
+    });
     await write({ 'tokenizer.json': {}, 'config.json': '{"a": ' });
     await expect(build()).rejects.toMatchObject({
       code: 'model.invalid',

@@ -51,6 +51,9 @@ async function findFolderFiles(
   folder: string,
   chatTemplatePath: string | undefined,
 ): Promise<{ role: ModelFileRole; path: string }[]> {
+  if (!(await isFolder(folder))) {
+    throw new DynamoError('model.invalid', `the model folder ${folder} does not exist`);
+  }
   const found: { role: ModelFileRole; path: string }[] = [];
   for (const [role, name] of FOLDER_FILES) {
     const replacement = role === 'chat_template' ? chatTemplatePath : undefined;
@@ -77,6 +80,14 @@ async function readConfigs(files: readonly CardFile[]): Promise<ModelConfigFiles
     read('generation_config'),
   ]);
   return { config, tokenizerConfig, generationConfig };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 async function isFile(path: string): Promise<boolean> {
