@@ -2,6 +2,7 @@
  * The event plane: at-most-once messages by subject. Every publisher stamps an epoch (new per process start) and a
  * dense sequence per subject, so that a consumer sees a gap and asks the publisher instead of guessing.
  */
+import type { AbortOptions } from '@dynamo-ts/base';
 import type { EventEnvelope, EventScope } from '@dynamo-ts/protocol';
 
 /** Sends events of one topic. */
@@ -20,16 +21,25 @@ export interface EventTopic {
   readonly topic: string;
 }
 
+/** Events of one topic, read by one consumer. It listens from the moment it is made, not from the first read. */
+export interface EventSubscription extends AsyncIterable<EventEnvelope> {
+  /**
+   * Resolves when events that publishers known now send from here on reach this subscription. A consumer that then asks
+   * a publisher for its state misses nothing between that state and the first event.
+   */
+  ready(options?: AbortOptions): Promise<void>;
+}
+
 /** An event-plane backend. */
 export interface EventPlane extends AsyncDisposable {
   readonly backend: 'nats' | 'direct' | 'local';
   /** Makes a publisher; `publisherId` is the process's instance id. */
   publisher(topic: EventTopic, publisherId: bigint): Promise<EventPublisher>;
-  /** Events of all present and future publishers of the topic until aborted. */
-  subscribe(
-    topic: EventTopic,
-    options: { readonly signal: AbortSignal },
-  ): AsyncIterable<EventEnvelope>;
-  /** Idempotent. */
+  /**
+   * Events of all present and future publishers of the topic until aborted. A subscriber that does not keep up loses
+   * its oldest events and sees the gap.
+   */
+  subscribe(topic: EventTopic, options: { readonly signal: AbortSignal }): EventSubscription;
+  /** Ends its subscriptions. Idempotent. */
   close(): Promise<void>;
 }

@@ -1,66 +1,83 @@
 /**
- * Events inside one process: runtimes that share a {@link LocalEventPlane} hear each other. Delivery is by queue per
- * subscriber; a subscriber that does not keep up loses its oldest events and sees the gap in the sequence.
+ * Events inside one process: runtimes that share a {@link LocalEventPlane} hear each other. An event is in the queues of
+ * its subscribers when `publish` returns.
  */
-import { BoundedQueue, DynamoError, onAbort } from '@dynamo-ts/base';
+import { DynamoError } from '@dynamo-ts/base';
 import { eventSubject } from '@dynamo-ts/protocol';
-import type { EventEnvelope } from '@dynamo-ts/protocol';
+import { nullLogger } from '@dynamo-ts/telemetry';
+import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
-import type { EventPlane, EventPublisher, EventTopic } from '../event-plane.ts';
+import { EventDrops } from '../event-drops.ts';
+import type { EventPlane, EventPublisher, EventSubscription, EventTopic } from '../event-plane.ts';
+import type { EventQueueLimits } from '../event-queue.ts';
+import { EventSequencer } from '../event-sequencer.ts';
+import { QueuedSubscription } from '../queued-subscription.ts';
 
-/** Events that one subscriber may have waiting. */
-const QUEUE_CAPACITY = 100_000;
+/** Settings of a {@link LocalEventPlane}. */
+export interface LocalEventPlaneOptions {
+  readonly logger?: Logger | undefined;
+  readonly metrics?: MetricsRegistry | undefined;
+  /** Limits of each subscriber. */
+  readonly limits?: EventQueueLimits | undefined;
+}
 
 /** In-process event plane. */
 export class LocalEventPlane implements EventPlane {
   readonly backend = 'local';
-  readonly #epoch = BigInt(Date.now());
-  readonly #sequences = new Map<string, bigint>();
-  readonly #subscribers = new Map<string, Set<BoundedQueue<EventEnvelope>>>();
-  #closed = false;
+  readonly #limits: EventQueueLimits;
+  readonly #drops: EventDrops;
+  readonly #sequencer = new EventSequencer();
+  readonly #subscriptions = new Map<string, Set<QueuedSubscription>>();
+  #isClosed = false;
+
+  constructor(options: LocalEventPlaneOptions = {}) {
+    this.#limits = options.limits ?? {};
+    const logger = options.logger ?? nullLogger;
+    this.#drops = new EventDrops({ plane: this.backend, logger, metrics: options.metrics });
+  }
 
   async publisher(topic: EventTopic, publisherId: bigint): Promise<EventPublisher> {
-    if (this.#closed) throw new DynamoError('runtime.closed', 'the event plane is closed');
+    this.#throwIfClosed();
     const subject = eventSubject(topic.scope, topic.topic);
-    const close = (): Promise<void> => Promise.resolve();
+    let isClosed = false;
+    const close = (): Promise<void> => {
+      isClosed = true;
+      return Promise.resolve();
+    };
     return Promise.resolve({
       publisherId,
-      epoch: this.#epoch,
+      epoch: this.#sequencer.epoch,
       publish: (payload) => {
-        this.#publish(subject, publisherId, payload);
+        if (!isClosed) this.#publish(subject, publisherId, payload);
       },
       close,
       [Symbol.asyncDispose]: close,
     });
   }
 
-  async *subscribe(
-    topic: EventTopic,
-    options: { readonly signal: AbortSignal },
-  ): AsyncGenerator<EventEnvelope, void> {
+  subscribe(topic: EventTopic, options: { readonly signal: AbortSignal }): EventSubscription {
+    this.#throwIfClosed();
     const subject = eventSubject(topic.scope, topic.topic);
-    const queue = new BoundedQueue<EventEnvelope>({
-      capacity: QUEUE_CAPACITY,
-      overflow: 'drop-oldest',
+    const subscription = new QueuedSubscription({
+      signal: options.signal,
+      limits: this.#limits,
+      onDrop: () => {
+        this.#drops.count('slow_subscriber', subject);
+      },
     });
-    const queues = this.#subscribers.get(subject) ?? new Set();
-    this.#subscribers.set(subject, queues.add(queue));
-    const off = onAbort(options.signal, () => {
-      queue.close();
-    });
-    try {
-      if (this.#closed) return;
-      yield* queue;
-    } finally {
-      off();
-      queues.delete(queue);
-    }
+    const peers = this.#subscriptions.get(subject) ?? new Set();
+    this.#subscriptions.set(subject, peers.add(subscription));
+    subscription.ended.addEventListener('abort', () => peers.delete(subscription));
+    subscription.markReady();
+    return subscription;
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    for (const queues of this.#subscribers.values()) for (const queue of queues) queue.close();
-    await Promise.resolve();
+    this.#isClosed = true;
+    for (const peers of this.#subscriptions.values()) {
+      for (const subscription of peers) subscription.end();
+    }
+    return Promise.resolve();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -68,13 +85,11 @@ export class LocalEventPlane implements EventPlane {
   }
 
   #publish(subject: string, publisherId: bigint, payload: Uint8Array): void {
-    if (this.#closed) return;
-    const series = `${subject} ${publisherId}`;
-    const sequence = (this.#sequences.get(series) ?? 0n) + 1n;
-    this.#sequences.set(series, sequence);
-    const epoch = this.#epoch;
-    const timestampMs = Date.now();
-    const envelope = { publisherId, epoch, sequence, timestampMs, subject, payload };
-    for (const queue of this.#subscribers.get(subject) ?? []) queue.tryPush(envelope);
+    const event = this.#sequencer.stamp(subject, publisherId, payload);
+    for (const subscription of this.#subscriptions.get(subject) ?? []) subscription.push(event);
+  }
+
+  #throwIfClosed(): void {
+    if (this.#isClosed) throw new DynamoError('runtime.closed', 'the event plane is closed');
   }
 }
