@@ -2,10 +2,16 @@
  * Makes the planes that a process's configuration names. Backends are loaded when they are chosen, so that a process
  * without etcd and NATS does not pay for their clients at start.
  */
+import { readFile } from 'node:fs/promises';
+
 import { DynamoError } from '@dynamo-ts/base';
 import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
+import type { Discovery } from './discovery/discovery.ts';
+import type { GrpcHost } from './event-plane/direct/grpc-host.ts';
 import type { EventPlane } from './event-plane/event-plane.ts';
+import type { GrpcService } from './grpc/grpc-server.ts';
+import type { NatsConnectionHolder } from './nats/nats-connection.ts';
 import { parseDiscoveryBackend, parseEventPlane, parseRequestPlane } from './plane-settings.ts';
 import { createDiscovery } from './planes-discovery.ts';
 import { joinPlanes } from './planes.ts';
@@ -73,16 +79,31 @@ export async function createPlanes(settings: PlaneSettings): Promise<Planes> {
       clientKeyPath: settings.etcdClientKeyPath,
     },
   });
-  const requestPlane = await createRequestPlane(backends.request, settings);
-  const events = await createEventPlane(backends.event);
-  return joinPlanes({ discovery, requestPlane, events });
+  const nats =
+    backends.request === 'nats' || backends.event === 'nats'
+      ? await startNats(settings)
+      : undefined;
+  const requestPlane = await createRequestPlane(backends.request, { settings, nats });
+  const events = await createEventPlane(backends.event, {
+    settings,
+    nats,
+    discovery,
+    requestPlane,
+  });
+  return joinPlanes({ discovery, requestPlane, events }, async () => {
+    await nats?.close();
+  });
+}
+
+interface PlaneParts {
+  readonly settings: PlaneSettings;
+  readonly nats: NatsConnectionHolder | undefined;
 }
 
 async function createRequestPlane(
   backend: ReturnType<typeof parseRequestPlane>,
-  settings: PlaneSettings,
+  { settings, nats }: PlaneParts,
 ): Promise<RequestPlane> {
-  const logger = settings.logger.child({ target: 'runtime.request_plane' });
   switch (backend) {
     case 'local': {
       const { LocalRequestPlane } = await import('./request-plane/local/local-request-plane.ts');
@@ -91,23 +112,87 @@ async function createRequestPlane(
     case 'grpc': {
       const { GrpcRequestPlane } = await import('./request-plane/mux/grpc-request-plane.ts');
       return new GrpcRequestPlane({
-        logger,
+        logger: settings.logger.child({ target: 'runtime.request_plane' }),
         host: settings.rpcHost,
         port: settings.rpcPort,
         advertisedHost: settings.rpcAdvertisedHost,
       });
     }
-    case 'nats':
-      throw notOffered('DYN_REQUEST_PLANE=nats');
+    case 'nats': {
+      const { NatsRequestPlane } = await import('./request-plane/nats/nats-request-plane.ts');
+      return new NatsRequestPlane({
+        connect: (options) => required(nats).connection(options),
+        acceptTimeoutMs: settings.natsRequestTimeoutMs,
+      });
+    }
   }
 }
 
-async function createEventPlane(backend: ReturnType<typeof parseEventPlane>): Promise<EventPlane> {
-  if (backend !== 'local') throw notOffered(`DYN_EVENT_PLANE=${backend}`);
-  const { LocalEventPlane } = await import('./event-plane/local/local-event-plane.ts');
-  return new LocalEventPlane();
+async function createEventPlane(
+  backend: ReturnType<typeof parseEventPlane>,
+  parts: PlaneParts & { readonly discovery: Discovery; readonly requestPlane: RequestPlane },
+): Promise<EventPlane> {
+  const { metrics } = parts.settings;
+  const logger = parts.settings.logger.child({ target: 'runtime.events' });
+  switch (backend) {
+    case 'local': {
+      const { LocalEventPlane } = await import('./event-plane/local/local-event-plane.ts');
+      return new LocalEventPlane({ logger, metrics });
+    }
+    case 'direct': {
+      const { DirectEventPlane } = await import('./event-plane/direct/direct-event-plane.ts');
+      const createHost = await eventHost(parts);
+      return new DirectEventPlane({ discovery: parts.discovery, createHost, logger, metrics });
+    }
+    case 'nats': {
+      const { NatsEventPlane } = await import('./event-plane/nats/nats-event-plane.ts');
+      return new NatsEventPlane({ nats: required(parts.nats), logger, metrics });
+    }
+  }
 }
 
-function notOffered(setting: string): DynamoError {
-  return new DynamoError('runtime.not_implemented', `${setting} is not offered`);
+/** Events share the request plane's listener when it has one. */
+async function eventHost({
+  settings,
+  requestPlane,
+}: {
+  readonly settings: PlaneSettings;
+  readonly requestPlane: RequestPlane;
+}): Promise<(service: GrpcService) => GrpcHost> {
+  const { GrpcRequestPlane } = await import('./request-plane/mux/grpc-request-plane.ts');
+  if (requestPlane instanceof GrpcRequestPlane) return (service) => requestPlane.host(service);
+  const { OwnGrpcHost } = await import('./event-plane/direct/grpc-host.ts');
+  const { rpcHost: host, rpcAdvertisedHost: advertisedHost } = settings;
+  return (service) => new OwnGrpcHost({ host, advertisedHost, service });
+}
+
+async function startNats(settings: PlaneSettings): Promise<NatsConnectionHolder> {
+  const { connectNats } = await import('./nats/nats-connection.ts');
+  return connectNats({
+    logger: settings.logger,
+    metrics: settings.metrics,
+    settings: {
+      servers: settings.natsServer ?? ['nats://localhost:4222'],
+      username: settings.natsUsername,
+      password: settings.natsPassword,
+      token: settings.natsToken,
+      nkeySeed: settings.natsNkey,
+      credentials: await readCredentials(settings.natsCredentialsFile),
+    },
+  });
+}
+
+async function readCredentials(path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    const message = `NATS_AUTH_CREDENTIALS_FILE names ${path}, which cannot be read`;
+    throw new DynamoError('config.invalid', message, { cause });
+  }
+}
+
+function required(nats: NatsConnectionHolder | undefined): NatsConnectionHolder {
+  if (nats === undefined) throw new DynamoError('runtime.internal', 'NATS was not started');
+  return nats;
 }

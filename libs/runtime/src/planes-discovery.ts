@@ -46,16 +46,19 @@ export interface EtcdOptions {
 const DEFAULT_ETCD_ENDPOINT = 'http://localhost:2379';
 
 /**
- * Makes the discovery backend of this process. It does not wait for the store.
+ * Makes the discovery backend of this process. It does not wait for the store. Only the chosen backend is loaded.
  *
  * @throws `config.invalid` when a certificate file cannot be read or a client certificate lacks its key
  */
 export async function createDiscovery(options: DiscoveryOptions): Promise<Discovery> {
   const { logger, metrics } = options;
   switch (options.backend) {
-    case 'mem':
+    case 'mem': {
+      const { MemDiscovery, MemDiscoveryHub } = await import('./discovery/mem/mem-discovery.ts');
       return new MemDiscovery({ hub: options.hub ?? new MemDiscoveryHub() });
-    case 'file':
+    }
+    case 'file': {
+      const { FileDiscovery } = await import('./discovery/file/file-discovery.ts');
       return new FileDiscovery({
         rootPath: options.fileRootPath ?? join(tmpdir(), 'dynamo_store_kv'),
         ttlMs: options.fileTtlMs,

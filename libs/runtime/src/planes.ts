@@ -11,11 +11,14 @@ export interface Planes extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Joins three planes into one closable thing. */
-export function joinPlanes(planes: Omit<Planes, 'close' | typeof Symbol.asyncDispose>): Planes {
+/** Joins three planes into one closable thing; `closeRest` closes what they share, after them. */
+export function joinPlanes(
+  planes: Omit<Planes, 'close' | typeof Symbol.asyncDispose>,
+  closeRest: () => Promise<void> = () => Promise.resolve(),
+): Planes {
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
-    closing ??= closeInOrder(planes);
+    closing ??= closeInOrder(planes).finally(closeRest);
     await closing;
   };
   return { ...planes, close, [Symbol.asyncDispose]: close };

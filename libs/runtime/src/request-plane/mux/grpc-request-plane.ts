@@ -7,6 +7,7 @@ import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { Logger } from '@dynamo-ts/telemetry';
 
 import { engineService } from '../../grpc/engine-service.ts';
+import type { GrpcHost } from '../../event-plane/direct/grpc-host.ts';
 import { createGrpcServer } from '../../grpc/grpc-server.ts';
 import type { GrpcServer, GrpcService } from '../../grpc/grpc-server.ts';
 import type {
@@ -51,6 +52,7 @@ export class GrpcRequestPlane implements RequestPlane {
   readonly #options: GrpcRequestPlaneOptions;
   readonly #handlers = new ServedHandlers();
   readonly #mux: MuxServer;
+  readonly #services: GrpcService[];
   readonly #connections = new Map<string, MuxConnection>();
   #listener: Promise<GrpcServer> | undefined;
   #sweeper: NodeJS.Timeout | undefined;
@@ -58,6 +60,7 @@ export class GrpcRequestPlane implements RequestPlane {
 
   constructor(options: GrpcRequestPlaneOptions) {
     this.#options = options;
+    this.#services = [...(options.services ?? [])];
     this.#mux = new MuxServer({ handlers: this.#handlers, logger: options.logger });
   }
 
@@ -84,16 +87,30 @@ export class GrpcRequestPlane implements RequestPlane {
     };
   }
 
+  /**
+   * Puts a further service on this process's listener, which starts when either is first needed.
+   *
+   * @returns where it is reached; closing that does nothing, because the listener is the plane's
+   * @throws `runtime.internal` when the listener has started already
+   */
+  host(service: GrpcService): GrpcHost {
+    if (this.#listener !== undefined)
+      throw new DynamoError('runtime.internal', 'services are added before the listener starts');
+    this.#services.push(service);
+    const close = (): Promise<void> => Promise.resolve();
+    return {
+      listen: async () => this.#advertised(await this.listen()),
+      close,
+      [Symbol.asyncDispose]: close,
+    };
+  }
+
   /** Starts listening, if it does not yet. @throws `config.port_in_use` */
   async listen(): Promise<GrpcServer> {
     this.#listener ??= createGrpcServer({
       host: this.#options.host,
       port: this.#options.port,
-      services: [
-        this.#mux.service(),
-        engineService(this.#handlers),
-        ...(this.#options.services ?? []),
-      ],
+      services: [this.#mux.service(), engineService(this.#handlers), ...this.#services],
       reflection: true,
       health: true,
     });

@@ -5,6 +5,7 @@
  * A dead instance is noticed by the broker (nobody listens) at the next heartbeat, a hanging or cut-off one by silence.
  */
 import {
+  AbortReasonError,
   DynamoError,
   deadlineSignal,
   instanceIdHex,
@@ -12,6 +13,7 @@ import {
   systemClock,
   throwIfAborted,
 } from '@dynamo-ts/base';
+import type { AbortOptions } from '@dynamo-ts/base';
 import { encodeSegment, formatEndpointPath } from '@dynamo-ts/protocol';
 import { Events } from 'nats';
 import type { NatsConnection } from 'nats';
@@ -33,7 +35,9 @@ import { NatsServerSessions } from './nats-server-sessions.ts';
 /** Settings of a {@link NatsRequestPlane}. */
 export interface NatsRequestPlaneOptions {
   /** The connection to the broker, made at the first call; whoever gives it closes it after the plane. */
-  readonly connect: () => Promise<NatsConnection>;
+  readonly connect: (options: AbortOptions) => Promise<NatsConnection>;
+  /** How long a request waits for the first connection to the broker. @default 5000 */
+  readonly connectTimeoutMs?: number | undefined;
   /** How long a server may take to accept a request (`DYN_NATS_REQUEST_TIMEOUT_SECS`). @default 10000 */
   readonly acceptTimeoutMs?: number | undefined;
   /** @default 1 MiB */
@@ -61,6 +65,7 @@ export class NatsRequestPlane implements RequestPlane {
   readonly #sessions = new Map<string, NatsClientSession>();
   #connection: Promise<NatsConnection> | undefined;
   #timer: NodeJS.Timeout | undefined;
+  readonly #closed = new AbortController();
   #closing: Promise<void> | undefined;
 
   constructor(options: NatsRequestPlaneOptions) {
@@ -92,7 +97,7 @@ export class NatsRequestPlane implements RequestPlane {
 
   async open(target: RequestTarget, request: OutgoingRequest): Promise<RawResponse> {
     throwIfAborted(request.context.killed);
-    const session = await this.#session(target);
+    const session = await this.#sessionWithin(this.#options.connectTimeoutMs ?? 5000, target);
     throwIfAborted(request.context.killed);
     return session.mux.open(target, request);
   }
@@ -120,6 +125,17 @@ export class NatsRequestPlane implements RequestPlane {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #sessionWithin(timeoutMs: number, target: RequestTarget): Promise<NatsClientSession> {
+    const limit = deadlineSignal(timeoutMs);
+    try {
+      return await raceAbort(this.#session(target), limit);
+    } catch (error) {
+      if (!limit.aborted) throw error;
+      const message = `NATS did not answer within ${timeoutMs} ms`;
+      throw new DynamoError('transport.cannot_connect', message, { cause: error });
+    }
   }
 
   async #session(target: RequestTarget): Promise<NatsClientSession> {
@@ -155,7 +171,7 @@ export class NatsRequestPlane implements RequestPlane {
   }
 
   async #connect(): Promise<NatsConnection> {
-    const connection = await this.#options.connect();
+    const connection = await this.#options.connect({ signal: this.#closed.signal });
     this.#timer ??= setInterval(() => {
       this.#tick();
     }, this.#heartbeatMs).unref();
@@ -184,6 +200,7 @@ export class NatsRequestPlane implements RequestPlane {
 
   async #close(): Promise<void> {
     clearInterval(this.#timer);
+    this.#closed.abort(new AbortReasonError('shutdown'));
     for (const session of [...this.#sessions.values()]) {
       session.mux.killAll();
       await session.mux.flushed();
