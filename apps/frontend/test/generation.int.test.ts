@@ -231,6 +231,42 @@ describe('streams', () => {
     ]);
   });
 
+  it('have no chunk sizes for HTTP/1.0, and pipelined answers come in order', async () => {
+    await using test = await testFrontend({ script: sayScript('Hi') });
+    const post = (version: string, body: object): string => {
+      const json = JSON.stringify({ ...CHAT, ...body });
+      return `POST /v1/chat/completions HTTP/${version}\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${json.length}\r\n\r\n${json}`;
+    };
+    const port = Number(new URL(test.url).port);
+    const talk = async (sent: string, isDone: (text: string) => boolean): Promise<string> => {
+      const socket = connect(port, '127.0.0.1');
+      let received = '';
+      socket.setEncoding('utf8').on('data', (part: string) => (received += part));
+      socket.write(sent);
+      await vi.waitFor(() => {
+        expect(isDone(received)).toBe(true);
+      });
+      socket.destroy();
+      return received;
+    };
+    const old = await talk(post('1.0', { stream: true }), (text) => text.includes('[DONE]'));
+    const [, body = ''] = old.split('\r\n\r\n');
+    expect(
+      body.split('\n\n').filter((event) => event !== '' && !event.startsWith('data: ')),
+    ).toEqual([]);
+    const three = post('1.1', { stream: true }) + post('1.1', {}) + post('1.1', { stream: true });
+    const both = await talk(three, (text) => text.split('[DONE]').length === 3);
+    expect(both.match(/chat\.completion(\.chunk)?"|\[DONE\]/g)).toEqual([
+      'chat.completion.chunk"',
+      'chat.completion.chunk"',
+      '[DONE]',
+      'chat.completion"',
+      'chat.completion.chunk"',
+      'chat.completion.chunk"',
+      '[DONE]',
+    ]);
+  });
+
   it('let a slow reader hold up only itself', async () => {
     let written = 0;
     const chunk = tokens(idsOf('y'.repeat(1000)));

@@ -42,10 +42,14 @@ export async function readChoice({
 }: ReadChoiceOptions): Promise<ChoiceResult> {
   let engineUsage: Usage | undefined;
   let cutHere = false;
+  let isOpen = true;
   try {
     for (;;) {
       const batch = await stream.nextBatch();
-      if (batch === undefined) break;
+      if (batch === undefined) {
+        isOpen = false;
+        break;
+      }
       const before = decoder.generatedTokens;
       for (const item of batch) {
         const message = GenerateResponse.decode(item);
@@ -68,7 +72,7 @@ export async function readChoice({
     }
     return { completionTokens: decoder.generatedTokens, engineUsage };
   } finally {
-    stream.cancel();
+    if (isOpen) stream.cancel();
   }
 }
 

@@ -101,7 +101,7 @@ export class GenerationHandler {
       const { killed } = exchange.context;
       const cause = killed.aborted ? abortError(killed) : error;
       record.finish({ error: cause });
-      if (!exchange.clientGone) exchange.fail(cause);
+      if (!exchange.clientGone && !response.headersSent) exchange.fail(cause);
     }
   }
 

@@ -1,4 +1,4 @@
-import type { ModelDeploymentCard} from '@dynamo-ts/protocol';
+import type { ModelDeploymentCard } from '@dynamo-ts/protocol';
 import { ModelRecord } from '@dynamo-ts/protocol';
 import type { Clock } from '@dynamo-ts/base';
 import { nullLogger } from '@dynamo-ts/telemetry';
