@@ -177,8 +177,6 @@ export interface NativeMockEngineOptions {
   maxModelLen?: number
   /** Which running request yields when the cache is full: the newest (lifo) or the oldest (fifo). */
   preemptionMode: 'lifo' | 'fifo'
-  /** Which block is evicted: by last use, but leaves first (lineage), or by last use alone (lru). */
-  evictionPolicy: 'lineage' | 'lru'
   /** Decides all tokens, u64. */
   seed: bigint
   /** Token ids to generate from. */

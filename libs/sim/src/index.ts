@@ -3,7 +3,6 @@ export { decodeKvEvents } from './kv-events.ts';
 export type { MockEngineHost, MockRankLoad, MockRankTotals } from './mock-engine.ts';
 export { MockEngine } from './mock-engine.ts';
 export type {
-  EvictionPolicy,
   MockEngineDefaults,
   MockEngineOptions,
   PreemptionMode,

@@ -4,12 +4,6 @@ import type { NativeMockEngineOptions } from '@dynamo-ts/native';
 /** Which running request gives up its blocks when the cache is full: the newest (lifo) or the oldest (fifo). */
 export type PreemptionMode = 'lifo' | 'fifo';
 
-/**
- * Which unused cached block is given up first: the least recently used one that no cached block continues (lineage), or
- * simply the least recently used one (lru).
- */
-export type EvictionPolicy = 'lineage' | 'lru';
-
 /** Settings of a simulated engine, under Dynamo's names. */
 export interface MockEngineOptions {
   /** Token ids to generate from: each whole printable text, none of them an end-of-sequence id. */
@@ -40,8 +34,6 @@ export interface MockEngineOptions {
   readonly maxModelLen?: number | undefined;
   /** @default 'lifo' */
   readonly preemptionMode?: PreemptionMode | undefined;
-  /** @default 'lineage' */
-  readonly evictionPolicy?: EvictionPolicy | undefined;
   /** Decides all generated tokens. Workers that continue each other's requests must share it. @default 0n */
   readonly seed?: bigint | undefined;
 }
@@ -67,7 +59,6 @@ export const MOCK_ENGINE_DEFAULTS: MockEngineDefaults = {
   dpSize: 1,
   startupTimeMs: 0,
   preemptionMode: 'lifo',
-  evictionPolicy: 'lineage',
   seed: 0n,
 };
 
@@ -100,7 +91,6 @@ function scheduling(options: MockEngineOptions) {
     enableChunkedPrefill: options.enableChunkedPrefill ?? defaults.enableChunkedPrefill,
     watermark: options.watermark ?? defaults.watermark,
     preemptionMode: options.preemptionMode ?? defaults.preemptionMode,
-    evictionPolicy: options.evictionPolicy ?? defaults.evictionPolicy,
     seed: options.seed ?? defaults.seed,
   };
 }

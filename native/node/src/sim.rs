@@ -2,8 +2,7 @@
 use std::sync::Arc;
 
 use dynamo_sim::{
-    Delivery, EngineArgs, EvictionPolicy, LiveEngine, PreemptionMode, RankLoad, RankTotals,
-    Request, Sink,
+    Delivery, EngineArgs, LiveEngine, PreemptionMode, RankLoad, RankTotals, Request, Sink,
 };
 use napi::Status;
 use napi::bindgen_prelude::{BigInt, Error, FnArgs, Function, Result, Uint8Array, Uint32Array};
@@ -40,9 +39,6 @@ pub struct NativeMockEngineOptions {
     /// Which running request yields when the cache is full: the newest (lifo) or the oldest (fifo).
     #[napi(ts_type = "'lifo' | 'fifo'")]
     pub preemption_mode: String,
-    /// Which block is evicted: by last use, but leaves first (lineage), or by last use alone (lru).
-    #[napi(ts_type = "'lineage' | 'lru'")]
-    pub eviction_policy: String,
     /// Decides all tokens, u64.
     pub seed: BigInt,
     /// Token ids to generate from.
@@ -286,11 +282,6 @@ fn engine_args(options: &NativeMockEngineOptions) -> Result<EngineArgs> {
         "fifo" => PreemptionMode::Fifo,
         _ => return Err(invalid("preemption_mode must be lifo or fifo")),
     };
-    let eviction_policy = match options.eviction_policy.as_str() {
-        "lineage" => EvictionPolicy::Lineage,
-        "lru" => EvictionPolicy::Lru,
-        _ => return Err(invalid("eviction_policy must be lineage or lru")),
-    };
     Ok(EngineArgs {
         num_gpu_blocks: options.num_gpu_blocks,
         block_size: options.block_size,
@@ -305,7 +296,6 @@ fn engine_args(options: &NativeMockEngineOptions) -> Result<EngineArgs> {
         startup_time_ns: u64::try_from(startup_time.as_nanos()).unwrap_or(u64::MAX),
         max_model_len: options.max_model_len,
         preemption_mode,
-        eviction_policy,
         seed: options.seed.get_u64().1,
         vocabulary: Arc::from(options.vocabulary.to_vec()),
     })

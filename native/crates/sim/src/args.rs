@@ -6,21 +6,11 @@ use std::sync::Arc;
 /// Which running request gives up its blocks when the cache is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PreemptionMode {
-    /// The newest one.
+    /// The one admitted last.
     #[default]
     Lifo,
-    /// The oldest one.
+    /// The one that arrived first.
     Fifo,
-}
-
-/// Which unused cached block is given up first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum EvictionPolicy {
-    /// The least recently used block that no cached block continues: a prefix outlives its continuations.
-    #[default]
-    Lineage,
-    /// The least recently used block.
-    Lru,
 }
 
 /// Settings of one simulated engine. Every data-parallel rank has its own scheduler and its own cache of this size.
@@ -52,8 +42,6 @@ pub struct EngineArgs {
     pub max_model_len: Option<u32>,
     /// Who yields when the cache is full.
     pub preemption_mode: PreemptionMode,
-    /// What is forgotten when the cache is full.
-    pub eviction_policy: EvictionPolicy,
     /// Decides all generated tokens. Workers that continue each other's requests share it.
     pub seed: u64,
     /// Ids to generate from: whole printable text, no end-of-sequence.
@@ -76,7 +64,6 @@ impl Default for EngineArgs {
             startup_time_ns: 0,
             max_model_len: None,
             preemption_mode: PreemptionMode::default(),
-            eviction_policy: EvictionPolicy::default(),
             seed: 0,
             vocabulary: Arc::from([]),
         }

@@ -7,8 +7,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::args::EvictionPolicy;
-
 /// Index of a block in its pool.
 pub type BlockId = u32;
 
@@ -18,23 +16,16 @@ pub struct BlockPool {
     blocks: Vec<Block>,
     free: Vec<BlockId>,
     cached: HashMap<u64, BlockId, BuildHasherDefault<PassThrough>>,
-    /// Inactive blocks that may be evicted, oldest first.
-    evictable: BTreeSet<(u64, BlockId)>,
-    inactive: usize,
-    /// Counts releases: the stamp of a release orders eviction.
+    /// By the stamp of their release.
+    inactive: BTreeSet<(u64, BlockId)>,
     releases: u64,
     evictions: u64,
-    policy: EvictionPolicy,
 }
 
 #[derive(Debug, Default, Clone)]
 struct Block {
     references: u32,
     hash: Option<u64>,
-    /// Block before this one and its hash, which tells whether that block still has the same content.
-    parent: Option<(BlockId, u64)>,
-    /// Cached blocks that continue this one.
-    children: u32,
     released: u64,
 }
 
@@ -59,16 +50,14 @@ pub struct PrefixMatch {
 impl BlockPool {
     /// A pool of empty blocks.
     #[must_use]
-    pub fn new(total: u32, policy: EvictionPolicy) -> Self {
+    pub fn new(total: u32) -> Self {
         Self {
             blocks: vec![Block::default(); total as usize],
             free: (0..total).rev().collect(),
             cached: HashMap::default(),
-            evictable: BTreeSet::new(),
-            inactive: 0,
+            inactive: BTreeSet::new(),
             releases: 0,
             evictions: 0,
-            policy,
         }
     }
 
@@ -87,7 +76,7 @@ impl BlockPool {
     /// Blocks that nobody holds and that can be reused.
     #[must_use]
     pub fn inactive(&self) -> usize {
-        self.inactive
+        self.inactive.len()
     }
 
     /// Blocks that requests hold.
@@ -99,7 +88,7 @@ impl BlockPool {
     /// Blocks that can be allocated.
     #[must_use]
     pub fn available(&self) -> usize {
-        self.free.len() + self.inactive
+        self.free.len() + self.inactive.len()
     }
 
     /// Blocks evicted so far.
@@ -128,8 +117,7 @@ impl BlockPool {
         let block = &mut self.blocks[id as usize];
         block.references += 1;
         if block.references == 1 {
-            self.inactive -= 1;
-            self.evictable.remove(&(block.released, id));
+            self.inactive.remove(&(block.released, id));
         }
         Some(id)
     }
@@ -145,18 +133,13 @@ impl BlockPool {
     }
 
     /// Gives a filled block that the caller alone holds its content's hash.
-    pub fn promote(&mut self, id: BlockId, hash: u64, parent: Option<(BlockId, u64)>) -> Promotion {
+    pub fn promote(&mut self, id: BlockId, hash: u64) -> Promotion {
         if let Some(existing) = self.acquire(hash) {
             self.release(id);
             return Promotion::Collapsed(existing);
         }
         self.cached.insert(hash, id);
-        let block = &mut self.blocks[id as usize];
-        block.hash = Some(hash);
-        block.parent = parent;
-        if let Some(before) = self.content_of(parent) {
-            before.children += 1;
-        }
+        self.blocks[id as usize].hash = Some(hash);
         Promotion::Stored
     }
 
@@ -173,8 +156,7 @@ impl BlockPool {
         }
         self.releases += 1;
         block.released = self.releases;
-        self.inactive += 1;
-        self.offer_for_eviction(id);
+        self.inactive.insert((self.releases, id));
     }
 
     /// Forgets all content; false and no change while requests hold blocks.
@@ -184,42 +166,18 @@ impl BlockPool {
         }
         *self = Self {
             evictions: self.evictions,
-            ..Self::new(self.total_u32(), self.policy)
+            ..Self::new(self.total_u32())
         };
         true
     }
 
     fn evict(&mut self) -> Option<u64> {
-        let (_, id) = self.evictable.pop_first()?;
-        let block = std::mem::take(&mut self.blocks[id as usize]);
-        self.inactive -= 1;
-        self.evictions += 1;
-        self.free.push(id);
-        if let Some(before) = self.content_of(block.parent) {
-            before.children = before.children.saturating_sub(1);
-            let idle = before.references == 0;
-            if let (true, Some((parent, _))) = (idle, block.parent) {
-                self.offer_for_eviction(parent);
-            }
-        }
-        let hash = block.hash?;
+        let (_, id) = self.inactive.pop_first()?;
+        let hash = std::mem::take(&mut self.blocks[id as usize]).hash?;
         self.cached.remove(&hash);
+        self.free.push(id);
+        self.evictions += 1;
         Some(hash)
-    }
-
-    fn offer_for_eviction(&mut self, id: BlockId) {
-        let block = &self.blocks[id as usize];
-        if self.policy == EvictionPolicy::Lru || block.children == 0 {
-            self.evictable.insert((block.released, id));
-        }
-    }
-
-    /// The parent block, if it still has the content that its child continues.
-    fn content_of(&mut self, parent: Option<(BlockId, u64)>) -> Option<&mut Block> {
-        let (id, hash) = parent?;
-        self.blocks
-            .get_mut(id as usize)
-            .filter(|block| block.hash == Some(hash))
     }
 
     fn total_u32(&self) -> u32 {
@@ -251,21 +209,16 @@ impl Hasher for PassThrough {
 mod tests {
     use super::*;
 
-    /// Fills, links and releases a sequence of blocks with these hashes.
+    /// Fills and releases a sequence of blocks with these hashes.
     fn store(pool: &mut BlockPool, hashes: &[u64]) -> Vec<u64> {
         let mut removed = Vec::new();
-        let mut held: Vec<BlockId> = Vec::new();
-        for (index, &hash) in hashes.iter().enumerate() {
-            if let Some(id) = pool.acquire(hash) {
-                held.push(id);
-                continue;
-            }
-            let id = pool.allocate(&mut removed).unwrap();
-            let parent = index
-                .checked_sub(1)
-                .map(|before| (held[before], hashes[before]));
-            assert_eq!(pool.promote(id, hash, parent), Promotion::Stored);
-            held.push(id);
+        let mut held = Vec::new();
+        for &hash in hashes {
+            held.push(pool.acquire(hash).unwrap_or_else(|| {
+                let id = pool.allocate(&mut removed).unwrap();
+                assert_eq!(pool.promote(id, hash), Promotion::Stored);
+                id
+            }));
         }
         for id in held.into_iter().rev() {
             pool.release(id);
@@ -275,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_released_prefix_is_found_again() {
-        let mut pool = BlockPool::new(4, EvictionPolicy::Lineage);
+        let mut pool = BlockPool::new(4);
         store(&mut pool, &[10, 11, 12]);
         assert_eq!((pool.active(), pool.inactive(), pool.free()), (0, 3, 1));
         let found = pool.find_prefix([10, 11, 99].into_iter());
@@ -292,37 +245,26 @@ mod tests {
     }
 
     #[test]
-    fn lineage_evicts_the_leaf_of_an_older_prefix_first() {
-        let mut pool = BlockPool::new(4, EvictionPolicy::Lineage);
+    fn the_end_of_the_prefix_used_longest_ago_is_evicted_first() {
+        let mut pool = BlockPool::new(4);
         store(&mut pool, &[10, 11]);
         store(&mut pool, &[20, 21]);
-        store(&mut pool, &[10]); // newly used, but its continuation is the oldest leaf
+        store(&mut pool, &[10]); // used again, but not what continues it
         assert_eq!(store(&mut pool, &[30]), [11]);
         assert_eq!(store(&mut pool, &[40]), [21]);
         assert_eq!(store(&mut pool, &[50]), [20]);
         assert_eq!(store(&mut pool, &[60]), [10]);
-    }
-
-    #[test]
-    fn lru_evicts_by_last_use_alone() {
-        let mut pool = BlockPool::new(3, EvictionPolicy::Lru);
-        store(&mut pool, &[10, 11]);
-        store(&mut pool, &[20]);
-        let used = pool.acquire(11).unwrap();
-        pool.release(used);
-        assert_eq!(store(&mut pool, &[30]), [10]);
-        assert_eq!(store(&mut pool, &[40]), [20]);
-        assert_eq!(store(&mut pool, &[50]), [11]);
+        assert_eq!(pool.evictions(), 4);
     }
 
     #[test]
     fn equal_content_collapses_onto_the_cached_block() {
-        let mut pool = BlockPool::new(4, EvictionPolicy::Lineage);
+        let mut pool = BlockPool::new(4);
         let mut removed = Vec::new();
         let first = pool.allocate(&mut removed).unwrap();
         let second = pool.allocate(&mut removed).unwrap();
-        assert_eq!(pool.promote(first, 10, None), Promotion::Stored);
-        assert_eq!(pool.promote(second, 10, None), Promotion::Collapsed(first));
+        assert_eq!(pool.promote(first, 10), Promotion::Stored);
+        assert_eq!(pool.promote(second, 10), Promotion::Collapsed(first));
         assert_eq!((pool.active(), pool.free()), (1, 3));
         pool.release(first);
         assert_eq!(pool.active(), 1);
@@ -332,10 +274,10 @@ mod tests {
 
     #[test]
     fn blocks_in_use_are_never_evicted_and_block_a_clear() {
-        let mut pool = BlockPool::new(1, EvictionPolicy::Lineage);
+        let mut pool = BlockPool::new(1);
         let mut removed = Vec::new();
         let id = pool.allocate(&mut removed).unwrap();
-        pool.promote(id, 10, None);
+        pool.promote(id, 10);
         assert_eq!(pool.allocate(&mut removed), None);
         assert!(!pool.clear());
         pool.release(id);

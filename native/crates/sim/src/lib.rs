@@ -20,7 +20,7 @@ pub mod sequence_table;
 pub mod simulation;
 pub mod timing;
 
-pub use args::{EngineArgs, EvictionPolicy, InvalidArgs, PreemptionMode};
+pub use args::{EngineArgs, InvalidArgs, PreemptionMode};
 pub use batch::{Batch, Entry};
 pub use engine::Engine;
 pub use live::{Delivery, LiveEngine, Receipt, Sink};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::args::{EngineArgs, PreemptionMode};
 use crate::batch::{Batch, Entry};
 use crate::block_pool::{BlockPool, Promotion};
-use crate::kv_events::{BlockHash, KvEvent};
+use crate::kv_events::KvEvent;
 use crate::sequence::{Finish, RequestId, Sequence};
 use crate::sequence_table::SequenceTable;
 use crate::timing::{PassShape, pass_duration_ns};
@@ -95,7 +95,7 @@ impl Rank {
     pub fn new(number: u32, args: Arc<EngineArgs>) -> Self {
         Self {
             number,
-            pool: BlockPool::new(args.num_gpu_blocks, args.eviction_policy),
+            pool: BlockPool::new(args.num_gpu_blocks),
             next_start: args.startup_time_ns,
             args,
             waiting: VecDeque::new(),
@@ -224,10 +224,7 @@ impl Rank {
             let tokens = sequence.uncomputed().min(plan.budget);
             let needed = self.blocks_needed(sequence, tokens);
             while self.pool.available() < needed {
-                let victim = match self.args.preemption_mode {
-                    PreemptionMode::Lifo => self.running.len() - 1,
-                    PreemptionMode::Fifo => 0,
-                };
+                let victim = self.victim(table);
                 self.preempt(victim, table, plan);
                 if victim == position {
                     return;
@@ -236,6 +233,21 @@ impl Rank {
             }
             self.assign(id, tokens, table, plan);
             position += 1;
+        }
+    }
+
+    /// Position of the running request that yields. Either rule leaves one request that never yields to another, the
+    /// first in line or the last to arrive, so that a crowd cannot take turns at losing its work for ever.
+    fn victim(&self, table: &SequenceTable) -> usize {
+        let arrival = |id: &RequestId| table.get(*id).map(|sequence| sequence.ticket);
+        match self.args.preemption_mode {
+            PreemptionMode::Lifo => self.running.len() - 1,
+            PreemptionMode::Fifo => {
+                let positions = 0..self.running.len();
+                positions
+                    .min_by_key(|&position| arrival(&self.running[position]))
+                    .unwrap_or(0)
+            }
         }
     }
 
@@ -393,39 +405,24 @@ impl Rank {
         sequence.computed += work.tokens;
     }
 
-    /// Makes the blocks that the pass has filled reusable; runs of new ones become one event.
+    /// Makes the blocks that the pass has filled reusable. The new ones are the last ones: what continues a cached block
+    /// is evicted before it, so no cached block follows a new one.
     fn promote(&mut self, sequence: &mut Sequence, batch: &mut Batch) {
         let full = sequence.computed / self.args.block_size as usize;
-        let full = full.min(sequence.hashes().len());
-        let mut run: Vec<BlockHash> = Vec::new();
-        let mut run_parent = None;
+        let full = full.min(sequence.hashes().len()).max(sequence.promoted);
+        let mut first_new = full;
         for index in sequence.promoted..full {
-            let hash = sequence.hashes()[index];
-            let before = index.checked_sub(1);
-            let parent = before.map(|at| (sequence.blocks[at], sequence.hashes()[at].sequence));
-            match self
-                .pool
-                .promote(sequence.blocks[index], hash.sequence, parent)
-            {
-                Promotion::Stored => {
-                    if run.is_empty() {
-                        run_parent = parent.map(|(_, sequence)| sequence);
-                    }
-                    run.push(hash);
-                }
-                Promotion::Collapsed(existing) => {
-                    sequence.blocks[index] = existing;
-                    self.report(run_parent, &mut run, batch);
-                }
+            let hash = sequence.hashes()[index].sequence;
+            match self.pool.promote(sequence.blocks[index], hash) {
+                Promotion::Stored => first_new = first_new.min(index),
+                Promotion::Collapsed(existing) => sequence.blocks[index] = existing,
             }
         }
-        self.report(run_parent, &mut run, batch);
-        sequence.promoted = full.max(sequence.promoted);
-    }
-
-    fn report(&self, parent: Option<u64>, run: &mut Vec<BlockHash>, batch: &mut Batch) {
-        if !run.is_empty() {
-            let blocks = std::mem::take(run);
+        sequence.promoted = full;
+        let blocks = sequence.hashes()[first_new..full].to_vec();
+        if !blocks.is_empty() {
+            let before = first_new.checked_sub(1);
+            let parent = before.map(|index| sequence.hashes()[index].sequence);
             batch.event(self.number, KvEvent::Stored { parent, blocks });
         }
     }

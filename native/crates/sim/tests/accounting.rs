@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dynamo_sim::kv_events::KvEvent;
-use dynamo_sim::{EngineArgs, EvictionPolicy, Finish, PreemptionMode, Request, Simulation};
+use dynamo_sim::{EngineArgs, Finish, PreemptionMode, Request, Simulation};
+
+/// Far longer than any of these loads can take.
+const AN_HOUR_NS: u64 = 3_600_000_000_000;
 
 /// `SplitMix64`: a seed reproduces a failing case.
 struct Random(u64);
@@ -23,7 +26,7 @@ impl Random {
     }
 }
 
-fn random_args(random: &mut Random) -> EngineArgs {
+fn random_args(random: &mut Random, preemption_mode: PreemptionMode) -> EngineArgs {
     EngineArgs {
         num_gpu_blocks: 8 + random.below(40),
         block_size: 1 + random.below(6),
@@ -33,16 +36,7 @@ fn random_args(random: &mut Random) -> EngineArgs {
         enable_chunked_prefill: random.chance(80),
         watermark: f64::from(random.below(30)) / 100.0,
         dp_size: 1 + random.below(3),
-        preemption_mode: if random.chance(50) {
-            PreemptionMode::Lifo
-        } else {
-            PreemptionMode::Fifo
-        },
-        eviction_policy: if random.chance(50) {
-            EvictionPolicy::Lineage
-        } else {
-            EvictionPolicy::Lru
-        },
+        preemption_mode,
         vocabulary: (0..8).collect(),
         ..EngineArgs::default()
     }
@@ -80,9 +74,20 @@ fn replay(simulation: &Simulation) -> BTreeMap<u32, BTreeSet<u64>> {
     for (_, rank, event) in simulation.events() {
         let cached = cached.entry(*rank).or_default();
         match event {
-            KvEvent::Stored { blocks, .. } => {
+            KvEvent::Stored { parent, blocks } => {
+                let mut before = *parent;
+                assert!(
+                    before.is_none_or(|hash| cached.contains(&hash)),
+                    "unknown parent"
+                );
                 for block in blocks {
+                    let sequence = dynamo_kv::next_sequence_hash(before, block.local);
+                    assert_eq!(
+                        block.sequence, sequence,
+                        "blocks do not continue each other"
+                    );
                     assert!(cached.insert(block.sequence), "stored twice");
+                    before = Some(sequence);
                 }
             }
             KvEvent::Removed { hashes } => {
@@ -96,9 +101,9 @@ fn replay(simulation: &Simulation) -> BTreeMap<u32, BTreeSet<u64>> {
     cached
 }
 
-fn run_case(seed: u64) -> u64 {
+fn run_case(seed: u64, preemption_mode: PreemptionMode) -> u64 {
     let mut random = Random(seed);
-    let mut simulation = Simulation::new(random_args(&mut random)).unwrap();
+    let mut simulation = Simulation::new(random_args(&mut random, preemption_mode)).unwrap();
     let requests = 60;
     for id in 0..requests {
         simulation.submit(random_request(id, &mut random));
@@ -111,9 +116,13 @@ fn run_case(seed: u64) -> u64 {
         }
         check_accounting(&simulation);
     }
-    simulation.run();
+    simulation.run_until(simulation.now() + AN_HOUR_NS);
     check_accounting(&simulation);
-    assert_eq!(simulation.engine.requests(), 0);
+    assert_eq!(
+        simulation.engine.requests(),
+        0,
+        "seed {seed}: requests take turns for ever"
+    );
     for id in 0..requests {
         assert_ne!(
             simulation.outcome(id).finish,
@@ -145,12 +154,14 @@ fn run_case(seed: u64) -> u64 {
 }
 
 #[test]
-fn random_load_leaks_nothing_and_events_tell_the_cache() {
-    let preemptions: u64 = (0..600).map(run_case).sum();
-    assert!(
-        preemptions > 100,
-        "the load is not hard enough: {preemptions} preemptions"
-    );
+fn random_load_ends_leaks_nothing_and_its_events_tell_the_cache() {
+    for mode in [PreemptionMode::Lifo, PreemptionMode::Fifo] {
+        let preemptions: u64 = (0..250).map(|seed| run_case(seed, mode)).sum();
+        assert!(
+            preemptions > 100,
+            "the load is not hard enough: {preemptions} preemptions"
+        );
+    }
 }
 
 #[test]

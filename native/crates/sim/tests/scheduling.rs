@@ -275,12 +275,74 @@ fn crowded(preemption_mode: PreemptionMode) -> (Vec<Outcome>, u64) {
     for request in requests {
         let id = request.id;
         assert_eq!(
+            simulation.outcome(id).cached_tokens,
+            0,
+            "what it lost itself was not cached"
+        );
+        assert_eq!(
             simulation.outcome(id).tokens,
             run(args.clone(), request).tokens
         );
     }
     let outcomes = (0..2).map(|id| simulation.outcome(id)).collect();
     (outcomes, simulation.engine.totals()[0].preemptions)
+}
+
+#[test]
+fn a_preempted_request_goes_on_before_those_that_wait() {
+    let args = EngineArgs {
+        num_gpu_blocks: 12,
+        max_num_seqs: 2,
+        ..args()
+    };
+    let mut simulation = simulation(args);
+    for id in 0..3 {
+        simulation.submit(request(id, prompt(id * 500, 16), 24));
+    }
+    simulation.run();
+    assert!(simulation.engine.totals()[0].preemptions > 0);
+    let first = simulation.outcome(2).token_times_ns[0];
+    assert!(
+        first > ended_at(&simulation.outcome(0)),
+        "the third fitted earlier, but had to wait"
+    );
+}
+
+#[test]
+fn when_the_oldest_yields_the_others_still_get_their_token() {
+    let args = EngineArgs {
+        num_gpu_blocks: 15,
+        preemption_mode: PreemptionMode::Fifo,
+        ..args()
+    };
+    let mut simulation = simulation(args);
+    for (id, len) in [(0, 14), (1, 16), (2, 16)] {
+        simulation.submit(request(id, prompt(id * 500, len), 10));
+    }
+    simulation.run();
+    assert!(simulation.engine.totals()[0].preemptions > 0);
+    let times = |id| simulation.outcome(id).token_times_ns;
+    assert_eq!(times(1), times(2), "both are in every pass");
+    assert_ne!(times(0), times(1));
+}
+
+#[test]
+fn the_beginning_of_an_old_prompt_outlives_its_end() {
+    let mut simulation = simulation(EngineArgs {
+        num_gpu_blocks: 16,
+        ..args()
+    });
+    for (id, len) in [(0, 41), (1, 40)] {
+        simulation.submit(request(id, prompt(id * 500, len), 1));
+        simulation.run();
+    }
+    simulation.submit(request(2, prompt(0, 41), 1));
+    simulation.run();
+    assert_eq!(
+        simulation.outcome(2).cached_tokens,
+        24,
+        "6 of 10 blocks are left"
+    );
 }
 
 fn ended_at(outcome: &Outcome) -> u64 {
@@ -373,6 +435,29 @@ fn requests_spread_over_ranks_unless_they_name_one() {
     );
     // each rank has its own cache and tells about it itself
     assert!((0..3).all(|rank| simulation.events().iter().any(|event| event.1 == rank)));
+}
+
+#[test]
+fn a_request_to_an_idle_engine_begins_when_it_comes() {
+    let mut simulation = simulation(args());
+    simulation.run_until(1_000 * MS);
+    simulation.submit(request(0, prompt(0, 8), 1));
+    simulation.run();
+    assert_eq!(simulation.outcome(0).token_times_ns[0] / MS, 1_016);
+}
+
+#[test]
+fn an_id_that_is_used_again_gets_nothing_from_the_pass_of_its_predecessor() {
+    let mut simulation = simulation(args());
+    simulation.submit(request(0, prompt(0, 8), 9));
+    simulation.cancel(0);
+    simulation.submit(request(0, prompt(0, 8), 1));
+    simulation.run();
+    assert_eq!(
+        gaps_ms(&simulation.outcome(0)),
+        [33],
+        "the rest of that pass, then its own"
+    );
 }
 
 #[test]
