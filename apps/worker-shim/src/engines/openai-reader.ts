@@ -8,7 +8,7 @@ import type { JsonRecord } from '../http/json-fields.ts';
 import type { AnswerReader, PartialResponse } from './http-answers.ts';
 
 /** What one entry of a chunk's `choices` carries besides its index and finish reason. */
-export type ChoiceReader = (choice: JsonRecord) => PartialResponse;
+type ChoiceReader = (choice: JsonRecord) => PartialResponse;
 
 /** Settings of an {@link OpenAiReader}. */
 export interface OpenAiReaderOptions {

@@ -5,7 +5,7 @@ import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { FinishReason, GenerateResponse, tokenIdsToBytes } from '@dynamo-ts/protocol';
 
 /** An answer without any field set, to be spread into the ones that an adapter sends. */
-export const EMPTY_RESPONSE: GenerateResponse = GenerateResponse.fromPartial({});
+const EMPTY_RESPONSE: GenerateResponse = GenerateResponse.fromPartial({});
 
 const writer = new BinaryWriter();
 

@@ -14,7 +14,7 @@ import type {
 } from '@dynamo-ts/runtime';
 
 /** Endpoint that answers `ModelFileRequest`s, beside the one that generates. */
-export const MODEL_FILES_ENDPOINT = 'model_files';
+const MODEL_FILES_ENDPOINT = 'model_files';
 
 /** Settings of a {@link ModelPublication}. */
 export interface ModelPublicationOptions {
