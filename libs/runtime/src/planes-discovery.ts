@@ -65,6 +65,7 @@ export async function createDiscovery(options: DiscoveryOptions): Promise<Discov
         logger,
         metrics,
       });
+    }
     case 'etcd': {
       // Loaded when it is chosen: loading the client costs a process a tenth of a second.
       const { EtcdDiscovery } = await import('./discovery/etcd/etcd-discovery.ts');

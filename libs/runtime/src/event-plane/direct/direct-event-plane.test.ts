@@ -1,6 +1,8 @@
-import { EVENT_CHANNELS_PREFIX, EventChannel } from '@dynamo-ts/protocol';
+import { EVENT_CHANNELS_PREFIX, EventChannel, EventServiceClient } from '@dynamo-ts/protocol';
+import type { SubscribeResponse } from '@dynamo-ts/protocol';
 import { eventually } from '@dynamo-ts/testing';
 import { MetricsRegistry, nullLogger } from '@dynamo-ts/telemetry';
+import { credentials } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 
 import type { Discovery } from '../../discovery/discovery.ts';
@@ -87,6 +89,37 @@ describe('DirectEventPlane', () => {
     expect(await metrics.text()).toContain('dynamo_events_reconnects_total{plane="direct"} 1');
     controller.abort();
     await recorder.done;
+  });
+
+  it('keeps a bounded queue for a subscriber whose connection stands still', async () => {
+    await using discovery = new MemDiscovery({ hub: new MemDiscoveryHub() });
+    const metrics = new MetricsRegistry();
+    await using plane = connect(discovery, { metrics, limits: { maxBytes: 1024 * 1024 } });
+    const publisher = await plane.publisher(TOPIC, 1n);
+    const [record] = await discovery.list(EVENT_CHANNELS_PREFIX);
+    const { address } = EventChannel.fromJSON(
+      JSON.parse(new TextDecoder().decode(record?.value)) as unknown,
+    );
+    const client = new EventServiceClient(address, credentials.createInsecure());
+    const stream = client.subscribe({ subjects: ['namespace.direct.component.backend.kv-events'] });
+    stream.on('error', () => undefined);
+    await new Promise((resolve) => stream.on('metadata', resolve));
+    const payload = new Uint8Array(256 * 1024);
+    await eventually(async () => {
+      for (let count = 0; count < 100; count += 1) publisher.publish(payload);
+      await new Promise(setImmediate);
+      return /reason="congested"\} [1-9]/.test(await metrics.text());
+    });
+    const sequences: bigint[] = [];
+    stream.on('data', ({ events }: SubscribeResponse) => {
+      sequences.push(...events.map(({ sequence }) => sequence));
+    });
+    await eventually(() => {
+      publisher.publish(bytes('last'));
+      return sequences.some((sequence, index) => index > 0 && sequence !== BigInt(index + 1));
+    });
+    stream.cancel();
+    client.close();
   });
 
   it('is ready although a registered publisher cannot be reached', async () => {
