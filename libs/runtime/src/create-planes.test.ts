@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import type { EventEnvelope } from '@dynamo-ts/protocol';
 import { nullLogger } from '@dynamo-ts/telemetry';
 import { etcdProvider, natsProvider } from '@dynamo-ts/testing';
 import { describe, expect, it } from 'vitest';
@@ -35,8 +36,8 @@ async function tryPlanes(settings: Omit<PlaneSettings, 'logger'>): Promise<void>
   const event = iterator.next();
   await subscription.ready({ signal: AbortSignal.timeout(10_000) });
   for await (const item of await calls.generate('hello')) expect(item).toBe('got hello');
-  const { payload } = (await event).value!;
-  expect(new TextDecoder().decode(payload)).toBe('hello');
+  const received = (await event).value as EventEnvelope;
+  expect(new TextDecoder().decode(received.payload)).toBe('hello');
   abort.abort();
 }
 
