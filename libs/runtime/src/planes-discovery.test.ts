@@ -17,7 +17,7 @@ describe('createDiscovery', () => {
         backend,
         logger,
         fileRootPath: '/nowhere',
-        etcd: { endpoints: 'http://127.0.0.1:1, https://127.0.0.1:2' },
+        etcd: { endpoints: 'http://127.0.0.1:1, 127.0.0.1:2' },
       });
       expect(discovery.backend).toBe(backend);
     }

@@ -7,8 +7,7 @@ import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
 import type { Discovery } from './discovery/discovery.ts';
 import type { EtcdSettings } from './discovery/etcd/etcd-client.ts';
-import { FileDiscovery } from './discovery/file/file-discovery.ts';
-import { MemDiscovery, MemDiscoveryHub } from './discovery/mem/mem-discovery.ts';
+import type { MemDiscoveryHub } from './discovery/mem/mem-discovery.ts';
 
 /** What {@link createDiscovery} needs; each value is named after the variable that it comes from. */
 export interface DiscoveryOptions {
