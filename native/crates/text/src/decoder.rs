@@ -78,7 +78,15 @@ impl IncrementalDecoder {
     }
 
     fn show(&mut self, decoded: &str, text: &mut String) -> Result<(), TextError> {
-        text.push_str(decoded.strip_prefix(self.shown.as_str()).unwrap_or(""));
+        match decoded.strip_prefix(self.shown.as_str()) {
+            Some(new) => text.push_str(new),
+            // Broken bytes spoil the character before them when they are decoded together, but that one is out already.
+            None => text.push_str(
+                &self
+                    .tokenizer
+                    .decode(&self.window[self.shown_ids..], self.skip_special)?,
+            ),
+        }
         // The ids just shown stay as context for the next ones, older ones go.
         self.window.drain(..self.shown_ids);
         self.shown = self.tokenizer.decode(&self.window, self.skip_special)?;

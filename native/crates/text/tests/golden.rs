@@ -35,7 +35,8 @@ impl Golden {
             },
         ];
         let written = expected["template"].as_str().map(|template| {
-            let path = std::env::temp_dir().join(format!("dynamo-{name}-{}", std::process::id()));
+            let path = std::env::temp_dir()
+                .join(format!("dynamo-{name}-{:?}", std::thread::current().id()));
             std::fs::write(&path, template).unwrap();
             files.push(ModelFile {
                 role: FileRole::ChatTemplate,
@@ -69,6 +70,7 @@ fn check(name: &str) {
         return;
     };
     check_texts(&golden);
+    check_incremental(&golden);
     check_chats(&golden);
 }
 
@@ -89,6 +91,20 @@ fn check_texts(golden: &Golden) {
             .model
             .decode(&ids, case["skip"].as_bool().unwrap())
             .unwrap();
+        assert_eq!(text, case["text"].as_str().unwrap(), "{ids:?}");
+    }
+}
+
+/// Every id on its own, as an engine sends them.
+fn check_incremental(golden: &Golden) {
+    for case in golden.cases("decode") {
+        let ids = ids(&case["ids"]);
+        let mut decoder = golden
+            .model
+            .decoder(case["skip"].as_bool().unwrap(), &[])
+            .unwrap();
+        let mut text: String = ids.iter().map(|id| decoder.push(&[*id]).unwrap()).collect();
+        text.push_str(&decoder.flush().unwrap());
         assert_eq!(text, case["text"].as_str().unwrap(), "{ids:?}");
     }
 }
@@ -126,4 +142,54 @@ fn llama3_equals_hugging_face() {
 #[test]
 fn llama2_equals_hugging_face() {
     check("llama2");
+}
+
+/// Byte-fallback ids of Llama 2 are the byte plus 3.
+#[test]
+fn characters_of_several_ids_wait_until_they_are_whole() {
+    let Some(golden) = Golden::load("llama2") else {
+        return;
+    };
+    let bytes = |text: &[u8]| {
+        text.iter()
+            .map(|byte| u32::from(*byte) + 3)
+            .collect::<Vec<_>>()
+    };
+    let steps = |ids: &[u32]| {
+        let mut decoder = golden.model.decoder(false, &[]).unwrap();
+        let mut steps: Vec<String> = ids.iter().map(|id| decoder.push(&[*id]).unwrap()).collect();
+        steps.push(decoder.flush().unwrap());
+        steps
+    };
+    assert_eq!(steps(&bytes("你é".as_bytes())), ["", "", "你", "", "é", ""]);
+    assert_eq!(
+        steps(&bytes(b"\xe4\xbd\xa0\xe4\xbd")),
+        ["", "", "你", "", "", "��"]
+    );
+}
+
+/// An answer that goes on after its prompt keeps the space before its first word, one that stands alone does not.
+#[test]
+fn the_prompt_decides_about_a_leading_space() {
+    let Some(golden) = Golden::load("llama2") else {
+        return;
+    };
+    let encode = |text| {
+        golden
+            .model
+            .encode_text(text, &EncodeOptions::default())
+            .unwrap()
+            .token_ids
+    };
+    let (prompt, word) = (encode("[/INST]"), encode("Sure"));
+    let first = |tail: &[u32]| {
+        golden
+            .model
+            .decoder(true, tail)
+            .unwrap()
+            .push(&word)
+            .unwrap()
+    };
+    assert_eq!(first(&prompt), " Sure");
+    assert_eq!(first(&[]), "Sure");
 }

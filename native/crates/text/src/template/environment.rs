@@ -37,6 +37,8 @@ pub(crate) fn hugging_face_environment() -> Environment<'static> {
     environment.add_function("strftime_now", strftime_now);
     environment.add_filter("tojson", to_json);
     environment.add_filter("string", |value: &Value| python_str(value));
+    environment.add_test("iterable", is_iterable);
+    environment.add_test("sequence", is_sequence);
     environment
 }
 
@@ -67,6 +69,18 @@ fn syntax() -> SyntaxConfig {
         .lstrip_blocks(true)
         .build()
         .unwrap_or_default()
+}
+
+/// Python iterates over strings too, but neither over None nor over numbers.
+fn is_iterable(value: &Value) -> bool {
+    !matches!(value.kind(), ValueKind::None)
+        && (value.as_str().is_some() || value.try_iter().is_ok())
+}
+
+/// Jinja asks for a length and for items by key, which strings and dictionaries have as well.
+fn is_sequence(value: &Value) -> bool {
+    use ValueKind::{Map, Seq, String, Undefined};
+    matches!(value.kind(), Seq | Map | String | Undefined)
 }
 
 fn raise_exception(message: &Value) -> Result<Value, Error> {

@@ -1,7 +1,7 @@
 //! Brings OpenAI messages into the shape that a template expects.
 use serde_json::{Map, Value, json};
 
-use super::capabilities::Capabilities;
+use super::capabilities::{Capabilities, ContentForm};
 use crate::error::TextError;
 
 /// Normalises every message in place.
@@ -17,7 +17,7 @@ pub(crate) fn normalize(
         };
         normalize_content(fields, index, capabilities)?;
         name_reasoning(fields);
-        normalize_tool_calls(fields);
+        normalize_tool_calls(fields, capabilities.text_arguments);
     }
     Ok(())
 }
@@ -28,11 +28,11 @@ fn normalize_content(
     capabilities: Capabilities,
 ) -> Result<(), TextError> {
     match fields.get_mut("content") {
-        Some(Value::Array(parts)) if !capabilities.content_lists => {
+        Some(Value::Array(parts)) if capabilities.content == ContentForm::Text => {
             let text = joined_text(parts, index)?;
             fields.insert("content".to_owned(), Value::String(text));
         }
-        Some(content @ Value::String(_)) if capabilities.only_content_lists => {
+        Some(content @ Value::String(_)) if capabilities.content == ContentForm::Parts => {
             let text = content.take();
             *content = json!([{"type": "text", "text": text}]);
         }
@@ -82,8 +82,8 @@ fn name_reasoning(fields: &mut Map<String, Value>) {
     }
 }
 
-/// Arguments that are JSON text become objects, and fields that say nothing are left out.
-fn normalize_tool_calls(fields: &mut Map<String, Value>) {
+/// Arguments get the form that the template wants, and fields that say nothing are left out.
+fn normalize_tool_calls(fields: &mut Map<String, Value>, text_arguments: bool) {
     if fields.get("tool_calls").is_some_and(is_empty) {
         fields.remove("tool_calls");
     }
@@ -92,12 +92,11 @@ fn normalize_tool_calls(fields: &mut Map<String, Value>) {
         let Some(arguments) = call.pointer_mut("/function/arguments") else {
             continue;
         };
-        let parsed = match arguments {
-            Value::String(text) if text.trim().is_empty() => Some(json!({})),
-            Value::String(text) => serde_json::from_str(text).ok().filter(Value::is_object),
-            _ => None,
-        };
-        if let Some(parsed) = parsed {
+        if text_arguments {
+            if !arguments.is_string() {
+                *arguments = Value::String(arguments.to_string());
+            }
+        } else if let Some(parsed) = parsed_arguments(arguments) {
             *arguments = parsed;
         }
     }
@@ -105,4 +104,12 @@ fn normalize_tool_calls(fields: &mut Map<String, Value>) {
 
 fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
+}
+
+fn parsed_arguments(arguments: &Value) -> Option<Value> {
+    let text = arguments.as_str()?.trim();
+    if text.is_empty() {
+        return Some(json!({}));
+    }
+    serde_json::from_str(text).ok().filter(Value::is_object)
 }

@@ -3,6 +3,8 @@ mod capabilities;
 mod environment;
 mod messages;
 mod python_format;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use minijinja::{Environment, Value};

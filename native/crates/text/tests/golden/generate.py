@@ -110,7 +110,7 @@ def parsed_calls(messages):
     """Arguments as objects, as serving stacks hand them to templates."""
     messages = json.loads(json.dumps(messages))
     for message in messages:
-        for call in message.get("tool_calls", []):
+        for call in message.get("tool_calls") or []:
             call["function"]["arguments"] = json.loads(call["function"]["arguments"])
     return messages
 
