@@ -7,7 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { GenerateRequest, GenerateResponse, tokenIdsToBytes } from '@dynamo-ts/protocol';
+import {
+  ActiveLoad,
+  GenerateRequest,
+  GenerateResponse,
+  tokenIdsToBytes,
+} from '@dynamo-ts/protocol';
 import { Context, DistributedRuntime, createPlanes } from '@dynamo-ts/runtime';
 import type { Client, Planes, RawResponse } from '@dynamo-ts/runtime';
 import { nullLogger } from '@dynamo-ts/telemetry';
@@ -28,7 +33,7 @@ describe('worker process', { timeout: 30_000 }, () => {
     planes = await createPlanes({
       discoveryBackend: 'file',
       requestPlane: 'grpc',
-      eventPlane: 'local',
+      eventPlane: 'direct',
       fileDiscoveryDir: folder,
       rpcHost: '127.0.0.1',
       logger: nullLogger,
@@ -50,7 +55,7 @@ describe('worker process', { timeout: 30_000 }, () => {
       process.execPath,
       [
         ...['--conditions=@dynamo-ts/source', MAIN, '--discovery-backend', 'file'],
-        ...['--file-discovery-dir', folder, '--event-plane', 'local'],
+        ...['--file-discovery-dir', folder, '--event-plane', 'direct'],
         ...['--rpc-host', '127.0.0.1', '--rpc-advertised-host', '127.0.0.1', ...flags],
       ],
       { env: { PATH: process.env['PATH'] } },
@@ -96,6 +101,28 @@ describe('worker process', { timeout: 30_000 }, () => {
     child.kill('SIGTERM');
     await expect(read(response)).rejects.toMatchObject({ code: 'backend.engine_shutdown' });
     expect(await once(child, 'exit')).toEqual([0, null]);
+  });
+
+  it('tells other processes its load', async () => {
+    const stop = new AbortController();
+    const topic = { scope: { namespace: 'dynamo', component: 'backend' }, topic: 'load_metrics' };
+    const loads: ActiveLoad[] = [];
+    const events = planes.events.subscribe(topic, { signal: stop.signal });
+    const reading = (async () => {
+      for await (const { payload } of events) loads.push(ActiveLoad.decode(payload));
+    })().catch(() => undefined);
+    run('--engine', 'mocker', '--speedup-ratio', '100', '--num-gpu-blocks-override', '1000');
+    await caller.waitForInstances();
+    await vi.waitFor(
+      async () => {
+        await read(await ask(200));
+        expect(loads.some((load) => load.activeRequests > 0)).toBe(true);
+      },
+      { timeout: 10_000 },
+    );
+    expect(loads[0]).toMatchObject({ workerId: caller.instanceIds()[0], totalKvBlocks: 1000 });
+    stop.abort();
+    await reading;
   });
 
   it('reports its health and its metrics', async () => {
