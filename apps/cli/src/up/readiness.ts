@@ -7,45 +7,67 @@ const POLL_MS = 25;
 const REQUEST_TIMEOUT_MS = 2000;
 const FIRST_NOTE_MS = 3000;
 const NOTE_INTERVAL_MS = 5000;
+const PARTIAL_AFTER_MS = 15_000;
 
 /** Settings of {@link waitUntilServable}. */
 export interface ReadinessOptions {
   readonly port: number;
   readonly healthPath: string;
   readonly modelsPath: string;
+  /** Workers that were started. */
+  readonly workers: number;
   readonly signal: AbortSignal;
   /** Told every few seconds while a start is slow. */
-  readonly onSlow: (waitedMs: number) => void;
+  readonly onSlow: (progress: Progress & { readonly waitedMs: number }) => void;
 }
 
-/** Waits until a model is served. @returns the names of the models */
-export async function waitUntilServable(options: ReadinessOptions): Promise<readonly string[]> {
-  const { signal, onSlow } = options;
+/** What is served by now. */
+export interface Progress {
+  /** Names of the models that a client sees. */
+  readonly models: readonly string[];
+  /** Workers that have registered. */
+  readonly workers: number;
+}
+
+/**
+ * Waits until a model is served by all workers, or by some of them for a while: an engine that loads for minutes, or never
+ * comes, must not keep the others from being used.
+ */
+export async function waitUntilServable(options: ReadinessOptions): Promise<Progress> {
   const startedMs = performance.now();
+  let servableAtMs: number | undefined;
   let noteAtMs = FIRST_NOTE_MS;
   for (;;) {
-    const models = await servedModels(options);
-    if (models.length > 0) return models;
+    const progress = await currentProgress(options);
     const waitedMs = performance.now() - startedMs;
+    if (progress.models.length > 0) {
+      servableAtMs ??= waitedMs;
+      const late = waitedMs - servableAtMs > PARTIAL_AFTER_MS;
+      if (progress.workers >= options.workers || late) return progress;
+    }
     if (waitedMs > noteAtMs) {
       noteAtMs += NOTE_INTERVAL_MS;
-      onSlow(waitedMs);
+      options.onSlow({ ...progress, waitedMs });
     }
-    await systemClock.sleep(POLL_MS, { signal });
+    await systemClock.sleep(POLL_MS, { signal: options.signal });
   }
 }
 
-async function servedModels(options: ReadinessOptions): Promise<readonly string[]> {
+async function currentProgress(options: ReadinessOptions): Promise<Progress> {
   const { port, healthPath, modelsPath } = options;
-  if ((await getJson(port, healthPath)) === undefined) return [];
-  const body = await getJson(port, modelsPath);
-  if (typeof body !== 'object' || body === null || !('data' in body)) return [];
-  if (!Array.isArray(body.data)) return [];
-  return body.data.flatMap((model: unknown) =>
-    typeof model === 'object' && model !== null && 'id' in model && typeof model.id === 'string'
-      ? [model.id]
-      : [],
+  const health = await getJson(port, healthPath);
+  if (health === undefined) return { models: [], workers: 0 };
+  const ids = listOf(await getJson(port, modelsPath), 'data').map((model) =>
+    typeof model === 'object' && model !== null && 'id' in model ? String(model.id) : '',
   );
+  return { models: ids, workers: listOf(health, 'instances').length };
+}
+
+/** A list in a JSON object; empty when there is none. */
+function listOf(body: unknown, key: string): readonly unknown[] {
+  if (typeof body !== 'object' || body === null) return [];
+  const list: unknown = Reflect.get(body, key);
+  return Array.isArray(list) ? list : [];
 }
 
 /** The body of a 200 answer, undefined for anything else. */

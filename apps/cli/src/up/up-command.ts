@@ -6,6 +6,7 @@ import type { Environment, RunnableService } from '@dynamo-ts/config';
 import { renderBanner } from './banner.ts';
 import type { Fleet } from './fleet.ts';
 import { waitUntilServable } from './readiness.ts';
+import type { Progress } from './readiness.ts';
 import { UP_OPTIONS, workerEngineUrls } from './up-options.ts';
 import type { UpConfig } from './up-options.ts';
 
@@ -56,12 +57,13 @@ class Up implements RunnableService {
         port: fleet.httpPort,
         healthPath: this.#config.healthPath,
         modelsPath: this.#config.modelsPath,
+        workers: this.#workers,
         signal: this.#stopping.signal,
-        onSlow: (waitedMs) => this.#tellSlow(waitedMs),
+        onSlow: (progress) => this.#tellSlow(progress),
       });
-      const models = await Promise.race([ready, fleet.failed]);
+      const progress = await Promise.race([ready, fleet.failed]);
       fleet.ready();
-      process.stdout.write(this.#banner(models));
+      process.stdout.write(this.#banner(progress));
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
       await this.close();
@@ -74,23 +76,27 @@ class Up implements RunnableService {
     await this.#fleet.close();
   }
 
-  #banner(models: readonly string[]): string {
+  get #workers(): number {
+    return workerEngineUrls(this.#config).length;
+  }
+
+  #banner(progress: Progress): string {
     const { engine, routerMode } = this.#config;
     return renderBanner({
-      models,
+      ...progress,
       engine,
       routerMode,
       port: this.#fleet.httpPort,
-      workers: workerEngineUrls(this.#config).length,
       startedInMs: performance.now(),
       processIds: this.#fleet.processIds,
     });
   }
 
-  #tellSlow(waitedMs: number): void {
+  #tellSlow({ workers, waitedMs }: Progress & { readonly waitedMs: number }): void {
     const { engine } = this.#config;
+    const seconds = Math.round(waitedMs / 1000);
     process.stderr.write(
-      `waiting for a ${engine} worker to be ready (${Math.round(waitedMs / 1000)} s)\n`,
+      `waiting: ${workers} of ${this.#workers} ${engine} workers ready after ${seconds} s\n`,
     );
   }
 }

@@ -1,0 +1,127 @@
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+
+import { describe, expect, it, vi } from 'vitest';
+
+import { DynamoProcess, START_TIMEOUT_MS, complete, isAlive } from './dynamo-process.ts';
+
+const FAST = ['--port', '0', '--speedup-ratio', '0'];
+
+describe('dynamo up in one process', { timeout: 2 * START_TIMEOUT_MS }, () => {
+  it('shows a curl line that works, and stops at Ctrl-C with 0', async () => {
+    await using dynamo = new DynamoProcess(['up', ...FAST]);
+    const url = await dynamo.ready();
+    expect(dynamo.out).toContain('on 2 mocker workers');
+    const body = /-d '(.*)'$/m.exec(dynamo.out)?.[1] ?? '';
+    expect(dynamo.out).toContain(`curl -N ${url}/v1/chat/completions`);
+    const response = await fetch(`${url}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    });
+    const text = await response.text();
+    expect(text.match(/^data: /gm)).toHaveLength(65);
+    expect(text).toContain('data: [DONE]');
+    dynamo.child.kill('SIGINT');
+    expect(await dynamo.exit).toBe(0);
+    expect(dynamo.err).toBe('');
+  });
+
+  it('serves every worker and the router service under one page of metrics', async () => {
+    await using dynamo = new DynamoProcess([
+      'up',
+      ...FAST,
+      '--workers=3',
+      '--router-placement=service',
+      '--model-name=a-model',
+    ]);
+    const url = await dynamo.ready();
+    expect(dynamo.out).toContain('a-model on 3 mocker workers');
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    expect(metrics).toContain('dynamo_frontend_');
+    expect(metrics).toContain('dynamo_component_');
+  });
+
+  it.each([[[]], [['--processes']]])(
+    'says in one line that its port is taken (%j)',
+    async (more) => {
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve));
+      const { port } = server.address() as AddressInfo;
+      await using dynamo = new DynamoProcess(['up', '--port', String(port), ...more]);
+      expect(await dynamo.exit).toBe(1);
+      await vi.waitFor(() => expect(dynamo.err).toContain(String(port)));
+      expect(dynamo.err.trim().split('\n')).toHaveLength(1);
+      await new Promise((resolve) => server.close(resolve));
+    },
+  );
+
+  it.each([
+    [['up', '--wrokers', '3'], "did you mean '--workers'?"],
+    [['up', '--engine', 'vllm'], 'expected one of'],
+    [['up', '--model', '/nowhere/at/all'], '/nowhere/at/all'],
+    [['upp'], "unknown command 'upp'"],
+  ])('says in one line what is wrong with %j', async (args, message) => {
+    await using dynamo = new DynamoProcess(args);
+    expect(await dynamo.exit).toBe(1);
+    await vi.waitFor(() => expect(dynamo.err).toContain(message));
+    expect(dynamo.err.trim().split('\n')).toHaveLength(1);
+  });
+});
+
+describe('dynamo up --processes', { timeout: 3 * START_TIMEOUT_MS }, () => {
+  it('runs every service in its own process and brings a dead one back', async () => {
+    await using dynamo = new DynamoProcess(['up', '--processes', ...FAST]);
+    const url = await dynamo.ready();
+    const pids = dynamo.processIds();
+    expect([...pids.keys()]).toEqual(['frontend', 'worker-1', 'worker-2']);
+    const dead = pids.get('worker-1') ?? 0;
+    process.kill(dead, 'SIGKILL');
+    await vi.waitFor(() => expect(dynamo.err).toContain('service ended; starting it again'));
+    expect((await complete(url)).status).toBe(200);
+    await vi.waitFor(
+      async () => {
+        const health = (await (await fetch(`${url}/health`)).json()) as { instances: unknown[] };
+        expect(health.instances).toHaveLength(2);
+      },
+      { timeout: START_TIMEOUT_MS, interval: 100 },
+    );
+    dynamo.child.kill('SIGTERM');
+    expect(await dynamo.exit).toBe(0);
+    for (const pid of pids.values()) expect(isAlive(pid)).toBe(false);
+  });
+
+  it('leaves no process behind when it is killed', async () => {
+    await using dynamo = new DynamoProcess(['up', '--processes', ...FAST]);
+    await dynamo.ready();
+    const pids = [...dynamo.processIds().values()];
+    expect(pids.every(isAlive)).toBe(true);
+    dynamo.child.kill('SIGKILL');
+    await vi.waitFor(() => expect(pids.filter(isAlive)).toEqual([]), 15_000);
+  });
+});
+
+describe('dynamo', { timeout: START_TIMEOUT_MS }, () => {
+  it('tells its version and lists its commands', async () => {
+    await using version = new DynamoProcess(['--version']);
+    expect(await version.exit).toBe(0);
+    await vi.waitFor(() => expect(version.out).toMatch(/^dynamo \d+\.\d+\.\d+\n$/));
+    await using help = new DynamoProcess([]);
+    expect(await help.exit).toBe(0);
+    await vi.waitFor(() => expect(help.out).toContain('doctor'));
+  });
+
+  it('doctor says what is there and what is not', async () => {
+    await using doctor = new DynamoProcess(['doctor', '--etcd-endpoints=http://127.0.0.1:1']);
+    expect(await doctor.exit).toBe(0);
+    await vi.waitFor(() => expect(doctor.out).toContain('"dynamo up" can run here'));
+    expect(doctor.out).toMatch(/^ok +native addon +loads$/m);
+    expect(doctor.out).toMatch(/^- +etcd +nothing answers at http:\/\/127\.0\.0\.1:1/m);
+  });
+
+  it('runs one service', async () => {
+    await using help = new DynamoProcess(['worker', '--help']);
+    expect(await help.exit).toBe(0);
+    await vi.waitFor(() => expect(help.out).toContain('Usage: dynamo worker [flags]'));
+  });
+});
