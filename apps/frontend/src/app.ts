@@ -8,6 +8,7 @@ import type { Telemetry } from '@dynamo-ts/telemetry';
 import type { FastifyInstance } from 'fastify';
 
 import { Admission } from './admission.ts';
+import { bucketsOf } from './bucket-options.ts';
 import type { FrontendConfig } from './config.ts';
 import { EventLoopCanary } from './event-loop-canary.ts';
 import { FrontendMetrics } from './frontend-metrics.ts';
@@ -95,7 +96,7 @@ function createServer({ config, telemetry, models, lifecycle }: ServerParts): Fa
   const logger = telemetry.logger.child({ target: 'frontend.http' });
   const handler = new GenerationHandler({
     models: models.catalog,
-    metrics: new FrontendMetrics(telemetry.metrics),
+    metrics: new FrontendMetrics(telemetry.metrics, bucketsOf(config)),
     telemetry,
     admission,
     keepAlive,

@@ -2,6 +2,8 @@
 import { COMMON_OPTIONS, defineOptions, option, optionGroup } from '@dynamo-ts/config';
 import type { ConfigOf } from '@dynamo-ts/config';
 
+import { BUCKET_OPTIONS } from './bucket-options.ts';
+
 const HTTP_OPTIONS = optionGroup('HTTP', {
   httpHost: option.string({
     flag: 'http-host',
@@ -146,6 +148,7 @@ export const FRONTEND_OPTIONS = defineOptions({
   ...PATH_OPTIONS,
   ...MODEL_OPTIONS,
   ...ROUTING_OPTIONS,
+  ...BUCKET_OPTIONS,
 });
 
 /** Configuration of the frontend. */

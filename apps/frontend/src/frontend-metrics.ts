@@ -4,9 +4,11 @@ import type {
   BoundGauge,
   BoundHistogram,
   Counter,
+  HistogramSpec,
   MetricsRegistry,
 } from '@dynamo-ts/telemetry';
 
+import type { Buckets } from './bucket-options.ts';
 import { FRONTEND_METRICS } from './metrics.ts';
 
 /** Label of every model name that is not served, so that unknown names make no new series. */
@@ -41,12 +43,14 @@ export class FrontendMetrics {
   readonly tokenizerCacheMisses: BoundCounter;
   readonly preprocessSeconds: BoundHistogram;
   readonly dispatchSeconds: BoundHistogram;
+  readonly #buckets: Buckets;
   readonly #models = new Map<string, ModelMetrics>();
 
-  constructor(registry: MetricsRegistry) {
+  constructor(registry: MetricsRegistry, buckets: Buckets) {
     const metrics = FRONTEND_METRICS;
     const stages = registry.histogram(metrics.stageDurationSeconds);
     this.registry = registry;
+    this.#buckets = buckets;
     this.requestsTotal = registry.counter(metrics.requestsTotal);
     this.requestsStarted = registry.counter(metrics.requestsStartedTotal);
     this.cancellations = registry.counter(metrics.modelCancellationTotal);
@@ -69,19 +73,22 @@ export class FrontendMetrics {
 
   #bind(model: string): ModelMetrics {
     const { registry } = this;
+    const of = this.#buckets;
     const labels = { model };
     const metrics = FRONTEND_METRICS;
+    const histogram = (spec: HistogramSpec<'model'>, buckets: readonly number[]): BoundHistogram =>
+      registry.histogram({ ...spec, buckets }).bind(labels);
     return {
       active: registry.gauge(metrics.activeRequests).bind(labels),
       inflight: registry.gauge(metrics.inflightRequests).bind(labels),
       queued: registry.gauge(metrics.queuedRequests).bind(labels),
-      durationSeconds: registry.histogram(metrics.requestDurationSeconds).bind(labels),
-      inputTokens: registry.histogram(metrics.inputSequenceTokens).bind(labels),
-      outputTokens: registry.histogram(metrics.outputSequenceTokens).bind(labels),
-      cachedTokens: registry.histogram(metrics.cachedTokens).bind(labels),
+      durationSeconds: histogram(metrics.requestDurationSeconds, of.requestDuration),
+      inputTokens: histogram(metrics.inputSequenceTokens, of.inputSequence),
+      outputTokens: histogram(metrics.outputSequenceTokens, of.outputSequence),
+      cachedTokens: histogram(metrics.cachedTokens, of.inputSequence),
       outputTokensTotal: registry.counter(metrics.outputTokensTotal).bind(labels),
-      firstTokenSeconds: registry.histogram(metrics.timeToFirstTokenSeconds).bind(labels),
-      interTokenSeconds: registry.histogram(metrics.interTokenLatencySeconds).bind(labels),
+      firstTokenSeconds: histogram(metrics.timeToFirstTokenSeconds, of.ttft),
+      interTokenSeconds: histogram(metrics.interTokenLatencySeconds, of.itl),
       tokenizeSeconds: registry.histogram(metrics.tokenizeSeconds).bind(labels),
     };
   }

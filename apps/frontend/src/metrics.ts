@@ -1,7 +1,12 @@
 /** Metrics of the frontend (RF 3.11). Bucket rules `(min, max, count)` are those of the reference. */
 import { logBuckets } from '@dynamo-ts/telemetry';
 
-const TOKEN_BUCKETS = logBuckets(50, 128_000, 12);
+import { BUCKET_RULES } from './bucket-options.ts';
+
+const bounds = (name: keyof typeof BUCKET_RULES): readonly number[] => {
+  const { min, max, count } = BUCKET_RULES[name];
+  return logBuckets(min, max, count);
+};
 
 /** Every metric that the frontend records. */
 export const FRONTEND_METRICS = {
@@ -57,28 +62,28 @@ export const FRONTEND_METRICS = {
     name: 'dynamo_frontend_request_duration_seconds',
     help: 'Time from receipt of a request to its end.',
     labels: ['model'],
-    buckets: logBuckets(1, 512, 10),
+    buckets: bounds('requestDuration'),
   },
   inputSequenceTokens: {
     kind: 'histogram',
     name: 'dynamo_frontend_input_sequence_tokens',
     help: 'Prompt tokens of a request.',
     labels: ['model'],
-    buckets: TOKEN_BUCKETS,
+    buckets: bounds('inputSequence'),
   },
   outputSequenceTokens: {
     kind: 'histogram',
     name: 'dynamo_frontend_output_sequence_tokens',
     help: 'Tokens of an answer.',
     labels: ['model'],
-    buckets: logBuckets(50, 32_000, 10),
+    buckets: bounds('outputSequence'),
   },
   cachedTokens: {
     kind: 'histogram',
     name: 'dynamo_frontend_cached_tokens',
     help: 'Prompt tokens that the engine found in its cache.',
     labels: ['model'],
-    buckets: TOKEN_BUCKETS,
+    buckets: bounds('inputSequence'),
   },
   outputTokensTotal: {
     kind: 'counter',
@@ -91,14 +96,14 @@ export const FRONTEND_METRICS = {
     name: 'dynamo_frontend_time_to_first_token_seconds',
     help: 'Time from receipt of a request to its first token.',
     labels: ['model'],
-    buckets: logBuckets(0.001, 480, 18),
+    buckets: bounds('ttft'),
   },
   interTokenLatencySeconds: {
     kind: 'histogram',
     name: 'dynamo_frontend_inter_token_latency_seconds',
     help: 'Time between tokens; k tokens that come together count k times a k-th of their gap.',
     labels: ['model'],
-    buckets: logBuckets(0.001, 2, 13),
+    buckets: bounds('itl'),
   },
   tokenizeSeconds: {
     kind: 'histogram',

@@ -136,6 +136,21 @@ describe('streams', () => {
     expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
   });
 
+  it('carry the usage so far in every chunk when asked to', async () => {
+    await using test = await testFrontend({ script: sayScript('abc') });
+    const stream_options = { include_usage: true, continuous_usage_stats: true };
+    const response = await test.post('/v1/completions', {
+      model: 'mock',
+      prompt: 'hi',
+      stream: true,
+      stream_options,
+    });
+    const usages = eventsOf(await response.text()).map(
+      (event) => (event as { usage: { total_tokens: number } }).usage.total_tokens,
+    );
+    expect(usages).toEqual([3, 4, 5, 5]);
+  });
+
   it('give every choice an index and a seed of its own', async () => {
     const seeds = new Set<bigint | undefined>();
     const script: Script = (request, sink, context) => {

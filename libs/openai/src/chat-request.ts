@@ -36,7 +36,13 @@ const chatShape = {
   prompt_cache_retention: z.string().optional(),
 };
 
-const NOT_IMPLEMENTED = ['functions', 'function_call', 'audio', 'web_search_options'];
+const NOT_IMPLEMENTED = [
+  'functions',
+  'function_call',
+  'audio',
+  'web_search_options',
+  'use_beam_search',
+];
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([...Object.keys(chatShape), ...NOT_IMPLEMENTED]);
 const chatSchema = z.object(chatShape);
 

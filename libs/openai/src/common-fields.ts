@@ -79,7 +79,6 @@ export const commonShape = {
   length_penalty: penalty.optional(),
   logit_bias: logitBias.optional(),
   best_of: z.number().int().min(0).max(20).optional(),
-  use_beam_search: z.boolean().optional(),
   max_tokens: positiveCount.optional(),
   min_tokens: z.number().int().min(0).max(MAX_TOKEN_ID).optional(),
   ignore_eos: z.boolean().optional(),

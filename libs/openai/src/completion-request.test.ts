@@ -44,9 +44,13 @@ describe('parseCompletionRequest', () => {
     expect(() => parse({ prompt: 'a', logprobs })).toThrow(/logprobs/);
   });
 
-  it('says that prompt embeddings are not built', () => {
-    expect(() => parse({ prompt_embeds: 'x' })).toThrow(
-      expect.objectContaining({ code: 'runtime.not_implemented' }),
-    );
-  });
+  it.each([{ prompt_embeds: 'x' }, { suffix: 'x' }, { use_beam_search: true }])(
+    'says that %j is not built',
+    (fields) => {
+      expect(() => parse({ prompt: 'a', ...fields })).toThrow(
+        expect.objectContaining({ code: 'runtime.not_implemented' }),
+      );
+      expect(parse({ prompt: 'a', use_beam_search: false }).prompt).toHaveLength(1);
+    },
+  );
 });

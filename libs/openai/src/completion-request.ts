@@ -24,13 +24,12 @@ const completionShape = {
   ...commonShape,
   prompt: promptSchema,
   echo: z.boolean().optional(),
-  suffix: z.string().optional(),
   logprobs: z.number().int().min(0).max(5).optional(),
   response_format: responseFormatSchema.optional(),
   add_special_tokens: z.boolean().optional(),
 };
 
-const NOT_IMPLEMENTED = ['prompt_embeds'];
+const NOT_IMPLEMENTED = ['prompt_embeds', 'suffix', 'use_beam_search'];
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([
   ...Object.keys(completionShape),
   ...NOT_IMPLEMENTED,

@@ -14,7 +14,7 @@ export const MAX_CHOICES = 128;
 
 /** Refuses fields that OpenAI deprecated and that were never built. @throws `runtime.not_implemented` */
 export function refuseNotImplemented(body: JsonObject, fields: readonly string[]): void {
-  const found = fields.find((field) => field in body);
+  const found = fields.find((field) => field in body && body[field] !== false);
   if (found === undefined) return;
   throw new DynamoError('runtime.not_implemented', `"${found}" is not supported.`, {
     details: { param: found },

@@ -1,5 +1,5 @@
 /** Writes one choice as server-sent events: one event per token, one write per batch. */
-import type { ChoiceChunks, LogprobFormatter, ResponseKind } from '@dynamo-ts/openai';
+import type { ChoiceChunks, LogprobFormatter, ResponseKind, UsageCounts } from '@dynamo-ts/openai';
 import type { DecodedDelta } from '@dynamo-ts/preprocess';
 import type { GenerateResponse, TokenLogprob } from '@dynamo-ts/protocol';
 
@@ -18,6 +18,8 @@ export interface StreamSinkOptions {
   readonly logprobs: LogprobFormatter | undefined;
   /** Extension values of the last chunk. */
   readonly nvext: (delta: DecodedDelta) => unknown;
+  /** Prompt tokens, when the client wants the usage so far in every chunk. */
+  readonly continuousUsage: number | undefined;
   /** Sent before the first token: annotations, the echoed prompt. */
   readonly preamble: string;
 }
@@ -28,6 +30,8 @@ export class StreamSink implements ChoiceSink {
   readonly #writer: SseWriter;
   readonly #chunks: ChoiceChunks;
   #pending: string;
+  /** Tokens of the chunks so far; counted only for {@link StreamSinkOptions.continuousUsage}. */
+  #tokens = 0;
   /** Log probabilities of tokens whose text is not complete yet. */
   #heldLogprobs: TokenLogprob[] = [];
 
@@ -42,6 +46,7 @@ export class StreamSink implements ChoiceSink {
     const isPlain =
       delta.finishReason === undefined &&
       this.#options.logprobs === undefined &&
+      this.#options.continuousUsage === undefined &&
       message.deltaJson.length === 0;
     if (!isPlain) {
       this.#rich(delta, message);
@@ -74,11 +79,18 @@ export class StreamSink implements ChoiceSink {
     const pieces = delta.pieces.length === 0 ? [''] : delta.pieces;
     for (const [index, text] of pieces.entries()) {
       const isLast = index === pieces.length - 1;
+      this.#tokens += delta.tokenCount > 0 ? 1 : 0;
       const ending = isLast ? this.#ending(delta) : {};
       const logprobs = this.#logprobs(delta.logprobs?.[index], text !== '' || 'finish' in ending);
       if (text === '' && !('finish' in ending) && logprobs === undefined) continue;
-      this.#pending += this.#chunks.chunk({ text, logprobs, ...ending });
+      this.#pending += this.#chunks.chunk({ text, logprobs, usage: this.#usage(), ...ending });
     }
+  }
+
+  #usage(): UsageCounts | undefined {
+    const promptTokens = this.#options.continuousUsage;
+    if (promptTokens === undefined) return undefined;
+    return { promptTokens, completionTokens: this.#tokens };
   }
 
   #ending(delta: DecodedDelta): { finish?: ReturnType<typeof finishOf>; nvext?: unknown } {

@@ -175,6 +175,10 @@ export class GenerationHandler {
             chunks,
             record: job.record,
             logprobs: createLogprobs(job),
+            continuousUsage:
+              request.stream_options?.continuous_usage_stats === true
+                ? plan.planned.prompt.tokenIds.length
+                : undefined,
             nvext: (delta) => responseNvext(request, { instanceId, record: job.record, delta }),
             preamble: (plan.index === 0 ? job.annotations : '') + (echo && chunks.text(echo)),
           });
