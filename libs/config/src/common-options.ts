@@ -183,6 +183,32 @@ export const PLANE_OPTIONS = optionGroup('Runtime', {
     envAliases: ['DYN_EVENT_PLANE_HOST'],
     help: 'Host name or address under which others reach this process; without it that of a network interface.',
   }),
+  rpcConnectTimeoutMs: option.duration({
+    flag: 'rpc-connect-timeout',
+    env: 'DYN_RPC_CONNECT_TIMEOUT',
+    envAliases: ['DYN_TCP_CONNECT_TIMEOUT'],
+    unit: 's',
+    min: 1,
+    default: 5000,
+    help: 'How long connecting to a worker may take.',
+  }),
+  rpcRequestTimeoutMs: option.duration({
+    flag: 'rpc-request-timeout',
+    env: 'DYN_RPC_REQUEST_TIMEOUT',
+    envAliases: ['DYN_TCP_REQUEST_TIMEOUT'],
+    unit: 's',
+    min: 1,
+    default: 5000,
+    help: 'How long a worker may take to accept a request.',
+  }),
+  inhibitedMs: option.duration({
+    flag: 'runtime-inhibited-duration',
+    env: 'DYN_RUNTIME_INHIBITED_DURATION_SECS',
+    unit: 's',
+    min: 0,
+    default: 5000,
+    help: 'Shortest time for which an instance that failed is left alone; 0 never leaves one alone.',
+  }),
 });
 
 /** The etcd that discovery uses. */
