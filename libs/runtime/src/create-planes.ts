@@ -36,6 +36,12 @@ export interface PlaneSettings {
   readonly rpcPort?: number | undefined;
   /** Host under which others reach this process. */
   readonly rpcAdvertisedHost?: string | undefined;
+  /** @default 5000 */
+  readonly rpcConnectTimeoutMs?: number | undefined;
+  /** How long a worker may take to accept a request. @default 5000 */
+  readonly rpcRequestTimeoutMs?: number | undefined;
+  /** Shortest time for which a faulty instance is left alone; 0 = never. @default 5000 */
+  readonly inhibitedMs?: number | undefined;
   readonly etcdEndpoints?: readonly string[] | undefined;
   readonly etcdLeaseTtlMs?: number | undefined;
   readonly etcdUsername?: string | undefined;
@@ -90,7 +96,8 @@ export async function createPlanes(settings: PlaneSettings): Promise<Planes> {
     discovery,
     requestPlane,
   });
-  return joinPlanes({ discovery, requestPlane, events }, async () => {
+  const { inhibitedMs } = settings;
+  return joinPlanes({ discovery, requestPlane, events, inhibitedMs }, async () => {
     await nats?.close();
   });
 }
@@ -116,12 +123,15 @@ async function createRequestPlane(
         host: settings.rpcHost,
         port: settings.rpcPort,
         advertisedHost: settings.rpcAdvertisedHost,
+        connectTimeoutMs: settings.rpcConnectTimeoutMs,
+        acceptTimeoutMs: settings.rpcRequestTimeoutMs,
       });
     }
     case 'nats': {
       const { NatsRequestPlane } = await import('./request-plane/nats/nats-request-plane.ts');
       return new NatsRequestPlane({
         connect: (options) => required(nats).connection(options),
+        connectTimeoutMs: settings.rpcConnectTimeoutMs,
         acceptTimeoutMs: settings.natsRequestTimeoutMs,
       });
     }

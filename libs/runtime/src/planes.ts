@@ -7,6 +7,8 @@ export interface Planes extends AsyncDisposable {
   readonly discovery: Discovery;
   readonly requestPlane: RequestPlane;
   readonly events: EventPlane;
+  /** Passed on to the runtimes on these planes. @default 5000 */
+  readonly inhibitedMs?: number | undefined;
   /** Closes request plane, events, discovery, in this order. Idempotent. */
   close(): Promise<void>;
 }

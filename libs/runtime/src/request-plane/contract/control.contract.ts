@@ -162,7 +162,6 @@ export function describeControl(bed: PlaneBed): void {
       sink.end();
     });
     const other = { ...target, instanceId: asInstanceId(target.instanceId ^ 1n) };
-    if (bed.client.backend === 'local') return;
     await expect(bed.open(other)).rejects.toMatchObject({ code: 'transport.cannot_connect' });
   });
 

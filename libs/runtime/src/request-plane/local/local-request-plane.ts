@@ -16,14 +16,15 @@ import type {
   ServeOptions,
 } from '../request-plane.ts';
 import { DEFAULT_CREDIT_BYTES } from '../request-plane.ts';
-import { ServedHandler } from '../served-handler.ts';
+import type { ServedHandler } from '../served-handler.ts';
+import { ServedHandlers } from '../served-handlers.ts';
 import { LocalAnswer } from './local-answer.ts';
 
 /** In-process request plane. */
 export class LocalRequestPlane implements RequestPlane {
   readonly backend = 'local';
   readonly #creditBytes: number;
-  readonly #served = new Map<string, ServedHandler>();
+  readonly #handlers = new ServedHandlers();
   #arrivals: (() => void)[] = [];
 
   constructor(options: { readonly creditBytes?: number } = {}) {
@@ -31,19 +32,16 @@ export class LocalRequestPlane implements RequestPlane {
   }
 
   async serve(options: ServeOptions, handler: RawHandler): Promise<ServedTransport> {
-    const address = `${formatEndpointPath(options.endpoint)}/${instanceIdHex(options.instanceId)}`;
-    const served = new ServedHandler(options, handler);
-    this.#served.set(address, served);
+    const served = this.#handlers.add(options, handler);
     for (const wake of this.#arrivals.splice(0)) wake();
     return Promise.resolve({
-      transport: { kind: { $case: 'local', value: address } },
+      transport: { kind: { $case: 'local', value: formatEndpointPath(options.endpoint) } },
       refuse: () => {
         served.refuse();
       },
       idle: () => served.idle(),
       close: async () => {
-        if (this.#served.get(address) === served) this.#served.delete(address);
-        served.close();
+        this.#handlers.remove(served);
         await Promise.resolve();
       },
     });
@@ -74,8 +72,7 @@ export class LocalRequestPlane implements RequestPlane {
   }
 
   async close(): Promise<void> {
-    for (const served of this.#served.values()) served.close();
-    this.#served.clear();
+    this.#handlers.close();
     await Promise.resolve();
   }
 
@@ -85,6 +82,6 @@ export class LocalRequestPlane implements RequestPlane {
 
   #find(target: RequestTarget): ServedHandler | undefined {
     const kind = target.transport.kind;
-    return kind?.$case === 'local' ? this.#served.get(kind.value) : undefined;
+    return kind?.$case === 'local' ? this.#handlers.find(kind.value, target.instanceId) : undefined;
   }
 }

@@ -1,3 +1,6 @@
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+
 import { createInstanceId } from '@dynamo-ts/base';
 import { nullLogger } from '@dynamo-ts/telemetry';
 import { describe, expect, it } from 'vitest';
@@ -98,5 +101,25 @@ describe('GrpcRequestPlane', () => {
     await expect(plane.open(target, request)).rejects.toMatchObject({ code: 'transport.timeout' });
     const response = await plane.open(target, request);
     expect(await response.nextBatch()).toBeUndefined();
+  });
+
+  it('gives up on a server that does not answer, or at once when the caller no longer waits', async () => {
+    // Takes connections and says nothing.
+    const silent = createServer();
+    await new Promise<void>((resolve) => {
+      silent.listen(0, '127.0.0.1', resolve);
+    });
+    const address = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+    await using plane = new GrpcRequestPlane({ logger: nullLogger, connectTimeoutMs: 200 });
+    const transport = { kind: { $case: 'grpc', value: address } } as const;
+    const target = { endpoint, instanceId: createInstanceId(), transport };
+    const request = { payload: new Uint8Array(), context: new Context() };
+    await expect(plane.open(target, request)).rejects.toMatchObject({
+      code: 'transport.cannot_connect',
+    });
+    const opening = plane.open(target, request);
+    request.context.kill();
+    await expect(opening).rejects.toMatchObject({ code: 'request.cancelled' });
+    silent.close();
   });
 });

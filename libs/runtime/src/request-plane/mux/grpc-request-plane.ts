@@ -2,7 +2,7 @@
  * The request plane between processes: one long-lived bidirectional gRPC stream per (client process, server process)
  * pair carries all requests between them. It listens from the first served endpoint on.
  */
-import { DynamoError, instanceIdHex, throwIfAborted } from '@dynamo-ts/base';
+import { DynamoError, instanceIdHex, raceAbort, throwIfAborted } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { Logger } from '@dynamo-ts/telemetry';
 
@@ -123,9 +123,11 @@ export class GrpcRequestPlane implements RequestPlane {
   }
 
   async open(target: RequestTarget, request: OutgoingRequest): Promise<RawResponse> {
-    throwIfAborted(request.context.killed);
-    const session = await this.#connection(target).session();
-    throwIfAborted(request.context.killed);
+    const { killed } = request.context;
+    throwIfAborted(killed);
+    const connection = this.#connection(target);
+    const session = connection.trySession() ?? (await raceAbort(connection.session(), killed));
+    throwIfAborted(killed);
     return session.open(target, request);
   }
 

@@ -48,6 +48,13 @@ export class MuxConnection {
     return performance.now() - this.#usedMs;
   }
 
+  /** The session if the connection is up. */
+  trySession(): ClientSession | undefined {
+    if (this.#state.kind !== 'up') return undefined;
+    this.#usedMs = performance.now();
+    return this.#state.session;
+  }
+
   /** The session, connecting first when there is none. @throws `transport.cannot_connect` */
   async session(): Promise<ClientSession> {
     this.#usedMs = performance.now();
@@ -103,7 +110,11 @@ export class MuxConnection {
     this.#call = call;
     const session = this.#createSession(call);
     const up = Promise.withResolvers<ClientSession>();
+    let isBroken = false;
     const broken = (reason: string): void => {
+      // A cancelled call reports its end in several ways; by the second one another connection may be on its way.
+      if (isBroken) return;
+      isBroken = true;
       this.#onBroken(session, `${address}: ${reason}`);
       up.reject(
         new DynamoError('transport.cannot_connect', `cannot connect to ${address}: ${reason}`),

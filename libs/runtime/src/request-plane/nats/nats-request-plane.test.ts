@@ -93,6 +93,48 @@ describe.skipIf(!nats.available)(nats.label, () => {
       await Promise.all([server.close(), client.close()]);
     });
 
+    it('puts the trace context of a request into NATS headers', async () => {
+      const server = await Process.start(broker);
+      const client = await Process.start(broker);
+      const instanceId = createInstanceId();
+      const { transport } = await server.plane.serve(
+        { endpoint: ENDPOINT, instanceId },
+        (_request, sink) => {
+          sink.end();
+        },
+      );
+      const seen = Promise.withResolvers<string | undefined>();
+      server.connection.subscribe(String(transport.kind?.value), {
+        callback: (_error, message) => {
+          seen.resolve(message.headers?.get('traceparent'));
+        },
+      });
+      await server.connection.flush();
+      const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+      const context = new Context({ headers: { traceparent } });
+      const target = { endpoint: ENDPOINT, instanceId, transport };
+      const response = await client.plane.open(target, { payload: new Uint8Array(), context });
+      expect(await response.nextBatch()).toBeUndefined();
+      expect(await seen.promise).toBe(traceparent);
+      await Promise.all([server.close(), client.close()]);
+    });
+
+    it('says so when the broker cannot be reached, and when the caller no longer waits', async () => {
+      const plane = new NatsRequestPlane({
+        connect: () => new Promise(() => undefined),
+        connectTimeoutMs: 20,
+      });
+      const transport = { kind: { $case: 'nats', value: 'nowhere' } } as const;
+      const target = { endpoint: ENDPOINT, instanceId: createInstanceId(), transport };
+      const request = { payload: new Uint8Array(), context: new Context() };
+      await expect(plane.open(target, request)).rejects.toMatchObject({
+        code: 'transport.cannot_connect',
+      });
+      const opening = plane.open(target, request);
+      request.context.kill();
+      await expect(opening).rejects.toMatchObject({ code: 'request.cancelled' });
+    });
+
     it('fails open answers when the broker goes, and works again when it is back', async () => {
       const own = await nats.start();
       const server = await Process.start(own);

@@ -64,6 +64,8 @@ export class NatsRequestPlane implements RequestPlane {
   readonly #servers = new Set<NatsServerSessions>();
   readonly #sessions = new Map<string, NatsClientSession>();
   #connection: Promise<NatsConnection> | undefined;
+  /** The connection once it has been made. */
+  #up: NatsConnection | undefined;
   #timer: NodeJS.Timeout | undefined;
   readonly #closed = new AbortController();
   #closing: Promise<void> | undefined;
@@ -96,9 +98,13 @@ export class NatsRequestPlane implements RequestPlane {
   }
 
   async open(target: RequestTarget, request: OutgoingRequest): Promise<RawResponse> {
-    throwIfAborted(request.context.killed);
-    const session = await this.#sessionWithin(this.#options.connectTimeoutMs ?? 5000, target);
-    throwIfAborted(request.context.killed);
+    const { killed } = request.context;
+    throwIfAborted(killed);
+    const session =
+      this.#up === undefined
+        ? await this.#sessionInTime(target, killed)
+        : this.#sessionOn(this.#up, target);
+    throwIfAborted(killed);
     return session.mux.open(target, request);
   }
 
@@ -127,33 +133,35 @@ export class NatsRequestPlane implements RequestPlane {
     await this.close();
   }
 
-  async #sessionWithin(timeoutMs: number, target: RequestTarget): Promise<NatsClientSession> {
-    const limit = deadlineSignal(timeoutMs);
+  async #sessionInTime(target: RequestTarget, killed: AbortSignal): Promise<NatsClientSession> {
+    const limit = deadlineSignal(this.#options.connectTimeoutMs ?? 5000, killed);
     try {
       return await raceAbort(this.#session(target), limit);
     } catch (error) {
+      throwIfAborted(killed);
       if (!limit.aborted) throw error;
-      const message = `NATS did not answer within ${timeoutMs} ms`;
-      throw new DynamoError('transport.cannot_connect', message, { cause: error });
+      throw new DynamoError('transport.cannot_connect', 'NATS does not answer', { cause: error });
     }
   }
 
   async #session(target: RequestTarget): Promise<NatsClientSession> {
-    const kind = target.transport.kind;
-    if (kind?.$case !== 'nats') throw wrongPlane(target);
-    const connection = await this.#connected();
-    let session = this.#sessions.get(kind.value);
+    return this.#sessionOn(await this.#connected(), target);
+  }
+
+  #sessionOn(connection: NatsConnection, target: RequestTarget): NatsClientSession {
+    const subject = subjectFrom(target);
+    let session = this.#sessions.get(subject);
     if (session === undefined) {
       session = new NatsClientSession({
         connection,
-        subject: kind.value,
+        subject,
         creditBytes: this.#options.creditBytes ?? DEFAULT_CREDIT_BYTES,
         acceptTimeoutMs: this.#options.acceptTimeoutMs ?? 10_000,
         onClose: (closed) => {
           if (this.#sessions.get(closed.subject) === closed) this.#sessions.delete(closed.subject);
         },
       });
-      this.#sessions.set(kind.value, session);
+      this.#sessions.set(subject, session);
     }
     return session;
   }
@@ -176,6 +184,7 @@ export class NatsRequestPlane implements RequestPlane {
       this.#tick();
     }, this.#heartbeatMs).unref();
     void this.#followStatus(connection);
+    if (this.#closing === undefined) this.#up = connection;
     return connection;
   }
 
@@ -200,6 +209,7 @@ export class NatsRequestPlane implements RequestPlane {
 
   async #close(): Promise<void> {
     clearInterval(this.#timer);
+    this.#up = undefined;
     this.#closed.abort(new AbortReasonError('shutdown'));
     for (const session of [...this.#sessions.values()]) {
       session.mux.killAll();
@@ -221,11 +231,12 @@ function subjectOf({ endpoint, instanceId }: ServeOptions): string {
   return `dynamo.request.${segments.join('.')}.${instanceIdHex(instanceId)}`;
 }
 
-function wrongPlane(target: RequestTarget): DynamoError {
+function subjectFrom(target: RequestTarget): string {
+  const kind = target.transport.kind;
+  if (kind?.$case === 'nats') return kind.value;
   const name = `instance ${instanceIdHex(target.instanceId)} of ${formatEndpointPath(target.endpoint)}`;
-  const actual = target.transport.kind?.$case ?? 'none';
-  return new DynamoError(
+  throw new DynamoError(
     'transport.cannot_connect',
-    `${name} is not on the nats request plane but on ${actual}; set DYN_REQUEST_PLANE alike everywhere`,
+    `${name} is not on the nats request plane but on ${kind?.$case ?? 'none'}; set DYN_REQUEST_PLANE alike everywhere`,
   );
 }
