@@ -28,8 +28,7 @@ import type { RawResponse, RequestPlane, RequestTarget } from './request-plane/r
 import { createSelectionSource } from './selection.ts';
 import type { SelectionSource } from './selection.ts';
 
-/** How long a removed instance that does not answer may keep its callers waiting. */
-const REMOVED_GRACE_MS = 5000;
+const DEFAULT_REMOVED_GRACE_MS = 5000;
 
 /** What an {@link EndpointPool} needs. */
 export interface EndpointPoolOptions {
@@ -38,6 +37,8 @@ export interface EndpointPoolOptions {
   readonly requestPlane: RequestPlane;
   readonly logger: Logger;
   readonly inhibitedMs: number;
+  /** How long a removed instance that cannot be reached may keep its callers waiting. @default 5000 */
+  readonly removedGraceMs?: number;
 }
 
 /** What an opened request concerns. */
@@ -55,11 +56,13 @@ export class EndpointPool implements AsyncDisposable {
   readonly occupancy: Occupancy = new Occupancy();
   readonly source: SelectionSource = createSelectionSource();
   readonly #requestPlane: RequestPlane;
+  readonly #removedGraceMs: number;
   readonly #tasks: TaskGroup;
 
   constructor(options: EndpointPoolOptions) {
     const { path, logger, requestPlane } = options;
     this.#requestPlane = requestPlane;
+    this.#removedGraceMs = options.removedGraceMs ?? DEFAULT_REMOVED_GRACE_MS;
     this.#tasks = new TaskGroup({
       name: formatEndpointPath(path),
       onError: (error, task) => {
@@ -128,7 +131,7 @@ export class EndpointPool implements AsyncDisposable {
     this.#tasks.start('removed instance', async (signal) => {
       try {
         await this.#requestPlane.reachable(targetOf(instance), {
-          signal: deadlineSignal(REMOVED_GRACE_MS, signal),
+          signal: deadlineSignal(this.#removedGraceMs, signal),
         });
       } catch {
         if (signal.aborted) return;
