@@ -17,7 +17,7 @@ import { TELEMETRY_METRICS } from './metrics.ts';
 import { DEFAULT_MAX_SERIES, SeriesTable } from './series-table.ts';
 
 /** Prefix of the frontend's metrics that `DYN_METRICS_PREFIX` replaces. */
-export const FRONTEND_METRICS_PREFIX = 'dynamo_frontend';
+const FRONTEND_METRICS_PREFIX = 'dynamo_frontend';
 
 /** Content type of {@link MetricsRegistry.text}. */
 export const METRICS_CONTENT_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;

@@ -7,7 +7,7 @@
 export const DEFAULT_MAX_SERIES = 1000;
 
 /** Label value of what no longer fits. */
-export const FOLDED_LABEL = 'other';
+const FOLDED_LABEL = 'other';
 
 /** One series: its labels and whatever the metric accumulates. */
 export interface Series<Cell> {
