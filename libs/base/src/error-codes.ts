@@ -30,7 +30,6 @@ export type ErrorCode =
   | 'transport.timeout'
   | 'transport.protocol'
   | 'discovery.unavailable'
-  | 'events.unavailable'
   | 'backend.unavailable'
   | 'backend.engine_shutdown'
   | 'backend.stream_incomplete'
@@ -197,12 +196,6 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, ErrorCodeInfo>> = {
     'UNAVAILABLE',
     false,
     'The discovery store cannot be reached; it is tried again with back-off.',
-  ),
-  'events.unavailable': transient(
-    503,
-    'UNAVAILABLE',
-    false,
-    'The event plane cannot be reached; it is tried again with back-off.',
   ),
   'backend.unavailable': transient(
     503,
