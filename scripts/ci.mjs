@@ -54,6 +54,22 @@ async function realEngineSuite() {
     return;
   }
   await runner.run(
+    'tokenizer of a GGUF file',
+    [
+      'cargo',
+      'test',
+      '--manifest-path',
+      'native/Cargo.toml',
+      '--release',
+      '--quiet',
+      '-p',
+      'dynamo-text',
+      '--test',
+      'gguf',
+    ],
+    { kind: 'cargo', env: { DYN_TEST_GGUF: gguf } },
+  );
+  await runner.run(
     'real engine',
     ['vitest', 'run', '--config', 'e2e/vitest.config.ts', 'e2e/engine'],
     {

@@ -1,8 +1,10 @@
 //! Ids, texts and prompts equal those of Hugging Face's own libraries.
 //!
-//! The expectations are committed, the tokenizers are not: `scripts/test-models.mjs` fetches them, and
-//! `DYN_TEST_TOKENIZERS` names their folder. Without it these tests say that they were skipped.
+//! The expectations are committed (made by `golden/generate.py`), the tokenizers are not: `scripts/test-models.mjs` fetches
+//! them. Without them these tests say that they were skipped.
 #![allow(clippy::unwrap_used)] // a panic is how a test fails
+
+mod models;
 
 use std::path::PathBuf;
 
@@ -16,11 +18,7 @@ struct Golden {
 
 impl Golden {
     fn load(name: &str) -> Option<Self> {
-        let Ok(folder) = std::env::var("DYN_TEST_TOKENIZERS") else {
-            eprintln!("skipped: DYN_TEST_TOKENIZERS is not set (see scripts/test-models.mjs)");
-            return None;
-        };
-        let folder = PathBuf::from(folder).join(name);
+        let folder = models::folder(name)?;
         let here = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         let text = std::fs::read_to_string(here.join(format!("{name}.json"))).unwrap();
         let expected: Value = serde_json::from_str(&text).unwrap();
