@@ -79,7 +79,7 @@ describe('metrics', () => {
     const stray = SOURCES.filter(
       ({ file, text }) =>
         !file.endsWith('/metrics.ts') &&
-        /name: ['"`]dynamo_|\.(counter|gauge|histogram)\(\{/.test(text),
+        /name: ['"`]dynamo_|\.(counter|gauge|histogram)\(\{\s*name\b/.test(text),
     );
     expect(stray.map(({ file }) => file)).toEqual([]);
   });
@@ -107,7 +107,7 @@ describe('options', () => {
         .flatMap(({ env, envAliases = [] }) => [env, ...envAliases]),
     );
     const unknown = SOURCES.flatMap(({ file, text }) =>
-      [...text.matchAll(/\bDYN_[A-Z0-9_]+\b/g)]
+      [...text.matchAll(/\bDYN_(?:[A-Z0-9]+_)*[A-Z0-9]+\b/g)]
         .filter(([name]) => !known.has(name))
         .map(([name]) => `${file}: ${name}`),
     );
