@@ -13,6 +13,7 @@ export default defineConfig({
       'apps/*/test/**/*.int.test.ts',
       'examples/*/test/**/*.test.ts',
       'scripts/**/*.test.ts',
+      'native/node/test/**/*.test.mjs',
     ],
     typecheck: { include: ['**/*.test-d.ts'] },
     pool: 'forks',

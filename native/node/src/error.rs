@@ -19,6 +19,12 @@ impl NativeError {
         }
     }
 
+    /// The registered code.
+    #[cfg(test)]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// The error of a synchronous function.
     pub fn into_js(self) -> napi::Error<&'static str> {
         napi::Error::new(self.code, self.message)

@@ -53,3 +53,41 @@ impl Handle {
             .take();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dynamo_text::{FileRole, ModelFile};
+
+    use super::*;
+
+    fn handle() -> Handle {
+        let files = [ModelFile {
+            role: FileRole::Builtin,
+            path: std::path::PathBuf::new(),
+        }];
+        Handle::new(TextModel::load(&files, 0).unwrap())
+    }
+
+    fn code<T>(result: Result<T, NativeError>) -> Option<&'static str> {
+        result.err().map(|error| error.code())
+    }
+
+    #[test]
+    fn a_panic_is_internal_and_poisons_the_handle() {
+        let handle = handle();
+        assert_eq!(code(handle.run(|_| Ok(()))), None);
+        assert_eq!(
+            code(handle.run::<()>(|_| panic!("on purpose"))),
+            Some("runtime.internal")
+        );
+        assert_eq!(code(handle.run(|_| Ok(()))), Some("runtime.poisoned"));
+    }
+
+    #[test]
+    fn a_closed_handle_refuses_work() {
+        let handle = handle();
+        handle.close();
+        handle.close();
+        assert_eq!(code(handle.run(|_| Ok(()))), Some("runtime.closed"));
+    }
+}
