@@ -120,7 +120,8 @@ const ROUTING_OPTIONS = optionGroup('Routing', {
   routerMode: option.choice({
     flag: 'router-mode',
     env: 'DYN_ROUTER_MODE',
-    choices: ['round-robin', 'random', 'power-of-two', 'least-loaded'],
+    choices: ['round-robin', 'random', 'power-of-two', 'least-loaded', 'direct'],
+    hints: { kv: 'KV-aware routing is not offered by this version' },
     default: 'round-robin',
     help: 'How a worker is chosen.',
   }),

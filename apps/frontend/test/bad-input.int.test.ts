@@ -105,4 +105,35 @@ describe('what bad input gets', () => {
       usage: { prompt_tokens: 1_400_000 },
     });
   }, 60_000);
+
+  it('is answered at every size up to the limit, by one prompt and by several', async () => {
+    await using test = await testFrontend({
+      contextLength: 50_000_000,
+      script: (request, sink, context) =>
+        sayScript(String(promptOf(request).length))(request, sink, context),
+    });
+    for (const size of [127, 128, 129, 1023, 1024, 4096].map((kib) => kib * 1024)) {
+      const response = await test.post('/v1/completions', {
+        model: 'mock',
+        prompt: 'x'.repeat(size),
+      });
+      expect(await response.json()).toMatchObject({ choices: [{ text: String(size) }] });
+    }
+    const prompt = [700_000, 5, 600_000].map((size) => 'y'.repeat(size));
+    const response = await test.post('/v1/completions', { model: 'mock', prompt });
+    expect(await response.json()).toMatchObject({
+      choices: [{ text: '700000' }, { text: '5' }, { text: '600000' }],
+    });
+    const long = Array.from({ length: 600_000 }, () => 65);
+    const ids = await test.post('/v1/completions', {
+      model: 'mock',
+      prompt: [long, [66]],
+      echo: true,
+    });
+    expect(await ids.json()).toMatchObject({
+      choices: [{ text: `${'A'.repeat(600_000)}600000` }, { text: 'B1' }],
+    });
+    const outside = await test.post('/v1/completions', { model: 'mock', prompt: [259] });
+    expect(outside.status).toBe(400);
+  }, 60_000);
 });

@@ -1,7 +1,7 @@
 /** From a request to prompts that are ready to send: template, token ids, block hashes (RF 3.16, 4.4). */
 import type { ChatRequest, CompletionPrompt, CompletionRequest } from '@dynamo-ts/openai';
-import type { HashOptions } from '@dynamo-ts/preprocess';
-import { GenerateResponse } from '@dynamo-ts/protocol';
+import type { HashOptions, PreparedPrompt } from '@dynamo-ts/preprocess';
+import { GenerateResponse, tokenIdsToBytes } from '@dynamo-ts/protocol';
 
 import type { ServedModel } from '../models/served-model.ts';
 import type { PlannedPrompt } from './choice-plan.ts';
@@ -35,7 +35,7 @@ export async function prepareChat(
     ...hash,
     addGenerationPrompt: request.add_generation_prompt,
   });
-  const textBody = (choice: number): Uint8Array => answerBody(received, choice, {});
+  const textBody = (choice: number): Uint8Array => answerBody(received, choice);
   return [{ prompt, echo: '', textBody }];
 }
 
@@ -45,72 +45,92 @@ export async function prepareCompletion(
   received: ReceivedRequest<CompletionRequest>,
   hash: HashOptions,
 ): Promise<readonly PlannedPrompt[]> {
-  const { prompt: prompts, echo } = received.request;
+  const { prompt: prompts } = received.request;
+  // An engine whose input is text echoes by itself.
+  const echo = received.request.echo === true && model.preprocessor.input === 'tokens';
   return Promise.all(
-    prompts.map(async (source, index) => ({
-      prompt: await prepareOne(model, received, { source, index, hash }),
-      echo: echo === true ? echoText(model, source) : '',
-      textBody: (choice: number) => answerBody(received, choice, { prompt: rawPrompt(source) }),
-    })),
+    prompts.map(async ({ kind }, index) => {
+      const prompt = await prepareOne(model, received, { kind, index, hash });
+      return {
+        prompt,
+        echo: echo ? echoText(model, prompt, promptAt(received, index)) : '',
+        textBody: (choice: number) => answerBody(received, choice, index),
+      };
+    }),
   );
 }
 
 interface OnePrompt {
-  readonly source: CompletionPrompt;
+  readonly kind: CompletionPrompt['kind'];
   readonly index: number;
   readonly hash: HashOptions;
 }
 
 async function prepareOne(
-  model: ServedModel,
+  { preprocessor }: ServedModel,
   received: ReceivedRequest<CompletionRequest>,
-  { source, index, hash }: OnePrompt,
-): Promise<PlannedPrompt['prompt']> {
-  const { preprocessor } = model;
+  { kind, index, hash }: OnePrompt,
+): Promise<PreparedPrompt> {
   const { bytes, value, request } = received;
-  const { add_special_tokens: addSpecialTokens } = request;
+  const options = { ...hash, addSpecialTokens: request.add_special_tokens };
   if (preprocessor.input === 'text') return preprocessor.prepareText('', { body: bytes });
-  if (source.kind === 'tokens') {
-    return preprocessor.prepareTokens(Uint32Array.from(source.tokenIds), hash);
+  // Large texts stay out of JavaScript, and ids are checked against the vocabulary natively.
+  if (value === undefined || kind === 'tokens') {
+    return preprocessor.prepareCompletion(bytes, index, options);
   }
-  if (value === undefined) {
-    return preprocessor.prepareCompletion(bytes, index, { ...hash, addSpecialTokens });
-  }
-  return preprocessor.prepareText(source.text, { ...hash, addSpecialTokens });
+  const { prompt: prompts } = request;
+  const source = prompts[index];
+  return preprocessor.prepareText(source?.kind === 'text' ? source.text : '', options);
 }
 
 /** An engine whose input is text gets the client's body, as if this choice were asked for alone. */
 function answerBody(
-  { bytes, value, request }: ReceivedRequest<ChatRequest | CompletionRequest>,
+  received: ReceivedRequest<ChatRequest | CompletionRequest>,
   choice: number,
-  overrides: Readonly<Record<string, unknown>>,
+  promptIndex?: number,
 ): Uint8Array {
-  const isAlone = (request.n ?? 1) === 1 && !('prompt' in overrides && hasSeveralPrompts(request));
-  if (isAlone) return bytes;
-  const body = (value ?? JSON.parse(Buffer.from(bytes).toString())) as Record<string, unknown>; // validated before
-  const seed = request.seed === undefined ? {} : { seed: request.seed + choice };
-  return Buffer.from(JSON.stringify({ ...body, ...overrides, ...seed, n: 1 }));
+  const { bytes, request } = received;
+  const isOnlyPrompt = !('prompt' in request) || request.prompt.length === 1;
+  if ((request.n ?? 1) === 1 && isOnlyPrompt) return bytes;
+  const body: Record<string, unknown> = { ...fullBody(received), n: 1 };
+  if (request.seed !== undefined) body['seed'] = request.seed + choice;
+  if (promptIndex !== undefined) body['prompt'] = promptAt(received, promptIndex);
+  return Buffer.from(JSON.stringify(body));
 }
 
-function hasSeveralPrompts(request: ChatRequest | CompletionRequest): boolean {
-  return 'prompt' in request && request.prompt.length > 1;
+/** The whole body; for the rare uses that need the texts of a large one. */
+function fullBody(
+  received: ReceivedRequest<ChatRequest | CompletionRequest>,
+): Readonly<Record<string, unknown>> {
+  const body: unknown = received.value ?? JSON.parse(Buffer.from(received.bytes).toString());
+  return body as Readonly<Record<string, unknown>>; // validated before
 }
 
-function rawPrompt(source: CompletionPrompt): unknown {
-  return source.kind === 'text' ? source.text : source.tokenIds;
+/** One of the prompts as the client wrote it. */
+function promptAt(
+  received: ReceivedRequest<ChatRequest | CompletionRequest>,
+  index: number,
+): unknown {
+  const prompt = fullBody(received)['prompt'];
+  const isList = Array.isArray(prompt) && typeof prompt[0] !== 'number';
+  return isList ? (prompt[index] as unknown) : prompt;
 }
 
-function echoText(model: ServedModel, source: CompletionPrompt): string {
-  if (source.kind === 'text') return source.text;
-  const decoder = model.preprocessor.createDecoder({ ignoreEos: true, skipSpecialTokens: true });
-  const tokenIdsLe = new Uint8Array(Uint32Array.from(source.tokenIds).buffer);
+function echoText(
+  { preprocessor }: ServedModel,
+  prepared: PreparedPrompt,
+  prompt: unknown,
+): string {
+  if (typeof prompt === 'string') return prompt;
+  const decoder = preprocessor.createDecoder({ ignoreEos: true, skipSpecialTokens: true });
+  const tokenIdsLe = Buffer.from(tokenIdsToBytes(prepared.tokenIds));
   return decoder.push(GenerateResponse.fromPartial({ tokenIdsLe })).text + decoder.flush();
 }
 
 /** Text of the last message, for `use_raw_prompt`. */
-function lastText({ value, bytes }: ReceivedRequest<ChatRequest>): string {
-  const body = (value ?? JSON.parse(Buffer.from(bytes).toString())) as ChatRequest; // validated before
-  const content = body.messages.at(-1)?.content ?? '';
+function lastText(received: ReceivedRequest<ChatRequest>): string {
+  const { messages } = fullBody(received) as unknown as ChatRequest; // validated before
+  const content = messages.at(-1)?.content ?? '';
   if (typeof content === 'string') return content;
   return content.map((part) => (typeof part['text'] === 'string' ? part['text'] : '')).join('');
 }
