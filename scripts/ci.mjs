@@ -4,7 +4,7 @@
  * provides the engine and the images; the project itself only knows the public names.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -17,6 +17,7 @@ const IMAGES = [
   'nats:2.12-alpine',
   'quay.io/coreos/etcd:v3.6.6',
 ];
+const E2E = ['vitest', 'run', '--config', 'e2e/vitest.config.ts'];
 const scratch = mkdtempSync(join(tmpdir(), 'ci-'));
 
 const images = beside('images', prepareImages());
@@ -53,30 +54,25 @@ async function realEngineSuite() {
     process.stdout.write('skipped: no llama-server can be had here\n');
     return;
   }
+  const program = join(scratch, 'llama-server');
+  writeFileSync(program, `#!/bin/sh\nexec ${join(TOOLS, 'cpu-engine')} llama "$@"\n`, {
+    mode: 0o755,
+  });
+  const env = { DYN_TEST_GGUF: gguf, DYN_TEST_LLAMA_SERVER: program };
+  const cargo = ['cargo', 'test', '--manifest-path', 'native/Cargo.toml', '--release', '--quiet'];
+  await runner.run('tokenizer of a GGUF file', [...cargo, '-p', 'dynamo-text', '--test', 'gguf'], {
+    kind: 'cargo',
+    env,
+  });
   await runner.run(
-    'tokenizer of a GGUF file',
-    [
-      'cargo',
-      'test',
-      '--manifest-path',
-      'native/Cargo.toml',
-      '--release',
-      '--quiet',
-      '-p',
-      'dynamo-text',
-      '--test',
-      'gguf',
-    ],
-    { kind: 'cargo', env: { DYN_TEST_GGUF: gguf } },
-  );
-  await runner.run(
-    'real engine',
-    ['vitest', 'run', '--config', 'e2e/vitest.config.ts', 'e2e/engine'],
+    'worker with llama-server',
+    ['vitest', 'run', 'apps/worker-shim/test/llama-server'],
     {
       kind: 'vitest',
-      env: { DYN_TEST_GGUF: gguf, DYN_TEST_LLAMA_SERVER: join(TOOLS, 'cpu-engine') },
+      env,
     },
   );
+  await runner.run('dynamo up with llama-server', [...E2E, 'e2e/engine'], { kind: 'vitest', env });
 }
 
 /** Broker contract suites in containers, and the compose file as a user runs it. */
@@ -93,14 +89,7 @@ async function containerSuites() {
     kind: 'vitest',
     env: { ...docker, DYN_TEST_BROKERS: 'containers' },
   });
-  await runner.run(
-    'compose',
-    ['vitest', 'run', '--config', 'e2e/vitest.config.ts', 'e2e/compose'],
-    {
-      kind: 'vitest',
-      env: docker,
-    },
-  );
+  await runner.run('compose', [...E2E, 'e2e/compose'], { kind: 'vitest', env: docker });
 }
 
 /** Starts a preparation in the background. @returns what it prints last, or undefined when it failed */
