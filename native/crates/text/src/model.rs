@@ -89,7 +89,7 @@ impl TextModel {
         let cuts = SpecialTokens::new(&tokenizer).filter(|_| cache_bytes > 0);
         Ok(Self {
             chat_bos: info.bos_token_id.filter(|_| source.adds_bos_to_chat),
-            // A vocabulary entry with its merges and tables takes about this much, as measured.
+            // Roughly what a vocabulary entry takes with its merges and tables.
             loaded_bytes: tokenizer.size() * 400,
             tokenizer: Arc::new(tokenizer),
             template,
