@@ -63,7 +63,10 @@ export default tseslint.config(
   {
     files: ['**/*.ts'],
     languageOptions: {
-      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+      parserOptions: {
+        projectService: { allowDefaultProject: ['vitest.config.ts'] },
+        tsconfigRootDir: import.meta.dirname,
+      },
     },
     plugins: { '@nx': nx, 'import-x': importX, jsdoc },
     settings: { 'import-x/resolver-next': [createTypeScriptImportResolver()] },
@@ -78,6 +81,7 @@ export default tseslint.config(
             mayImport('cli', [...APP_LIBS, ...SERVICES]),
             mayImport('bench', [...APP_LIBS, 'native']),
             mayImport('e2e', APP_LIBS),
+            mayImport('example', ['base', 'config', 'telemetry', 'runtime', 'testing']),
           ],
         },
       ],

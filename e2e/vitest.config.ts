@@ -2,8 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 /** Suites that need containers or a real engine; `.ci/run` starts them after `npm test`. */
 export default defineConfig({
-  resolve: { conditions: ['@dynamo-ts/source', 'module', 'node', 'import'] },
-  ssr: { resolve: { conditions: ['@dynamo-ts/source', 'module', 'node', 'import'] } },
+  resolve: { conditions: ['@dynamo-ts/source', 'node'] },
+  ssr: { resolve: { conditions: ['@dynamo-ts/source', 'node'] } },
   test: {
     root: import.meta.dirname,
     include: ['**/*.test.ts'],

@@ -11,6 +11,9 @@ const NATIVE = ['--manifest-path', 'native/Cargo.toml'];
 export async function lint(runner) {
   await runner.run('format', ['prettier', '--check', '--log-level', 'warn', '.']);
   await runner.run('types', ['tsc', '-b']);
+  for (const folder of ['scripts', 'bench', 'e2e']) {
+    await runner.run(`types of ${folder}`, ['tsc', '-p', folder, '--noEmit']);
+  }
   // The Nx rule says that it skips, and passes, when no project graph is cached.
   await runner.run('project graph', ['nx', 'show', 'projects']);
   await runner.run('eslint', ['eslint', '--max-warnings', '0', '.'], { forbid: /will be skipped/ });

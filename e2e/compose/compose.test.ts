@@ -33,7 +33,7 @@ describe('docker compose up --build --scale worker=3', () => {
     const stream = await client.chat.completions.create({
       model,
       messages: [{ role: 'user', content: 'Hello there' }],
-      max_tokens: maxTokens,
+      max_completion_tokens: maxTokens,
       stream: true,
       stream_options: { include_usage: true },
     });

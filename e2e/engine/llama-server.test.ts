@@ -52,7 +52,7 @@ describe.runIf(program !== undefined && gguf !== undefined)('dynamo up with llam
       model: model!.id,
       messages: MESSAGES,
       temperature: 0,
-      max_tokens: 48,
+      max_completion_tokens: 48,
       stream: true,
     });
     let text = '';
