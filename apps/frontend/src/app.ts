@@ -92,7 +92,12 @@ function createServer({ config, telemetry, models, lifecycle }: ServerParts): Fa
   const admission = new Admission();
   const keepAlive = new SseKeepAlive(config.httpSseKeepAliveIntervalMs);
   const canary = new EventLoopCanary(telemetry.metrics);
-  const removeGauges = addModelGauges(telemetry.metrics, models.catalog, config.migrationLimit);
+  const migration = {
+    limit: config.migrationLimit,
+    maxSequenceTokens: config.migrationMaxSeqLen,
+    waitMs: config.migrationWaitMs,
+  };
+  const removeGauges = addModelGauges(telemetry.metrics, models.catalog, migration);
   const logger = telemetry.logger.child({ target: 'frontend.http' });
   const handler = new GenerationHandler({
     models: models.catalog,
@@ -106,6 +111,7 @@ function createServer({ config, telemetry, models, lifecycle }: ServerParts): Fa
       ignoreUnsupported: config.ignoreUnsupportedFields,
       forceIncludeUsage: config.forceIncludeUsage,
       disableNvext: config.disableNvext,
+      migration,
     },
   });
   const app = createHttpServer(logger, config.httpOverloadStatusCode);

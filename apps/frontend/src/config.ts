@@ -111,8 +111,22 @@ const MODEL_OPTIONS = optionGroup('Models', {
     env: 'DYN_MIGRATION_LIMIT',
     min: 0,
     max: 0xffff_ffff,
-    default: 0,
+    default: 3,
     help: 'How often a request whose worker broke after its first token may move to another; 0 is never.',
+  }),
+  migrationMaxSeqLen: option.integer({
+    flag: 'migration-max-seq-len',
+    env: 'DYN_MIGRATION_MAX_SEQ_LEN',
+    min: 1,
+    help: 'Longest sequence in tokens, prompt and answer, that may move; without it all may.',
+  }),
+  migrationWaitMs: option.duration({
+    flag: 'migration-wait',
+    env: 'DYN_MIGRATION_WAIT_SECS',
+    unit: 's',
+    min: 0,
+    default: 10_000,
+    help: 'How long a broken answer waits for another worker when there is none, for example while workers restart.',
   }),
 });
 

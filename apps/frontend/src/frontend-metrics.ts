@@ -10,6 +10,7 @@ import type {
 
 import type { Buckets } from './bucket-options.ts';
 import { FRONTEND_METRICS } from './metrics.ts';
+import { MigrationMetrics } from './migration/migration-metrics.ts';
 
 /** Label of every model name that is not served, so that unknown names make no new series. */
 export const UNKNOWN_MODEL = 'unknown_model';
@@ -43,6 +44,7 @@ export class FrontendMetrics {
   readonly tokenizerCacheMisses: BoundCounter;
   readonly preprocessSeconds: BoundHistogram;
   readonly dispatchSeconds: BoundHistogram;
+  readonly migration: MigrationMetrics;
   readonly #buckets: Buckets;
   readonly #models = new Map<string, ModelMetrics>();
 
@@ -59,6 +61,7 @@ export class FrontendMetrics {
     this.tokenizerCacheHits = registry.counter(metrics.tokenizerCacheHitsTotal).bind(undefined);
     this.tokenizerCacheMisses = registry.counter(metrics.tokenizerCacheMissesTotal).bind(undefined);
     this.preprocessSeconds = stages.bind({ stage: 'preprocess' });
+    this.migration = new MigrationMetrics(registry);
     this.dispatchSeconds = stages.bind({ stage: 'dispatch' });
   }
 

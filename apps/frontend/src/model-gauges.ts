@@ -2,6 +2,8 @@
 import type { MetricsRegistry } from '@dynamo-ts/telemetry';
 
 import { FRONTEND_METRICS } from './metrics.ts';
+import { migrationOf } from './migration/migration-settings.ts';
+import type { MigrationSettings } from './migration/migration-settings.ts';
 import type { ModelCatalog } from './models/model-catalog.ts';
 import type { WorkerSet } from './models/worker-set.ts';
 
@@ -9,8 +11,9 @@ import type { WorkerSet } from './models/worker-set.ts';
 export function addModelGauges(
   metrics: MetricsRegistry,
   catalog: ModelCatalog,
-  migrationLimit: number,
+  migration: MigrationSettings,
 ): () => void {
+  const limitOf = ({ card }: WorkerSet): number => migrationOf(migration, card).limit;
   const gauges = [
     { spec: FRONTEND_METRICS.modelReady, of: isReady },
     { spec: FRONTEND_METRICS.modelContextLength, of: ({ card }: WorkerSet) => card.contextLength },
@@ -21,7 +24,7 @@ export function addModelGauges(
     { spec: FRONTEND_METRICS.modelTotalKvBlocks, of: configured('totalKvBlocks') },
     { spec: FRONTEND_METRICS.modelMaxNumSeqs, of: configured('maxNumSeqs') },
     { spec: FRONTEND_METRICS.modelMaxNumBatchedTokens, of: configured('maxNumBatchedTokens') },
-    { spec: FRONTEND_METRICS.modelMigrationLimit, of: () => migrationLimit },
+    { spec: FRONTEND_METRICS.modelMigrationLimit, of: limitOf },
   ].map(({ spec, of }) => ({ gauge: metrics.gauge(spec), of }));
   let known = new Set<string>();
   return metrics.onCollect(() => {

@@ -9,6 +9,7 @@ import type { Logger, Span } from '@dynamo-ts/telemetry';
 
 import type { FrontendMetrics, ModelMetrics } from './frontend-metrics.ts';
 import { UNKNOWN_MODEL } from './frontend-metrics.ts';
+import { MigrationReport } from './migration/migration-report.ts';
 
 /** What a {@link RequestRecord} needs. */
 export interface RequestRecordOptions {
@@ -35,6 +36,7 @@ export class RequestRecord {
   #preparedMs = 0;
   #firstTokenMs: number | undefined;
   #lastTokenMs = 0;
+  #migrations: MigrationReport | undefined;
   #finished = false;
 
   constructor(options: RequestRecordOptions) {
@@ -45,6 +47,19 @@ export class RequestRecord {
   /** Time from receipt to the first token; undefined before it. */
   get firstTokenMs(): number | undefined {
     return this.#firstTokenMs === undefined ? undefined : this.#firstTokenMs - this.receivedMs;
+  }
+
+  /** Where moves between workers are reported. */
+  get migrations(): MigrationReport {
+    const { metrics, logger, span, ids } = this.#options;
+    this.#migrations ??= new MigrationReport({
+      metrics: metrics.migration,
+      logger,
+      span,
+      requestId: ids.requestId,
+      model: this.#model,
+    });
+    return this.#migrations;
   }
 
   /** The body was valid. `model` is a served name or {@link UNKNOWN_MODEL}. */

@@ -64,8 +64,7 @@ const WORKER_GROUP = optionGroup('Worker', {
     env: 'DYN_MIGRATION_LIMIT',
     min: 0,
     max: 1023,
-    default: 0,
-    help: 'How often a request of this model may move to another worker after its first token.',
+    help: 'Lowers the limit of the frontend (how often an answer may move to another worker) for this model.',
   }),
   drainTimeoutMs: option.duration({
     flag: 'graceful-shutdown-timeout',

@@ -26,8 +26,8 @@ export interface BuildModelCardOptions {
   /** Overrides what the files say. */
   readonly contextLength?: number | undefined;
   readonly kvCacheBlockSize: number;
-  /** @default 0 */
-  readonly migrationLimit?: number;
+  /** Lowers the frontend's limit; 0 leaves it. @default 0 */
+  readonly migrationLimit?: number | undefined;
   readonly runtimeConfig?: Partial<ModelRuntimeConfig>;
   /** A Jinja file that replaces the model's own chat template. */
   readonly chatTemplatePath?: string | undefined;

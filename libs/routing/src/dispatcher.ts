@@ -55,6 +55,8 @@ export interface DispatchRequest {
   /** Workers that must not take it: they broke earlier attempts of this request. */
   readonly excluded?: Iterable<InstanceId> | undefined;
   readonly mode?: RouterMode | undefined;
+  /** A worker failed it before its first token, and another one is asked. */
+  readonly onRetry?: (() => void) | undefined;
 }
 
 /** One request's way through the workers. */
@@ -174,7 +176,12 @@ export class Dispatcher {
     }
   }
 
-  #onRetry({ context }: DispatchRequest, instanceId: InstanceId, error: DynamoError): void {
+  #onRetry(
+    { context, onRetry }: DispatchRequest,
+    instanceId: InstanceId,
+    error: DynamoError,
+  ): void {
+    onRetry?.();
     const endpoint = formatEndpointPath(this.#workers.path);
     this.#retries?.inc({ dynamo_endpoint: endpoint, reason: error.code });
     this.#logger.warn('worker failed before the first token, trying another', {

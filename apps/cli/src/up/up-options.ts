@@ -46,6 +46,8 @@ export const UP_OPTIONS = {
   ...FLEET, // again: first for the order of the help text, last for the type of engineUrl
   logFilter: { ...LOGGING_OPTIONS.logFilter, fallback: 'warn', fallbackText: 'warn' },
   grpcPort: { ...ROUTER_OPTIONS.grpcPort, fallback: -1, fallbackText: '-1' },
+  // The worker's has no default and would leave the frontend without one.
+  migrationLimit: FRONTEND_OPTIONS.migrationLimit,
   // Nobody routes to these workers but the frontend beside them, so there is nothing to wait for.
   gracePeriodMs: { ...SHUTDOWN_OPTIONS.gracePeriodMs, fallback: 0, fallbackText: '0s' },
   drainTimeoutMs: { ...WORKER_OPTIONS.drainTimeoutMs, fallback: 5000, fallbackText: '5s' },

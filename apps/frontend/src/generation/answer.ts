@@ -4,9 +4,10 @@
 import { asInstanceId, asRequestId } from '@dynamo-ts/base';
 import type { ChoiceFinish, UsageCounts } from '@dynamo-ts/openai';
 import type { DecodedFinishReason } from '@dynamo-ts/preprocess';
-import type { InstanceId } from '@dynamo-ts/base';
 import { Context } from '@dynamo-ts/runtime';
 
+import { MigratingStream } from '../migration/migrating-stream.ts';
+import type { MigrationSettings } from '../migration/migration-settings.ts';
 import type { ServedModel } from '../models/served-model.ts';
 import type { RequestRecord } from '../request-record.ts';
 import type { ChoicePlan } from './choice-plan.ts';
@@ -21,9 +22,13 @@ export interface AnswerOptions {
   readonly record: RequestRecord;
   /** Worker that the client wants. */
   readonly pinned: bigint | undefined;
-  /** Makes the sink of a choice when its worker has begun to answer. */
-  readonly createSink: (plan: ChoicePlan, instanceId: InstanceId) => ChoiceSink;
+  readonly migration: MigrationSettings;
+  /** Makes the sink of a choice when a worker has begun to answer. */
+  readonly createSink: (plan: ChoicePlan, worker: AnsweringWorker) => ChoiceSink;
 }
+
+/** The worker that answers; another one after a move. */
+export type AnsweringWorker = Pick<MigratingStream, 'instanceId'>;
 
 /** Runs the choices to their end. @returns what was used */
 export async function runAnswer(options: AnswerOptions): Promise<UsageCounts> {
@@ -64,18 +69,24 @@ async function runChoice(
 ): Promise<ChoiceResult> {
   const { model, pinned, record } = options;
   const { prompt } = plan.planned;
-  const stream = await model.dispatcher.dispatch({
-    payload: plan.payload,
-    context,
-    blockHashes: prompt.blockHashes,
-    blockSize: model.card.kvCacheBlockSize,
-    promptTokens: prompt.tokenIds.length,
-    excluded: model.excluded,
-    pinned: pinned === undefined ? undefined : asInstanceId(pinned),
+  const decoder = plan.createDecoder();
+  const stream = await MigratingStream.open({
+    ...options.migration,
+    dispatcher: model.dispatcher,
+    request: {
+      payload: plan.payload,
+      context,
+      blockHashes: prompt.blockHashes,
+      blockSize: model.card.kvCacheBlockSize,
+      promptTokens: prompt.tokenIds.length,
+      pinned: pinned === undefined ? undefined : asInstanceId(pinned),
+    },
+    excluded: () => model.excluded,
+    isComplete: () => decoder.finished,
+    report: record.migrations,
   });
   record.dispatched();
-  const sink = options.createSink(plan, stream.instanceId);
-  return readChoice({ stream, decoder: plan.createDecoder(), sink });
+  return readChoice({ stream, decoder, sink: options.createSink(plan, stream) });
 }
 
 /** A failed run's error; the first one that is not a consequence of another's. */

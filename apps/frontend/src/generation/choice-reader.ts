@@ -4,9 +4,7 @@
  */
 import { DynamoError } from '@dynamo-ts/base';
 import type { ChoiceDecoder, DecodedDelta } from '@dynamo-ts/preprocess';
-import { GenerateResponse } from '@dynamo-ts/protocol';
-import type { Usage } from '@dynamo-ts/protocol';
-import type { DispatchedStream } from '@dynamo-ts/routing';
+import type { GenerateResponse, Usage } from '@dynamo-ts/protocol';
 
 /** Takes what a choice produces. */
 export interface ChoiceSink {
@@ -14,6 +12,14 @@ export interface ChoiceSink {
   delta(delta: DecodedDelta, message: GenerateResponse): void;
   /** The batch is complete. @returns what to wait for before the next one is read */
   flush(tokens: number): Promise<void> | undefined;
+}
+
+/** Where a choice comes from. */
+export interface ChoiceSource {
+  /** Messages that arrived since the last call, waiting for at least one; undefined at the end. */
+  nextBatch(): Promise<readonly GenerateResponse[] | undefined>;
+  /** Drops the rest. Idempotent. */
+  cancel(): void;
 }
 
 /** How a choice ended. */
@@ -25,7 +31,7 @@ export interface ChoiceResult {
 
 /** What {@link readChoice} needs. */
 export interface ReadChoiceOptions {
-  readonly stream: DispatchedStream;
+  readonly stream: ChoiceSource;
   readonly decoder: ChoiceDecoder;
   readonly sink: ChoiceSink;
 }
@@ -33,7 +39,7 @@ export interface ReadChoiceOptions {
 /**
  * Reads until the choice has ended; leaves nothing open, however it ends.
  *
- * @throws the worker's error, `backend.stream_incomplete` when it ended without a finish reason
+ * @throws the source's error, `backend.error` when the engine failed
  */
 export async function readChoice({
   stream,
@@ -51,8 +57,7 @@ export async function readChoice({
         break;
       }
       const before = decoder.generatedTokens;
-      for (const item of batch) {
-        const message = GenerateResponse.decode(item);
+      for (const message of batch) {
         engineUsage = message.usage ?? engineUsage;
         if (decoder.finished) continue;
         const delta = decoder.push(message);
@@ -63,12 +68,6 @@ export async function readChoice({
       const wait = sink.flush(decoder.generatedTokens - before);
       if (wait !== undefined) await wait;
       if (cutHere) break;
-    }
-    if (!decoder.finished) {
-      throw new DynamoError(
-        'backend.stream_incomplete',
-        'the answer ended without a finish reason',
-      );
     }
     return { completionTokens: decoder.generatedTokens, engineUsage };
   } finally {

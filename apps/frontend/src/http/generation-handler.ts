@@ -23,6 +23,8 @@ import { planChoices } from '../generation/choice-plan.ts';
 import { FoldSink } from '../generation/fold-sink.ts';
 import { annotationEvents, responseNvext } from '../generation/response-extras.ts';
 import { StreamSink } from '../generation/stream-sink.ts';
+import { migrationOf } from '../migration/migration-settings.ts';
+import type { MigrationSettings } from '../migration/migration-settings.ts';
 import type { ModelSource, ServedModel } from '../models/served-model.ts';
 import { RequestRecord } from '../request-record.ts';
 import { Exchange } from './exchange.ts';
@@ -40,6 +42,7 @@ export interface GenerationSettings {
   readonly ignoreUnsupported: boolean;
   readonly forceIncludeUsage: boolean;
   readonly disableNvext: boolean;
+  readonly migration: MigrationSettings;
 }
 
 /** What a {@link GenerationHandler} needs. */
@@ -146,6 +149,7 @@ export class GenerationHandler {
       model,
       plans,
       context: exchange.context,
+      migration: migrationOf(this.#options.settings.migration, model.card),
       pinned: routing.backendInstanceId ?? request.nvext?.backend_instance_id,
       annotations: annotationEvents(request, requestId, prompts),
       head: {
@@ -166,7 +170,7 @@ export class GenerationHandler {
     try {
       const usage = await runAnswer({
         ...job,
-        createSink: (plan, instanceId) => {
+        createSink: (plan, worker) => {
           const chunks = new ChoiceChunks({ head, index: plan.index, nullUsage: withUsage });
           const { echo } = plan.planned;
           return new StreamSink({
@@ -179,7 +183,12 @@ export class GenerationHandler {
               request.stream_options?.continuous_usage_stats === true
                 ? plan.planned.prompt.tokenIds.length
                 : undefined,
-            nvext: (delta) => responseNvext(request, { instanceId, record: job.record, delta }),
+            nvext: (delta) =>
+              responseNvext(request, {
+                instanceId: worker.instanceId,
+                record: job.record,
+                delta,
+              }),
             preamble: (plan.index === 0 ? job.annotations : '') + (echo && chunks.text(echo)),
           });
         },
@@ -200,11 +209,11 @@ export class GenerationHandler {
     let nvext: unknown;
     const usage = await runAnswer({
       ...job,
-      createSink: (plan, instanceId) => {
+      createSink: (plan, worker) => {
         const fold = folds[plan.index] ?? new ChoiceFold(plan.index);
         fold.add(plan.planned.echo);
         const onFinish = (delta: Parameters<typeof responseNvext>[1]['delta']): void => {
-          nvext ??= responseNvext(request, { instanceId, record, delta });
+          nvext ??= responseNvext(request, { instanceId: worker.instanceId, record, delta });
         };
         return new FoldSink({ fold, record, onFinish });
       },

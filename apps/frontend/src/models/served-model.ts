@@ -15,7 +15,7 @@ export interface ServedModel {
   readonly card: ModelDeploymentCard;
   readonly preprocessor: ModelPreprocessor;
   readonly dispatcher: Dispatches;
-  /** Instances at the same endpoint that serve another model. */
+  /** Instances at the same endpoint that serve another model, as of now. */
   readonly excluded: readonly InstanceId[];
   /** The request has ended. Idempotent. */
   release(): void;

@@ -109,8 +109,17 @@ export class WorkerSet {
     };
     const { name, card } = this;
     const { preprocessor, workers } = loaded;
-    const excluded = this.#members().foreign;
-    return { name, card, preprocessor, dispatcher: workers.dispatcher, excluded, release };
+    const foreign = (): readonly InstanceId[] => this.#members().foreign;
+    return {
+      name,
+      card,
+      preprocessor,
+      dispatcher: workers.dispatcher,
+      get excluded() {
+        return foreign();
+      },
+      release,
+    };
   }
 
   /** Ends the set; requests that hold it go on. Idempotent. */

@@ -1,0 +1,213 @@
+/**
+ * The answer to one choice, whichever workers give it.
+ *
+ * It sits between the dispatcher and the decoder. When the worker breaks in mid-answer, the rest is asked of another one:
+ * same request id, prompt plus the ids received so far (RF 2.2). The reader sees one stream of decoded messages in which
+ * nothing is missing and nothing comes twice; text state lives above and is not touched. What a worker fails before its
+ * first token is the dispatcher's to retry and does not count against the limit.
+ */
+import { Backoff, DynamoError, systemClock } from '@dynamo-ts/base';
+import type { Clock, InstanceId } from '@dynamo-ts/base';
+import { GenerateRequest, GenerateResponse } from '@dynamo-ts/protocol';
+import type { DispatchRequest, DispatchedStream } from '@dynamo-ts/routing';
+
+import type { Dispatches } from '../models/served-model.ts';
+import type { MigrationObstacle, MigrationOutcome, MigrationReport } from './migration-report.ts';
+import type { MigrationSettings } from './migration-settings.ts';
+import { replayRequest, requestObstacle } from './replay-request.ts';
+import { TokenLog } from './token-log.ts';
+
+/** What a {@link MigratingStream} is made of. */
+export interface MigratingStreamOptions extends MigrationSettings {
+  readonly dispatcher: Dispatches;
+  readonly request: Omit<DispatchRequest, 'excluded' | 'onRetry'>;
+  /** Instances that must not take the request whatever happens, as they are now. */
+  readonly excluded: () => readonly InstanceId[];
+  /** Whether the reader has seen the answer's end: what breaks after it does not matter. */
+  readonly isComplete: () => boolean;
+  readonly report: MigrationReport;
+  readonly clock?: Clock | undefined;
+}
+
+/** One answer. */
+export class MigratingStream {
+  readonly #options: MigratingStreamOptions;
+  readonly #clock: Clock;
+  /** Workers that broke this answer. */
+  readonly #failed = new Set<InstanceId>();
+  #stream: DispatchedStream;
+  #received: TokenLog | undefined;
+  #obstacle: MigrationObstacle | undefined;
+  /** Tokens that the present worker was given as part of its prompt. */
+  #carried = 0;
+
+  private constructor(options: MigratingStreamOptions, stream: DispatchedStream) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#stream = stream;
+    if (options.limit === 0) this.#obstacle = 'disabled';
+    else if (options.request.pinned !== undefined) this.#obstacle = 'pinned';
+    else this.#received = new TokenLog();
+    this.#checkLength();
+  }
+
+  /** Resolves when a worker has begun to answer. @throws what {@link Dispatches.dispatch} throws */
+  static async open(options: MigratingStreamOptions): Promise<MigratingStream> {
+    const { dispatcher, request, report, excluded, clock = systemClock } = options;
+    let firstFailureMs: number | undefined;
+    const onRetry = (): void => {
+      firstFailureMs ??= clock.monotonicMs();
+      report.began('new_request');
+    };
+    const ended = (outcome: MigrationOutcome): void => {
+      if (firstFailureMs === undefined) return;
+      report.ended('new_request', outcome, clock.monotonicMs() - firstFailureMs);
+    };
+    try {
+      const stream = await dispatcher.dispatch({ ...request, excluded: excluded(), onRetry });
+      ended('success');
+      return new MigratingStream(options, stream);
+    } catch (error) {
+      ended(request.context.isStopped() ? 'cancelled' : 'failure');
+      throw error;
+    }
+  }
+
+  /** The worker that answers now. */
+  get instanceId(): InstanceId {
+    return this.#stream.instanceId;
+  }
+
+  /**
+   * Messages that arrived since the last call, waiting for at least one; undefined at the end.
+   *
+   * @throws the worker's error when the answer cannot go on, `backend.stream_incomplete` when it ended too early
+   */
+  async nextBatch(): Promise<readonly GenerateResponse[] | undefined> {
+    for (;;) {
+      try {
+        const batch = await this.#stream.nextBatch();
+        if (batch !== undefined) return this.#read(batch);
+        if (this.#options.isComplete()) return undefined;
+        throw new DynamoError(
+          'backend.stream_incomplete',
+          'the answer ended without a finish reason',
+        );
+      } catch (error) {
+        if (this.#options.isComplete()) return undefined;
+        await this.#migrate(error);
+      }
+    }
+  }
+
+  /** Drops the rest and tells the worker. Idempotent. */
+  cancel(): void {
+    this.#stream.cancel();
+  }
+
+  #read(batch: readonly Uint8Array[]): readonly GenerateResponse[] {
+    const messages = batch.map((item) => GenerateResponse.decode(item));
+    for (const message of messages) {
+      this.#received?.append(message.tokenIdsLe);
+      if (message.text !== undefined || message.deltaJson.length > 0) this.#giveUp('no_token_ids');
+      if (message.usage !== undefined && this.#carried > 0) this.#correctUsage(message.usage);
+    }
+    this.#checkLength();
+    return messages;
+  }
+
+  #checkLength(): void {
+    const { maxSequenceTokens = Infinity, request, report } = this.#options;
+    const received = this.#received;
+    if (received === undefined || request.promptTokens + received.count <= maxSequenceTokens)
+      return;
+    this.#giveUp('max_seq_len');
+    report.tooLong();
+  }
+
+  /** The answer can no longer move; its ids are not needed any more. */
+  #giveUp(obstacle: MigrationObstacle): void {
+    this.#obstacle ??= obstacle;
+    this.#received = undefined;
+  }
+
+  /** What the present worker counts as prompt is in part the answer. */
+  #correctUsage(usage: NonNullable<GenerateResponse['usage']>): void {
+    usage.promptTokens = Math.max(0, usage.promptTokens - this.#carried);
+    usage.completionTokens += this.#carried;
+    if (usage.cachedTokens === undefined) return;
+    usage.cachedTokens = Math.min(usage.cachedTokens, usage.promptTokens);
+  }
+
+  /** Continues on another worker, or throws what ended the answer. */
+  async #migrate(cause: unknown): Promise<void> {
+    const { request, report } = this.#options;
+    if (!isRetryable(cause) || request.context.isStopped()) throw cause;
+    const from = this.#stream.instanceId;
+    const replay = this.#replay();
+    if (typeof replay === 'string') {
+      report.refused(replay, from, cause);
+      throw cause;
+    }
+    this.#failed.add(from);
+    report.began('ongoing_request');
+    const startMs = this.#clock.monotonicMs();
+    const tokens = this.#received?.count ?? 0;
+    const ended = (outcome: MigrationOutcome, to?: InstanceId): void => {
+      const durationMs = this.#clock.monotonicMs() - startMs;
+      report.moved({ from, to, outcome, durationMs, tokens, cause });
+    };
+    try {
+      this.#stream = await this.#reopen(replay, cause);
+    } catch (error) {
+      ended(request.context.isStopped() ? 'cancelled' : 'failure');
+      throw error;
+    }
+    this.#carried = tokens;
+    ended('success', this.#stream.instanceId);
+  }
+
+  /** The request for the rest of the answer, or what stands against it. */
+  #replay(): DispatchRequest | MigrationObstacle {
+    const { request, limit } = this.#options;
+    const received = this.#received;
+    if (this.#obstacle !== undefined || received === undefined) {
+      return this.#obstacle ?? 'disabled';
+    }
+    if (this.#failed.size >= limit) return 'limit';
+    const original = GenerateRequest.decode(request.payload);
+    return (
+      requestObstacle(original) ?? {
+        ...request,
+        payload: replayRequest(original, received),
+        promptTokens: request.promptTokens + received.count,
+      }
+    );
+  }
+
+  /** Asks every other worker, and waits for one while there is none: those that died may be starting again. */
+  async #reopen(request: DispatchRequest, cause: DynamoError): Promise<DispatchedStream> {
+    const { dispatcher, excluded, waitMs } = this.#options;
+    const deadlineMs = this.#clock.monotonicMs() + waitMs;
+    const backoff = new Backoff({ initialMs: 20, maxMs: 500 });
+    for (;;) {
+      try {
+        return await dispatcher.dispatch({
+          ...request,
+          excluded: [...excluded(), ...this.#failed],
+        });
+      } catch (error) {
+        if (!isRetryable(error) || request.context.isStopped()) throw error;
+        const leftMs = deadlineMs - this.#clock.monotonicMs();
+        // The client learns what broke its answer and not that nobody was there to mend it.
+        if (leftMs <= 0) throw error.code === 'backend.unavailable' ? cause : error;
+        const delayMs = Math.min(backoff.nextMs(), leftMs);
+        await this.#clock.sleep(delayMs, { signal: request.context.stopped });
+      }
+    }
+  }
+}
+
+function isRetryable(error: unknown): error is DynamoError {
+  return error instanceof DynamoError && error.retryable;
+}
