@@ -5,16 +5,16 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 
-import { freePort } from '@dynamo-ts/testing';
+import { DynamoProcess, freePort } from '@dynamo-ts/testing';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-
-import { DynamoUp } from './dynamo-up.ts';
 
 const { DYN_TEST_LLAMA_SERVER: program, DYN_TEST_GGUF: gguf } = process.env;
 if (program === undefined || gguf === undefined) {
   process.stderr.write('skipped: set DYN_TEST_LLAMA_SERVER and DYN_TEST_GGUF\n');
 }
+
+const up = (...args: string[]): DynamoProcess => new DynamoProcess(['up', '--port', '0', ...args]);
 
 const MESSAGES = [
   { role: 'system' as const, content: 'You are a helpful assistant.' },
@@ -87,24 +87,21 @@ describe.runIf(program !== undefined && gguf !== undefined)('dynamo up with llam
   }
 
   it('answers sensibly when attached, with the very text that the server gives to the same tokens', async () => {
-    await using dynamo = await DynamoUp.start([
-      '--engine',
-      'llama-server',
-      '--engine-url',
-      serverUrl,
-    ]);
+    await using dynamo = up('--engine', 'llama-server', '--engine-url', serverUrl);
+    const url = await dynamo.ready();
     // llama.cpp's numerics differ between a computed and a cached prompt: compare both with a warm cache.
-    await capitalOfFrance(dynamo.url);
-    const ours = await capitalOfFrance(dynamo.url);
+    await capitalOfFrance(url);
+    const ours = await capitalOfFrance(url);
     expect(ours.text).toMatch(/Paris/);
     expect(ours.finish).toBe('stop');
     expect(ours.text).toBe(await itsOwnAnswer());
   });
 
   it('starts the server itself from a command and a model file', async () => {
-    await using dynamo = await DynamoUp.start([
+    await using dynamo = up(
       ...['--engine', 'llama-server', '--model', gguf!, '--engine-command', program!],
-    ]);
-    expect((await capitalOfFrance(dynamo.url)).text).toMatch(/Paris/);
+    );
+    const url = await dynamo.ready();
+    expect((await capitalOfFrance(url)).text).toMatch(/Paris/);
   });
 });

@@ -1,13 +1,14 @@
+import { DYNAMO_START_TIMEOUT_MS, DynamoProcess } from '@dynamo-ts/testing';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
 import { describe, expect, it, vi } from 'vitest';
 
-import { DynamoProcess, START_TIMEOUT_MS, complete, isAlive } from './dynamo-process.ts';
+import { complete, isAlive } from './up-probes.ts';
 
 const FAST = ['--port', '0', '--speedup-ratio', '0'];
 
-describe('dynamo up in one process', { timeout: 2 * START_TIMEOUT_MS }, () => {
+describe('dynamo up in one process', { timeout: 2 * DYNAMO_START_TIMEOUT_MS }, () => {
   it('shows a curl line that works, and stops at Ctrl-C with 0', async () => {
     await using dynamo = new DynamoProcess(['up', ...FAST]);
     const url = await dynamo.ready();
@@ -69,7 +70,7 @@ describe('dynamo up in one process', { timeout: 2 * START_TIMEOUT_MS }, () => {
   });
 });
 
-describe('dynamo up --processes', { timeout: 3 * START_TIMEOUT_MS }, () => {
+describe('dynamo up --processes', { timeout: 3 * DYNAMO_START_TIMEOUT_MS }, () => {
   it('runs every service in its own process and brings a dead one back', async () => {
     await using dynamo = new DynamoProcess(['up', '--processes', ...FAST]);
     const url = await dynamo.ready();
@@ -84,7 +85,7 @@ describe('dynamo up --processes', { timeout: 3 * START_TIMEOUT_MS }, () => {
         const health = (await (await fetch(`${url}/health`)).json()) as { instances: unknown[] };
         expect(health.instances).toHaveLength(2);
       },
-      { timeout: START_TIMEOUT_MS, interval: 100 },
+      { timeout: DYNAMO_START_TIMEOUT_MS, interval: 100 },
     );
     dynamo.child.kill('SIGTERM');
     expect(await dynamo.exit).toBe(0);
@@ -101,7 +102,7 @@ describe('dynamo up --processes', { timeout: 3 * START_TIMEOUT_MS }, () => {
   });
 });
 
-describe('dynamo', { timeout: START_TIMEOUT_MS }, () => {
+describe('dynamo', { timeout: DYNAMO_START_TIMEOUT_MS }, () => {
   it('tells its version and lists its commands', async () => {
     await using version = new DynamoProcess(['--version']);
     expect(await version.exit).toBe(0);

@@ -3,11 +3,11 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-import { vi } from 'vitest';
+import { eventually } from './eventually.ts';
 
-const BIN = fileURLToPath(new URL('../bin/dynamo.js', import.meta.url));
+const BIN = fileURLToPath(new URL('../../../apps/cli/bin/dynamo.js', import.meta.url));
 /** Starts are slow on a busy machine; nothing here waits that long otherwise. */
-export const START_TIMEOUT_MS = 60_000;
+export const DYNAMO_START_TIMEOUT_MS = 60_000;
 
 /** A running `dynamo` command. */
 export class DynamoProcess implements AsyncDisposable {
@@ -30,14 +30,10 @@ export class DynamoProcess implements AsyncDisposable {
 
   /** Waits for the banner. @returns the address of the endpoint */
   async ready(): Promise<string> {
-    const banner = vi.waitFor(
-      () => {
-        const url = /dynamo is ready at (\S+)/.exec(this.out)?.[1];
-        if (url === undefined || !this.out.includes('Ctrl-C'))
-          throw new Error(`no banner: ${this.err}`);
-        return url;
-      },
-      { timeout: START_TIMEOUT_MS, interval: 20 },
+    const banner = eventually(
+      () =>
+        this.out.includes('Ctrl-C') ? /dynamo is ready at (\S+)/.exec(this.out)?.[1] : undefined,
+      { timeoutMs: DYNAMO_START_TIMEOUT_MS },
     );
     const ended = this.exit.then((exit) => {
       throw new Error(`ended with ${exit}: ${this.err}`);
@@ -60,22 +56,4 @@ export class DynamoProcess implements AsyncDisposable {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill('SIGKILL');
     await this.exit;
   }
-}
-
-/** Whether a process is there. */
-export function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
-}
-
-/** Asks the endpoint for a short answer. */
-export async function complete(url: string): Promise<Response> {
-  return fetch(`${url}/v1/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ model: 'mocker', prompt: 'Hello', max_tokens: 4 }),
-  });
 }
