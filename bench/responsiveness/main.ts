@@ -1,32 +1,30 @@
 /**
- * Three figures that a user feels, each measured on `dynamo up --processes` with the mocker:
+ * Three figures that a user feels, with the mocker:
  * start of the command to the first token, event-loop stalls of the frontend under 100,000-token prompts, and the time
  * from a client's leaving to an idle engine.
  *
  *   npm run responsiveness -w @dynamo-ts/bench
  */
-import { DynamoProcess, freePort } from '@dynamo-ts/testing';
+import { DynamoProcess } from '@dynamo-ts/testing';
 
 import { longPrompts } from './long-prompts.ts';
 import { disconnects } from './disconnects.ts';
 import { describe, quantile } from './quantile.ts';
+import { ServicePair } from './service-pair.ts';
 
 const STARTS = 7;
 
 const starts = await startToFirstToken();
 process.stdout.write(`dynamo up to the first token, ms:        ${describe(starts)}\n`);
 
-const statusPort = await freePort();
-process.env['DYN_SYSTEM_PORT'] = String(statusPort);
 {
-  await using dynamo = new DynamoProcess(['up', '--processes', '--port', '0', '--workers', '1']);
-  const url = await dynamo.ready();
-  const stalls = await longPrompts(url);
+  await using services = await ServicePair.start();
+  const stalls = await longPrompts(services.url);
   process.stdout.write(
     `100,000-token prompts, ${stalls.prompts}: event loop ticks late by more than 5 ms: ${stalls.late} of ${stalls.ticks}` +
       ` (idle for as long: ${stalls.lateIdle} of ${stalls.ticksIdle}), prompt p50 ${quantile(stalls.durations, 0.5).toFixed(1)} ms\n`,
   );
-  const times = await disconnects(url, `http://127.0.0.1:${statusPort}`);
+  const times = await disconnects(services.url, services.workerStatusUrl);
   process.stdout.write(`client leaves to engine idle, ms (200):  ${describe(times)}\n`);
 }
 
