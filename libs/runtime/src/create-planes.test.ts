@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { EventEnvelope } from '@dynamo-ts/protocol';
 import { nullLogger } from '@dynamo-ts/telemetry';
 import { etcdProvider, natsProvider } from '@dynamo-ts/testing';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { createPlanes } from './create-planes.ts';
 import type { PlaneSettings } from './create-planes.ts';
@@ -81,6 +81,36 @@ describe('createPlanes', () => {
       fileDiscoveryDir: folder,
       rpcHost: '127.0.0.1',
     });
+    await rm(folder, { recursive: true });
+  });
+
+  it('closes at once although another process follows its events on the same listener', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'planes-'));
+    const settings = {
+      logger: nullLogger,
+      discoveryBackend: 'file',
+      requestPlane: 'grpc',
+      eventPlane: 'direct',
+      fileDiscoveryDir: folder,
+      rpcHost: '127.0.0.1',
+    };
+    await using publishing = await createPlanes(settings);
+    await using following = await createPlanes(settings);
+    const topic = { scope: { namespace: 'test' }, topic: 'news' };
+    const publisher = await publishing.events.publisher(topic, 1n);
+    const { signal } = new AbortController();
+    const events = following.events.subscribe(topic, { signal })[Symbol.asyncIterator]();
+    let isFollowing = false;
+    const first = events.next().then(() => (isFollowing = true));
+    await vi.waitFor(() => {
+      publisher.publish(new Uint8Array());
+      expect(isFollowing).toBe(true);
+    });
+    await first;
+    const closingMs = performance.now();
+    await publishing.close();
+    // The listener cuts what is still open after a second.
+    expect(performance.now() - closingMs).toBeLessThan(800);
     await rm(folder, { recursive: true });
   });
 

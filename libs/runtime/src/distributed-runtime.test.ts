@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { annotated } from './annotated.ts';
 import { Context } from './context.ts';
+import { EtcdDiscovery } from './discovery/etcd/etcd-discovery.ts';
 import { DistributedRuntime } from './distributed-runtime.ts';
 import type { DistributedRuntimeOptions } from './distributed-runtime.ts';
 import { createLocalPlanes } from './local-planes.ts';
@@ -169,6 +170,21 @@ describe('DistributedRuntime', () => {
     }
     expect(seen.length).toBeGreaterThanOrEqual(3);
     expect(inner.inFlight(server.instanceId)).toBe(0);
+  });
+
+  it('shuts down although the store never took its registration', { timeout: 20_000 }, async () => {
+    const settings = { endpoints: ['http://127.0.0.1:1'] };
+    await using discovery = new EtcdDiscovery({ settings, logger: nullLogger });
+    const server = await runtime({ discovery });
+    const serving = server.endpoint(PATH).serve(async function* () {
+      yield 1;
+    });
+    const refused = expect(serving).rejects.toMatchObject({ code: 'runtime.closed' });
+    await vi.waitFor(() => {
+      expect(server.served()).toHaveLength(1);
+    });
+    await server.shutdown();
+    await refused;
   });
 
   it('drains on shutdown: deregistered first, running requests finish, then nothing is served', async () => {

@@ -9,7 +9,7 @@ export interface Planes extends AsyncDisposable {
   readonly events: EventPlane;
   /** Passed on to the runtimes on these planes. @default 5000 */
   readonly inhibitedMs?: number | undefined;
-  /** Closes request plane, events, discovery, in this order. Idempotent. */
+  /** Closes events, request plane, discovery, in this order. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -30,10 +30,11 @@ async function closeInOrder(
   planes: Pick<Planes, 'discovery' | 'requestPlane' | 'events'>,
 ): Promise<void> {
   try {
-    await planes.requestPlane.close();
+    // Before the request plane, whose listener would wait for the event subscriptions that it carries.
+    await planes.events.close();
   } finally {
     try {
-      await planes.events.close();
+      await planes.requestPlane.close();
     } finally {
       await planes.discovery.close();
     }

@@ -4,6 +4,7 @@
  * The record appears after the handler can take requests and goes before it stops. Sleep and wake are `unregister` and
  * `register`.
  */
+import { AbortReasonError } from '@dynamo-ts/base';
 import type { EndpointInstance, EndpointPath } from '@dynamo-ts/protocol';
 import { EndpointInstance as EndpointInstanceCodec, instanceKey } from '@dynamo-ts/protocol';
 
@@ -20,6 +21,13 @@ export interface ServedEndpointOptions {
   readonly onClose: (endpoint: ServedEndpoint) => void;
 }
 
+/** A record on its way into discovery, or there. */
+interface PendingRegistration {
+  readonly done: Promise<Registration>;
+  /** Ends the wait for a store that is away. */
+  readonly giveUp: AbortController;
+}
+
 /** A served endpoint; close it to stop serving. */
 export class ServedEndpoint implements AsyncDisposable {
   /** The record that discovery holds while registered. */
@@ -31,7 +39,7 @@ export class ServedEndpoint implements AsyncDisposable {
   readonly #served: ServedTransport;
   readonly #discovery: Discovery;
   readonly #onClose: (endpoint: ServedEndpoint) => void;
-  #registration: Promise<Registration> | undefined;
+  #registration: PendingRegistration | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: ServedEndpointOptions) {
@@ -56,14 +64,11 @@ export class ServedEndpoint implements AsyncDisposable {
 
   /** Puts the instance record into discovery (wake). Idempotent. */
   async register(): Promise<void> {
-    this.#registration ??= this.#discovery.register({
-      key: instanceKey(this.path, this.instance.instanceId),
-      value: new TextEncoder().encode(JSON.stringify(EndpointInstanceCodec.toJSON(this.instance))),
-    });
+    const registration = (this.#registration ??= this.#startRegistration());
     try {
-      await this.#registration;
+      await registration.done;
     } catch (error) {
-      this.#registration = undefined;
+      if (this.#registration === registration) this.#registration = undefined;
       throw error;
     }
   }
@@ -72,7 +77,10 @@ export class ServedEndpoint implements AsyncDisposable {
   async unregister(): Promise<void> {
     const registration = this.#registration;
     this.#registration = undefined;
-    await (await registration)?.close();
+    registration?.giveUp.abort(new AbortReasonError('shutdown'));
+    // One that failed, or was given up while the store was away, has left nothing to remove.
+    const done = await registration?.done.catch(() => undefined);
+    await done?.close();
   }
 
   /** Refuses new requests; those that run go on. Idempotent. */
@@ -93,6 +101,15 @@ export class ServedEndpoint implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #startRegistration(): PendingRegistration {
+    const giveUp = new AbortController();
+    const record = {
+      key: instanceKey(this.path, this.instance.instanceId),
+      value: new TextEncoder().encode(JSON.stringify(EndpointInstanceCodec.toJSON(this.instance))),
+    };
+    return { giveUp, done: this.#discovery.register(record, { signal: giveUp.signal }) };
   }
 
   async #close(): Promise<void> {
