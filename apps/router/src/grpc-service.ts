@@ -11,7 +11,9 @@ export function routerGrpcService(service: RouterService): GrpcService {
   return {
     definition: RouterServiceService,
     implementation: {
-      route: unaryMethod(service.route.bind(service)),
+      route: unaryMethod(async (...[request, context]: Parameters<typeof service.route>) =>
+        service.route(request, context),
+      ),
       prefillDone: unaryMethod(async (request: Parameters<typeof service.prefillDone>[0]) => {
         await service.prefillDone(request);
         return PrefillDoneResponse.create();

@@ -263,4 +263,33 @@ describe('a frontend with the router service', () => {
     await router.close();
     await client.close();
   });
+
+  it('leaves no booking behind when it dies', async () => {
+    await using fleet = await Fleet.start();
+    await fleet.worker(answering('ok'));
+    const app = await fleet.router();
+    const runtime = await fleet.runtime();
+    const client = await runtime.endpoint(ENDPOINT).client();
+    const router = await RemoteRouter.connect({
+      runtime,
+      namespace: 'dynamo',
+      instances: client,
+      fallback: new LocalRouter({ instances: client, routerId: runtime.instanceId }),
+      logger: nullLogger,
+    });
+    const { context, ...request } = emptyRequest();
+    await vi.waitFor(async () => {
+      const placement = await router.route(
+        { ...request, bookingId: 'b', excluded: new Set() },
+        context,
+      );
+      expect(placement.reason).toBe('round-robin');
+    });
+    const active = async (): Promise<string | undefined> =>
+      /active_requests\{[^}]*\} (\d+)/.exec((await statusOf(app, '/metrics')).text)?.[1];
+    expect(await active()).toBe('1');
+    // All that the router sees of a process that dies: its connections end.
+    await runtime.requestPlane.close();
+    await vi.waitFor(async () => expect(await active()).toBe('0'));
+  });
 });

@@ -1,8 +1,8 @@
 /**
  * What runs where: one booking per request, and the number of bookings per instance.
  *
- * A booking is given back once, by whoever notices first that its request ended. One that nobody gives back (its
- * frontend died) expires, so that counts cannot grow for ever.
+ * A booking is given back once, by whoever notices first that its request ended, or with all others of its owner when
+ * that is gone. One that nobody gives back expires, so that counts cannot grow for ever.
  */
 import { systemClock } from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
@@ -21,6 +21,7 @@ export interface BookingsOptions {
 interface Booking {
   readonly instanceId: InstanceId;
   readonly bookedAtMs: number;
+  readonly owner: object | undefined;
   prefilling: boolean;
 }
 
@@ -50,10 +51,10 @@ export class Bookings {
   readonly inFlight = (id: InstanceId): number => this.#counts.get(id) ?? 0;
 
   /** Books a request; an earlier booking of the same id is given back first. */
-  book(bookingId: string, instanceId: InstanceId): void {
+  book(bookingId: string, instanceId: InstanceId, owner?: object): void {
     this.free(bookingId);
     const bookedAtMs = this.#clock.monotonicMs();
-    this.#bookings.set(bookingId, { instanceId, bookedAtMs, prefilling: true });
+    this.#bookings.set(bookingId, { instanceId, bookedAtMs, owner, prefilling: true });
     this.#counts.set(instanceId, this.inFlight(instanceId) + 1);
   }
 
@@ -68,6 +69,12 @@ export class Bookings {
   /** Gives a booking back. Idempotent. */
   free(bookingId: string): void {
     this.#release(bookingId, 'freed');
+  }
+
+  /** Gives back what an owner that is gone has booked. */
+  freeOwned(owner: object): void {
+    for (const [bookingId, booking] of this.#bookings)
+      if (booking.owner === owner) this.#release(bookingId, 'freed');
   }
 
   /** Drops bookings that are older than the limit. */

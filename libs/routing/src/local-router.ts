@@ -84,7 +84,7 @@ export class LocalRouter implements PlacementRouter {
     const instanceId =
       request.pinned === undefined ? this.#select(mode, request.excluded) : this.#pinned(request);
     if (request.advisory !== true) {
-      this.#bookings.book(request.bookingId, instanceId);
+      this.#bookings.book(request.bookingId, instanceId, request.owner);
       this.#meter?.started(request.promptTokens);
     }
     const reason = request.pinned === undefined ? mode : 'pinned';
@@ -97,6 +97,11 @@ export class LocalRouter implements PlacementRouter {
 
   free(bookingId: string): void {
     this.#bookings.free(bookingId);
+  }
+
+  /** Gives back what an owner that is gone has booked. */
+  freeOwned(owner: object): void {
+    this.#bookings.freeOwned(owner);
   }
 
   /** Holds nothing that must be released. */

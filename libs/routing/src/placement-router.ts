@@ -17,6 +17,8 @@ export interface PlacementRequest {
   readonly pinned?: InstanceId | undefined;
   /** Overrides the router's mode. */
   readonly mode?: RouterMode | undefined;
+  /** Whoever books: when it is gone, all its bookings can be given back together. */
+  readonly owner?: object | undefined;
   /** Answers without booking. @default false */
   readonly advisory?: boolean | undefined;
 }

@@ -171,18 +171,25 @@ describe('RemoteRouter', () => {
     await router.close();
   });
 
-  it('ends at once when the client goes', async () => {
+  it('ends at once when the client goes, and takes back what may have been booked', async () => {
     await using cluster = await TestCluster.start();
     await cluster.worker(idle);
     const mute = await cluster.runtime();
     const asked = vi.fn();
+    const freed = vi.fn();
     await mute.endpoint('test.router.route').serveRaw(asked);
+    await mute.endpoint('test.router.free').serveRaw((_request, sink) => {
+      freed();
+      sink.end();
+    });
     const { router } = await frontend(cluster, { timeoutMs: 60_000 });
     const context = new Context();
     const routing = router.route(placement(), context);
     await vi.waitFor(() => expect(asked).toHaveBeenCalled());
     context.kill();
     await expect(routing).rejects.toMatchObject({ code: 'request.cancelled' });
+    // The replica may have booked it already.
+    await vi.waitFor(() => expect(freed).toHaveBeenCalledTimes(1));
     await router.close();
   });
 

@@ -84,11 +84,14 @@ export class RemoteRouter implements PlacementRouter {
       const replica = this.#nextReplica(failed);
       if (replica === undefined) return this.#fallBack(request, context);
       try {
-        return await this.#ask(replica, request.bookingId, payload, context);
+        return await this.#ask(replica, request, payload, context);
       } catch (error) {
+        // It may have booked before it fell silent, or before its answer could reach the client that left.
+        if (context.isKilled() || hasCode(error, 'transport.timeout'))
+          this.#notify('free', replica, request.bookingId);
         if (!isReplicaFailure(error) || context.isKilled()) throw error;
         failed.add(replica);
-        this.#onReplicaFailure(replica, request.bookingId, error);
+        this.#onReplicaFailure(replica, error);
       }
     }
   }
@@ -128,13 +131,13 @@ export class RemoteRouter implements PlacementRouter {
 
   async #ask(
     replica: InstanceId,
-    bookingId: string,
+    request: PlacementRequest,
     payload: Uint8Array,
     context: Context,
   ): Promise<Placement> {
     const answer = await this.#call(this.#clients.route, replica, payload, context);
     const { instanceId, dpRank, overlapBlocks, reason } = RouteResponse.decode(answer);
-    this.#replicaOf.set(bookingId, replica);
+    if (request.advisory !== true) this.#replicaOf.set(request.bookingId, replica);
     return { instanceId: asInstanceId(instanceId), dpRank, overlapBlocks, reason };
   }
 
@@ -164,16 +167,12 @@ export class RemoteRouter implements PlacementRouter {
     }
   }
 
-  #onReplicaFailure(replica: InstanceId, bookingId: string, error: DynamoError): void {
+  #onReplicaFailure(replica: InstanceId, error: DynamoError): void {
     this.#options.logger.warn('router did not answer, asking another', {
       router_id: instanceIdHex(replica),
       error,
     });
-    // It may have booked before it fell silent.
-    if (error.code === 'transport.timeout') {
-      this.#clients.route.reportDown(replica);
-      this.#notify('free', replica, bookingId);
-    }
+    if (error.code === 'transport.timeout') this.#clients.route.reportDown(replica);
   }
 
   async #fallBack(request: PlacementRequest, context: Context): Promise<Placement> {

@@ -29,8 +29,8 @@ export async function serveRouterEndpoints(
       sink.write(PrefillDoneResponse.encode({}).finish());
       sink.end();
     },
-    route: async ({ payload, context }, sink) => {
-      const placement = await service.route(RouteRequest.decode(payload), context);
+    route: async ({ payload, context, caller }, sink) => {
+      const placement = await service.route(RouteRequest.decode(payload), context, caller);
       sink.write(RouteResponse.encode(placement).finish());
       sink.end();
     },

@@ -1,7 +1,7 @@
 /**
  * Placement for other processes, whatever carries the calls: one {@link LocalRouter} per endpoint that is asked for.
  */
-import { DynamoError, asInstanceId, instanceIdHex, toDynamoError } from '@dynamo-ts/base';
+import { DynamoError, asInstanceId, instanceIdHex, onAbort, toDynamoError } from '@dynamo-ts/base';
 import { RouteResponse, hashesFromBytes } from '@dynamo-ts/protocol';
 import type { FreeRequest, PrefillDoneRequest, RouteRequest } from '@dynamo-ts/protocol';
 import type { Client, Context, DistributedRuntime } from '@dynamo-ts/runtime';
@@ -33,6 +33,7 @@ const MOST_ENDPOINTS = 64;
 export class RouterService implements AsyncDisposable {
   readonly #options: RouterServiceOptions;
   readonly #endpoints = new Map<string, Promise<RoutedEndpoint>>();
+  readonly #callers = new WeakSet<AbortSignal>();
   #closing: Promise<void> | undefined;
 
   constructor(options: RouterServiceOptions) {
@@ -45,11 +46,17 @@ export class RouterService implements AsyncDisposable {
   }
 
   /**
-   * Picks an instance and books the request on it.
+   * Picks an instance and books the request on it. The booking also goes when `caller`, the signal of the caller's
+   * connection, aborts.
    *
    * @throws `backend.unavailable`, `capacity.pool_exhausted`, or `request.invalid` for an endpoint or mode that cannot be
    */
-  async route(request: RouteRequest, context: Context): Promise<RouteResponse> {
+  async route(
+    request: RouteRequest,
+    context: Context,
+    caller?: AbortSignal,
+  ): Promise<RouteResponse> {
+    if (caller !== undefined) this.#follow(caller);
     const { router } = await this.#routed(request.endpoint);
     const { pinnedInstanceId } = request;
     const placement = await router.route(
@@ -61,6 +68,7 @@ export class RouterService implements AsyncDisposable {
         excluded: new Set(request.excludedInstanceIds.map(asInstanceId)),
         pinned: pinnedInstanceId === undefined ? undefined : asInstanceId(pinnedInstanceId),
         mode: requestedMode(request.routerMode),
+        owner: caller,
         advisory: request.advisory,
       },
       context,
@@ -93,6 +101,16 @@ export class RouterService implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** A frontend that died gives nothing back. */
+  #follow(caller: AbortSignal): void {
+    if (this.#callers.has(caller)) return;
+    this.#callers.add(caller);
+    onAbort(caller, () => {
+      for (const opening of this.#endpoints.values())
+        opening.then(({ router }) => router.freeOwned(caller)).catch(() => undefined);
+    });
   }
 
   #known(endpoint: string): Promise<RoutedEndpoint> | undefined {

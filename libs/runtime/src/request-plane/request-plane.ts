@@ -19,6 +19,11 @@ export interface IncomingRequest {
   /** Stop and kill of the caller; killed with `client-gone` when its connection ends. */
   readonly context: Context;
   readonly payload: Uint8Array;
+  /**
+   * Aborted when the connection to the caller's process has ended, for state that outlives the request; the same one for
+   * all requests of a connection. Undefined when the caller is in this process.
+   */
+  readonly caller?: AbortSignal | undefined;
 }
 
 /** Where a handler puts its answer. Calls after `end` or `fail`, or after a kill, are ignored. */

@@ -3,7 +3,13 @@
  *
  * When the connection ends its requests are killed with `client-gone`.
  */
-import { DynamoError, asInstanceId, asRequestId, instanceIdHex } from '@dynamo-ts/base';
+import {
+  AbortReasonError,
+  DynamoError,
+  asInstanceId,
+  asRequestId,
+  instanceIdHex,
+} from '@dynamo-ts/base';
 import { ConnectRequest, parseEndpointPath } from '@dynamo-ts/protocol';
 import type { ClientFrame, Open, ServerFrame } from '@dynamo-ts/protocol';
 
@@ -35,6 +41,7 @@ export class ServerSession {
   readonly #handlers: ServedHandlers;
   readonly #sender: FrameSender<ServerFrame>;
   readonly #streams = new Map<number, ServerStream>();
+  readonly #gone = new AbortController();
 
   constructor(options: ServerSessionOptions) {
     this.#handlers = options.handlers;
@@ -72,6 +79,7 @@ export class ServerSession {
       if (stream.kind === 'running') stream.call.kill('client-gone');
     }
     this.#streams.clear();
+    this.#gone.abort(new AbortReasonError('client-gone'));
   }
 
   #handle({ stream: id, body }: ClientFrame): void {
@@ -158,7 +166,8 @@ export class ServerSession {
     });
     this.#sender.open(id, open.credit);
     const endpoint = parseEndpointPath(open.endpoint);
-    const call = served.start({ endpoint, context, payload }, answer);
+    const caller = this.#gone.signal;
+    const call = served.start({ endpoint, context, payload, caller }, answer);
     if (call !== undefined && !answer.done) this.#streams.set(id, { kind: 'running', call });
   }
 
