@@ -5,15 +5,9 @@
 import { z } from 'zod';
 
 import { nvextSchema } from './nvext.ts';
+import { MAX_TOKEN_ID, isTokenId, tokenIdsSchema } from './token-id.ts';
 
-/** Largest token id: ids are u32. */
-const MAX_TOKEN_ID = 0xffff_ffff;
 const MAX_STOPS = 32;
-
-/** Whether a value is a token id. Plain code, because a prompt may hold 100,000 of them. */
-export function isTokenId(value: unknown): value is number {
-  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= MAX_TOKEN_ID;
-}
 
 const tokenId = z.number().int().min(0).max(MAX_TOKEN_ID);
 
@@ -45,6 +39,24 @@ function isNonEmptyString(value: unknown): value is string {
   return typeof value === 'string' && value !== '';
 }
 
+/**
+ * OpenAI's seeds have 64 bits, more than a number holds; such a one comes as its digits (`json-body.ts`) and is folded to
+ * 53 bits: the same seed still gives the same answer.
+ */
+const seedSchema = z.union([
+  z.number().int(),
+  z
+    .string()
+    .regex(/^-?\d{16,20}$/)
+    .refine(isWideInteger)
+    .transform((digits) => Number(BigInt.asIntN(53, BigInt(digits)))),
+]);
+
+function isWideInteger(digits: string): boolean {
+  const value = BigInt(digits);
+  return value === BigInt.asIntN(64, value) || value === BigInt.asUintN(64, value);
+}
+
 const logitBias = z.record(z.string().regex(/^\d+$/, 'keys must be token ids'), between(-100, 100));
 
 const streamOptions = z.object({
@@ -66,7 +78,7 @@ export const commonShape = {
   stream_options: streamOptions.optional(),
   n: z.number().int().min(1).max(128).optional(),
   stop: stopSchema.optional(),
-  seed: z.number().int().optional(),
+  seed: seedSchema.optional(),
   user: z.string().min(1).optional(),
   metadata: metadata.optional(),
   temperature: between(0, 2).optional(),
@@ -82,14 +94,14 @@ export const commonShape = {
   max_tokens: positiveCount.optional(),
   min_tokens: z.number().int().min(0).max(MAX_TOKEN_ID).optional(),
   ignore_eos: z.boolean().optional(),
-  stop_token_ids: z.array(tokenId).optional(),
+  stop_token_ids: tokenIdsSchema.optional(),
   include_stop_str_in_output: z.boolean().optional(),
   skip_special_tokens: z.boolean().optional(),
   return_tokens_as_token_ids: z.boolean().optional(),
   prompt_logprobs: z.number().int().min(0).max(20).optional(),
-  allowed_token_ids: z.array(tokenId).optional(),
+  allowed_token_ids: tokenIdsSchema.optional(),
   bad_words: z.array(z.string().min(1)).optional(),
-  bad_words_token_ids: z.array(z.union([tokenId, z.array(tokenId)])).optional(),
+  bad_words_token_ids: z.array(z.union([tokenId, tokenIdsSchema])).optional(),
   detokenize: z.boolean().optional(),
   cache_salt: text.optional(),
   guided_json: jsonValue.optional(),

@@ -1,9 +1,10 @@
 /** `POST /v1/completions`: the request body. */
 import { z } from 'zod';
 
-import { commonShape, isTokenId } from './common-fields.ts';
+import { commonShape } from './common-fields.ts';
 import { responseFormatSchema } from './response-format.ts';
 import { checkChoices, checkCommonRules, liftNvext, refuseNotImplemented } from './rules.ts';
+import { isTokenId } from './token-id.ts';
 import type { ValidationOptions } from './validation.ts';
 import { parseWith, refuseUnknownFields, requestObject } from './validation.ts';
 

@@ -58,6 +58,16 @@ describe('toGenerateRequest', () => {
     expect(toGenerateRequest(request, 1).samplingOptions?.seed).toBe(0n);
   });
 
+  it('seeds further choices when the client gave no seed, and leaves the first as it is', () => {
+    const request = chat({ n: 3 });
+    let calls = 0;
+    const random = () => (calls += 1) / 4;
+    const seeds = [0, 1, 2].map(
+      (choice) => toGenerateRequest(request, choice, random).samplingOptions?.seed,
+    );
+    expect(seeds).toEqual([undefined, 0x2000_0000n, 0x4000_0000n]);
+  });
+
   it('turns response_format and guided fields into guided decoding', () => {
     const schema = { type: 'object' };
     const guided = (fields: Record<string, unknown>) =>

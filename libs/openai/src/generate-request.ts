@@ -30,12 +30,20 @@ export function requestedLogprobs(request: OpenAiRequest): number | undefined {
   return 'top_logprobs' in request ? (request.top_logprobs ?? 0) : 0;
 }
 
-/** What both kinds of input share: everything but the prompt. `choice` counts the answers to one prompt. */
-export function toGenerateRequest(request: OpenAiRequest, choice: number): GenerateRequest {
+/**
+ * What both kinds of input share: everything but the prompt. `choice` counts the answers to one prompt.
+ *
+ * @param random seeds choices after the first when the client gave no seed
+ */
+export function toGenerateRequest(
+  request: OpenAiRequest,
+  choice: number,
+  random: () => number = Math.random,
+): GenerateRequest {
   return GenerateRequest.fromPartial({
     model: request.model,
     stopConditions: stopConditions(request),
-    samplingOptions: samplingOptions(request, choice),
+    samplingOptions: samplingOptions(request, seedOf(request.seed, choice, random)),
     outputOptions: outputOptions(request),
     annotations: [...(request.nvext?.annotations ?? [])],
     routing: routingHints(request),
@@ -58,7 +66,7 @@ function stopConditions(request: OpenAiRequest): StopConditions {
   });
 }
 
-function samplingOptions(request: OpenAiRequest, choice: number): SamplingOptions {
+function samplingOptions(request: OpenAiRequest, seed: bigint | undefined): SamplingOptions {
   return SamplingOptions.fromPartial({
     n: 1,
     temperature: request.temperature,
@@ -69,7 +77,7 @@ function samplingOptions(request: OpenAiRequest, choice: number): SamplingOption
     presencePenalty: request.presence_penalty,
     repetitionPenalty: request.repetition_penalty,
     lengthPenalty: request.length_penalty,
-    seed: seedOf(request.seed, choice),
+    seed,
     logitBias: request.logit_bias ?? {},
     allowedTokenIdsLe: idBytes(request.allowed_token_ids ?? []),
     badWords: [...(request.bad_words ?? [])],
@@ -79,9 +87,20 @@ function samplingOptions(request: OpenAiRequest, choice: number): SamplingOption
   });
 }
 
-/** Every choice has a seed of its own, else all n answers would be the same. */
-function seedOf(seed: number | undefined, choice: number): bigint | undefined {
-  return seed === undefined ? undefined : BigInt.asUintN(64, BigInt(seed) + BigInt(choice));
+/** No engine refuses a seed of 31 bits. */
+const SEEDS = 0x8000_0000;
+
+/**
+ * Every choice has a seed of its own, else all n answers would be the same. Without a seed the first choice is what n = 1
+ * gives, and the others get a random one: an engine whose unseeded answers do not vary would repeat itself.
+ */
+function seedOf(
+  seed: number | undefined,
+  choice: number,
+  random: () => number,
+): bigint | undefined {
+  if (seed !== undefined) return BigInt.asUintN(64, BigInt(seed) + BigInt(choice));
+  return choice === 0 ? undefined : BigInt(Math.floor(random() * SEEDS));
 }
 
 function outputOptions(request: OpenAiRequest): OutputOptions {

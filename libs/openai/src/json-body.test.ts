@@ -36,6 +36,14 @@ describe('parseJsonBody', () => {
     });
   });
 
+  it('keeps the digits of seeds that a number would round', () => {
+    expect(parseJsonText('{"seed": -9223372036854775807,"n":1}')).toEqual({
+      seed: '-9223372036854775807',
+      n: 1,
+    });
+    expect(parseJsonText('{"seed":9007199254740991}')).toEqual({ seed: 9007199254740991 });
+  });
+
   it('leaves any valid JSON alone when escaping', () => {
     fc.assert(
       fc.property(fc.json(), (json) => {

@@ -1,6 +1,6 @@
 /**
  * Request bodies as clients really send them (RF 3.4): invalid UTF-8 is replaced, raw control characters inside strings
- * are escaped, and u64 ids keep all their digits although JSON.parse would round them.
+ * are escaped, and u64 ids and seeds keep all their digits although JSON.parse would round them.
  */
 import { isUtf8 } from 'node:buffer';
 
@@ -13,7 +13,7 @@ export interface JsonBody {
 }
 
 /** Fields whose integers may exceed 2^53; they come out as decimal strings when they do. */
-const WIDE_INTEGERS = /_(?:instance|worker)_id"/;
+const WIDE_INTEGERS = /_(?:instance|worker)_id"|"seed"\s*:\s*-?\d{16}/;
 
 /**
  * Parses a JSON body.
@@ -83,5 +83,5 @@ function parse(text: string): unknown {
 function keepWideInteger(_key: string, value: unknown, context?: { source?: string }): unknown {
   if (typeof value !== 'number' || Number.isSafeInteger(value)) return value;
   const source = context?.source;
-  return source !== undefined && /^\d+$/.test(source) ? source : value;
+  return source !== undefined && /^-?\d+$/.test(source) ? source : value;
 }

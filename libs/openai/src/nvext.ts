@@ -2,6 +2,7 @@
 import { tryInstanceId } from '@dynamo-ts/base';
 import { z } from 'zod';
 
+import { tokenIdsSchema } from './token-id.ts';
 import { requestObject } from './validation.ts';
 
 /** An object of exactly these fields, where null means unset. */
@@ -42,7 +43,7 @@ export const nvextSchema = sparseObject({
   decode_worker_id: instanceId.optional(),
   dp_rank: u32.optional(),
   prefill_dp_rank: u32.optional(),
-  token_data: z.array(u32).optional(),
+  token_data: tokenIdsSchema.optional(),
   max_thinking_tokens: u32.optional(),
   cache_salt: z.string().optional(),
   extra_fields: z.array(z.string()).optional(),
