@@ -19,6 +19,10 @@ const REFUSED: readonly (readonly [Record<string, unknown>, RegExp])[] = [
     /"image_url" is not supported/,
   ],
   [{ messages: [{ role: 'user', content: [{ type: 'text' }] }] }, /string "text"/],
+  [{ seed: '5' }, /seed/],
+  [{ seed: '99999999999999999999' }, /seed/],
+  [{ stop_token_ids: [-1] }, /stop_token_ids/],
+  [{ nvext: { token_data: [1, 2.5] } }, /token_data/],
   [{ temperature: 2.1 }, /temperature/],
   [{ temperature: -0.1 }, /temperature/],
   [{ temperature: '1' }, /temperature/],
@@ -89,6 +93,26 @@ describe('parseChatRequest', () => {
 
   it('names every unknown top-level field', () => {
     expect(() => chat({ foo: 1, bar: 2 })).toThrow('Unsupported parameter(s): foo, bar');
+  });
+
+  it('repeats only the first of very many unknown fields', () => {
+    const fields = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`field${i}`, 1]));
+    expect(() => chat(fields)).toThrow(/field7 and 992 more$/);
+  });
+
+  it('takes "__proto__" for a field like any other', () => {
+    const body: unknown = JSON.parse('{"__proto__":{"model":"m","messages":[]}}');
+    expect(() => parseChatRequest(body)).toThrow('Unsupported parameter(s): __proto__');
+    expect(() => parseChatRequest(body, { ignoreUnsupported: true })).toThrow(/model/);
+  });
+
+  it('folds seeds of 64 bits, each to its own', () => {
+    const seeds = ['9223372036854775807', '9223372036854775806', '-9223372036854775808'].map(
+      (seed) => chat({ seed }).seed,
+    );
+    expect(new Set(seeds).size).toBe(3);
+    expect(seeds.every(Number.isSafeInteger)).toBe(true);
+    expect(chat({ seed: -7 }).seed).toBe(-7);
   });
 
   it('lets unknown fields pass when told to', () => {

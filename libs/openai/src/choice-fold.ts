@@ -51,6 +51,7 @@ export class ChoiceFold {
     return {
       role: 'assistant',
       content: hasToolCalls && this.#texts.length === 0 ? null : this.text,
+      refusal: null,
       ...Object.fromEntries(this.#extras),
       ...(hasToolCalls ? { tool_calls: this.#toolCalls.filter((call) => 'function' in call) } : {}),
     };

@@ -33,7 +33,7 @@ describe('responseJson', () => {
       choices: [
         {
           index: 0,
-          message: { role: 'assistant', content: 'Hello' },
+          message: { role: 'assistant', content: 'Hello', refusal: null },
           logprobs: null,
           finish_reason: 'length',
         },
@@ -58,6 +58,7 @@ describe('responseJson', () => {
     expect(fold.message()).toEqual({
       role: 'assistant',
       content: null,
+      refusal: null,
       reasoning_content: 'let me see',
       tool_calls: [{ id: 'c1', type: 'function', function: { name: 'w', arguments: '{"a":1}' } }],
     });

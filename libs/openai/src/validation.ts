@@ -23,9 +23,8 @@ export function requestObject(body: unknown): JsonObject {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new DynamoError('request.invalid', 'The request body must be a JSON object.');
   }
-  const fields: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(body)) if (value !== null) fields[key] = value;
-  return fields;
+  // Not by assignment: a key "__proto__" would become the object's prototype instead of an unknown field.
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
 }
 
 /** Refuses fields outside `known`. @throws `request.invalid` */
@@ -38,7 +37,12 @@ export function refuseUnknownFields(
   const unknown = Object.keys(body).filter((key) => !known.has(key));
   const [first] = unknown;
   if (first === undefined) return;
-  throw invalidField(first, `Unsupported parameter(s): ${unknown.map(quoted).join(', ')}`);
+  const named = unknown.slice(0, MAX_QUOTED_NAMES).map(quoted).join(', ');
+  const rest = unknown.length - MAX_QUOTED_NAMES;
+  throw invalidField(
+    quoted(first),
+    `Unsupported parameter(s): ${named}${rest > 0 ? ` and ${rest} more` : ''}`,
+  );
 }
 
 /** Checks a value against its schema. @throws `request.invalid` with the first problem */
@@ -54,8 +58,9 @@ export function parseWith<Schema extends z.ZodType>(
   throw invalidField(param, param === '' ? issue.message : `${param}: ${issue.message}`);
 }
 
-/** Longest unknown name that is repeated to the client. */
+/** Longest unknown name that is repeated to the client, and how many of them are. */
 const MAX_QUOTED_LENGTH = 64;
+const MAX_QUOTED_NAMES = 8;
 
 function quoted(key: string): string {
   return key.length > MAX_QUOTED_LENGTH ? `${key.slice(0, MAX_QUOTED_LENGTH)}…` : key;
