@@ -34,7 +34,7 @@ export interface BookedStreamOptions {
 export class BookedStream implements DispatchedStream {
   readonly instanceId: InstanceId;
   readonly #options: BookedStreamOptions;
-  readonly #offKill: () => void;
+  #offKill: () => void = () => undefined;
   #peeked: readonly Uint8Array[] | undefined;
   #ended = false;
 

@@ -67,7 +67,7 @@ class ObservedSink implements ResponseSink {
   readonly #metrics: EndpointMetrics | undefined;
   readonly #span: Span | undefined;
   readonly #startMs = performance.now();
-  readonly #offKill: () => void;
+  #offKill: () => void = () => undefined;
   #done = false;
 
   constructor({ request, sink, metrics, span }: ObservedSinkOptions) {

@@ -24,6 +24,20 @@ export function describeControl(bed: PlaneBed): void {
     expect((await readAll(response)).map(text)).toEqual(['last']);
   });
 
+  it('stop reaches the handler also when the payload is still on its way', async () => {
+    const target = await bed.serve((request, sink) => {
+      sink.write(bytes(request.context.isStopped() ? 'stopped' : 'asked to go on'));
+      sink.end();
+    });
+    const context = new Context();
+    const opening = bed.open(target, new Uint8Array(4 * 1024 * 1024), context);
+    // In one process there is no way; then the request runs already.
+    await Promise.resolve();
+    context.stopGenerating();
+    const answer = (await readAll(await opening)).map(text);
+    if (bed.client.backend !== 'local') expect(answer).toEqual(['stopped']);
+  });
+
   it('kill reaches the handler, ends the answer at once and frees the server', async () => {
     let killed = false;
     const target = await bed.serve((request, sink) => {

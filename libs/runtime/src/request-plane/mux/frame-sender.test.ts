@@ -115,6 +115,24 @@ describe('FrameSender', () => {
     await sender.flushed();
   });
 
+  it('is flushed when items that are sent in pieces have left too, or were dropped', async () => {
+    const wire = new Wire(100);
+    const { sender } = wire;
+    sender.open(1, 1000);
+    sender.data(1, new Uint8Array(250));
+    let isFlushed = false;
+    const flushed = sender.flushed().then(() => (isFlushed = true));
+    await turn();
+    expect(wire.frames).toHaveLength(3);
+    expect(isFlushed).toBe(false);
+    wire.dones.shift()?.();
+    await flushed;
+    sender.data(1, new Uint8Array(250));
+    const dropped = sender.flushed();
+    sender.drop(1);
+    await dropped;
+  });
+
   it('a dropped stream sends nothing more and wakes its writer', async () => {
     const wire = new Wire();
     const { sender } = wire;

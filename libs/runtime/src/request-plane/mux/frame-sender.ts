@@ -137,7 +137,7 @@ export class FrameSender<Frame> {
 
   /** Resolves when everything that can be sent has been taken by the connection. */
   async flushed(): Promise<void> {
-    if (this.#closed || (this.#readyTotal === 0 && this.#inFlight === 0)) return;
+    if (this.#closed || this.#isIdle()) return;
     await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
@@ -182,12 +182,18 @@ export class FrameSender<Frame> {
       };
       this.#options.send(message, done, frames);
     }
+    // What was queued may have been dropped instead of sent.
+    if (this.#isIdle()) this.#wakeIdle();
   };
 
   #taken(bytes: number): void {
     this.#inFlight -= bytes;
     if (this.#readyTotal > 0 || this.#ring.length > 0) this.#schedule();
-    else if (this.#inFlight === 0) this.#wakeIdle();
+    else if (this.#isIdle()) this.#wakeIdle();
+  }
+
+  #isIdle(): boolean {
+    return this.#readyTotal === 0 && this.#ring.length === 0 && this.#inFlight === 0;
   }
 
   #nextMessage(): Frame[] {

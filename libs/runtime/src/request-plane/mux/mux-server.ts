@@ -77,6 +77,7 @@ export class MuxServer {
   }
 
   #receive(session: ServerSession, call: MuxCall, message: Uint8Array): void {
+    if (!this.#sessions.has(session)) return;
     try {
       session.receive(message);
     } catch (error) {
@@ -85,6 +86,7 @@ export class MuxServer {
         error,
       });
       call.end();
+      this.#sessions.delete(session);
       session.close();
     }
   }

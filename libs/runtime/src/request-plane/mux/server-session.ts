@@ -33,8 +33,17 @@ export interface ServerSessionOptions {
 }
 
 type ServerStream =
-  | { readonly kind: 'receiving'; readonly open: Open; readonly payload: Buffer; filled: number }
+  | {
+      readonly kind: 'receiving';
+      readonly open: Open;
+      readonly payload: Buffer;
+      filled: number;
+      /** The caller asked to stop before its payload was complete. */
+      stopped: boolean;
+    }
   | { readonly kind: 'running'; readonly call: ServerCall };
+
+type ReceivingStream = Extract<ServerStream, { kind: 'receiving' }>;
 
 /** Requests of one client process. */
 export class ServerSession {
@@ -119,19 +128,16 @@ export class ServerSession {
       return;
     }
     if (open.payload.byteLength >= open.payloadSize) {
-      this.#run(id, open, open.payload);
+      this.#run(id, open);
       return;
     }
     const payload = Buffer.allocUnsafe(open.payloadSize);
     payload.set(open.payload);
-    this.#streams.set(id, { kind: 'receiving', open, payload, filled: open.payload.byteLength });
+    const filled = open.payload.byteLength;
+    this.#streams.set(id, { kind: 'receiving', open, payload, filled, stopped: false });
   }
 
-  #receive(
-    id: number,
-    stream: Extract<ServerStream, { kind: 'receiving' }>,
-    piece: Uint8Array,
-  ): void {
+  #receive(id: number, stream: ReceivingStream, piece: Uint8Array): void {
     if (stream.filled + piece.byteLength > stream.payload.byteLength) {
       this.#streams.delete(id);
       this.#reject(id, new DynamoError('transport.protocol', 'more payload than was announced'));
@@ -139,7 +145,7 @@ export class ServerSession {
     }
     stream.payload.set(piece, stream.filled);
     stream.filled += piece.byteLength;
-    if (stream.filled === stream.payload.byteLength) this.#run(id, stream.open, stream.payload);
+    if (stream.filled === stream.payload.byteLength) this.#run(id, stream.open, stream);
   }
 
   /** Why a request cannot run here, known before its payload is complete. */
@@ -152,13 +158,14 @@ export class ServerSession {
     );
   }
 
-  #run(id: number, open: Open, payload: Uint8Array): void {
+  #run(id: number, open: Open, received?: ReceivingStream): void {
     const served = this.#handlers.find(open.endpoint, asInstanceId(open.instanceId));
     if (served === undefined) {
       this.#reject(id, new DynamoError('runtime.closed', `${open.endpoint} has been closed`));
       return;
     }
     const context = new Context({ id: asRequestId(open.requestId), headers: open.headers });
+    if (received?.stopped === true) context.stopGenerating('client-gone');
     const answer = new MuxAnswer({
       stream: id,
       sender: this.#sender,
@@ -166,6 +173,7 @@ export class ServerSession {
     });
     this.#sender.open(id, open.credit);
     const endpoint = parseEndpointPath(open.endpoint);
+    const payload = received?.payload ?? open.payload;
     const caller = this.#gone.signal;
     const call = served.start({ endpoint, context, payload, caller }, answer);
     if (call !== undefined && !answer.done) this.#streams.set(id, { kind: 'running', call });
@@ -185,4 +193,5 @@ export class ServerSession {
 
 function stop(stream: ServerStream): void {
   if (stream.kind === 'running') stream.call.context.stopGenerating('client-gone');
+  else stream.stopped = true;
 }
