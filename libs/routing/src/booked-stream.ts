@@ -62,11 +62,11 @@ export class BookedStream implements DispatchedStream {
     this.#peeked = first;
   }
 
-  async nextBatch(): Promise<readonly Uint8Array[] | undefined> {
+  nextBatch(): Promise<readonly Uint8Array[] | undefined> {
     const peeked = this.#peeked;
     if (peeked === undefined) return this.#read();
     this.#peeked = undefined;
-    return peeked;
+    return Promise.resolve(peeked);
   }
 
   cancel(): void {
@@ -74,9 +74,13 @@ export class BookedStream implements DispatchedStream {
     this.#end();
   }
 
+  /** Runs for every batch of every answer: one function waits, not a chain of them. */
   async #read(): Promise<readonly Uint8Array[] | undefined> {
+    const { response, streamTimeoutMs } = this.#options;
     try {
-      const batch = await this.#nextOrTimeout();
+      const batch = await (streamTimeoutMs > 0
+        ? this.#nextOrTimeout(streamTimeoutMs)
+        : response.nextBatch());
       if (batch === undefined) this.#end();
       return batch;
     } catch (error) {
@@ -85,14 +89,12 @@ export class BookedStream implements DispatchedStream {
     }
   }
 
-  async #nextOrTimeout(): Promise<readonly Uint8Array[] | undefined> {
-    const { response, streamTimeoutMs } = this.#options;
-    if (streamTimeoutMs <= 0) return response.nextBatch();
+  async #nextOrTimeout(streamTimeoutMs: number): Promise<readonly Uint8Array[] | undefined> {
     const timer = setTimeout(() => {
       this.#giveUp(streamTimeoutMs);
     }, streamTimeoutMs);
     try {
-      return await response.nextBatch();
+      return await this.#options.response.nextBatch();
     } finally {
       clearTimeout(timer);
     }
