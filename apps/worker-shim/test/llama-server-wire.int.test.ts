@@ -89,7 +89,7 @@ describe('LlamaServerEngine', () => {
   it('learns context length, slots and model from the server', async () => {
     const { facts } = await start({});
     expect(facts).toMatchObject({
-      modelNames: ['SmolLM2-135M-Instruct.Q4_1.gguf'],
+      modelNames: ['/models/SmolLM2-135M-Instruct.Q4_1.gguf'],
       input: 'tokens',
       contextLength: 2048,
       totalKvBlocks: 512,

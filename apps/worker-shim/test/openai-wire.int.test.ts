@@ -94,7 +94,7 @@ describe('OpenAiEngine', () => {
     });
     expect(facts).toMatchObject({
       input: 'tokens',
-      modelNames: ['tiny'],
+      modelNames: ['org/tiny'],
       contextLength: 4096,
       blockSize: 32,
       totalKvBlocks: 640,

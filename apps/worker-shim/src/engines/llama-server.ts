@@ -49,7 +49,7 @@ export class LlamaServerEngine extends HttpEngine {
     this.#mode = await this.#chooseMode(modelPath, model.id);
     const { blockSize } = this.#options;
     return {
-      modelNames: [model.id.split('/').at(-1) ?? model.id],
+      modelNames: [model.id],
       input: this.#mode.kind,
       contextLength,
       blockSize,

@@ -34,7 +34,7 @@ export class OpenAiEngine extends HttpEngine {
     this.#input = await this.#chooseInput(http, modelPath, options);
     const cache = await cacheConfig(http, options);
     return {
-      modelNames: [model.id.split('/').at(-1) ?? model.id],
+      modelNames: [model.id],
       input: this.#input,
       contextLength:
         numberOf(model.fields['max_model_len']) ??

@@ -41,5 +41,11 @@ function smallest(wanted: number | undefined, has: number | undefined): number |
 function modelName(config: WorkerConfig, facts: EngineFacts): string {
   if (config.modelName !== undefined) return config.modelName;
   if (config.modelPath !== undefined) return nameOfPath(config.modelPath);
-  return nameOfPath(facts.modelNames[0] ?? 'model');
+  return publicName(facts.modelNames[0] ?? 'model');
+}
+
+/** Clients know a model by the engine's name for it, `org/name` included; an engine that gives its file gets a short one. */
+function publicName(engineName: string): string {
+  const isFile = /^(?:\/|\.{1,2}\/)|\.gguf$/i.test(engineName);
+  return isFile ? nameOfPath(engineName) : engineName;
 }
