@@ -3,8 +3,8 @@
 //! It lets the mocker and the tests run without downloads. Ids 0–255 are the bytes themselves.
 use serde_json::{Map, Value, json};
 
+use crate::byte_chars::printable;
 use crate::source::ModelSource;
-use crate::token_table::printable;
 
 const SPECIAL_TOKENS: [&str; 3] = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
 const CONTEXT_LENGTH: u64 = 131_072;

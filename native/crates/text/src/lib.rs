@@ -4,6 +4,7 @@
 //! built once from a model's files and is then shared between threads; its calls are synchronous and CPU bound.
 mod body;
 mod builtin;
+mod byte_chars;
 mod decoder;
 mod error;
 mod gguf;
@@ -13,6 +14,7 @@ mod model_info;
 mod repair;
 mod segment_cache;
 mod source;
+mod source_reader;
 mod special_tokens;
 mod template;
 mod token_table;

@@ -9,7 +9,8 @@ use crate::decoder::IncrementalDecoder;
 use crate::error::TextError;
 use crate::model_info::{ModelInfo, special_token_variables};
 use crate::segment_cache::SegmentCache;
-use crate::source::{ModelFile, ModelSource};
+use crate::source::ModelFile;
+use crate::source_reader::read_source;
 use crate::special_tokens::SpecialTokens;
 use crate::template::ChatTemplate;
 use crate::token_table::TokenTable;
@@ -71,7 +72,7 @@ impl TextModel {
     /// # Errors
     /// `model.invalid` when a file is missing, cannot be read or describes something unsupported.
     pub fn load(files: &[ModelFile], cache_bytes: usize) -> Result<Self, TextError> {
-        let mut source = ModelSource::read(files)?;
+        let mut source = read_source(files)?;
         let Some(json) = source.tokenizer.take() else {
             return Err(TextError::invalid_model(
                 "the model has no tokenizer: give tokenizer.json, a GGUF file or the built-in model",

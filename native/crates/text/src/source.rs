@@ -1,12 +1,9 @@
-//! A model's files, read and parsed.
-use std::fs;
-use std::path::{Path, PathBuf};
+//! What a model's files say, and which files there are.
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use crate::builtin;
 use crate::error::TextError;
-use crate::gguf;
 
 /// What a file is to a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,42 +73,6 @@ pub(crate) struct ModelSource {
 }
 
 impl ModelSource {
-    /// Reads all files; what a folder says wins over what a GGUF says.
-    pub fn read(files: &[ModelFile]) -> Result<Self, TextError> {
-        let mut source = Self::default();
-        let is_whole = |file: &&ModelFile| {
-            matches!(
-                file.role,
-                FileRole::Gguf | FileRole::GgufVocabulary | FileRole::Builtin
-            )
-        };
-        if let Some(file) = files.iter().find(is_whole) {
-            source = match file.role {
-                FileRole::Builtin => builtin::model_source(),
-                _ => gguf::model_source(&file.path)?,
-            };
-        }
-        for file in files.iter().filter(|file| !is_whole(file)) {
-            source.read_file(file)?;
-        }
-        Ok(source)
-    }
-
-    fn read_file(&mut self, file: &ModelFile) -> Result<(), TextError> {
-        match file.role {
-            FileRole::TokenizerJson => {
-                self.tokenizer = Some(read_json(&file.path)?);
-                self.adds_bos_to_chat = false;
-            }
-            FileRole::TokenizerConfig => self.tokenizer_config = read_object(&file.path)?,
-            FileRole::Config => self.config = read_object(&file.path)?,
-            FileRole::GenerationConfig => self.generation_config = Some(read_object(&file.path)?),
-            FileRole::ChatTemplate => self.chat_template = Some(read_template(&file.path)?),
-            FileRole::Gguf | FileRole::GgufVocabulary | FileRole::Builtin => {}
-        }
-        Ok(())
-    }
-
     /// Named template sources; empty when the model has none.
     pub fn templates(&self) -> Vec<(String, String)> {
         let named = |name: &str, text: &str| (name.to_owned(), text.to_owned());
@@ -132,32 +93,4 @@ impl ModelSource {
             _ => Vec::new(),
         }
     }
-}
-
-fn read_template(path: &Path) -> Result<String, TextError> {
-    let text = String::from_utf8(read(path)?)
-        .map_err(|_| TextError::invalid_model(format!("{} is not UTF-8", path.display())))?;
-    // A `chat_template.json` holds the template in a field.
-    let field = serde_json::from_str::<Value>(&text).ok();
-    let field = field.and_then(|json| json.get("chat_template")?.as_str().map(str::to_owned));
-    Ok(field.unwrap_or(text))
-}
-
-fn read_object(path: &Path) -> Result<Map<String, Value>, TextError> {
-    match read_json(path)? {
-        Value::Object(fields) => Ok(fields),
-        _ => Err(TextError::invalid_model(format!(
-            "{} is no JSON object",
-            path.display()
-        ))),
-    }
-}
-
-fn read_json(path: &Path) -> Result<Value, TextError> {
-    serde_json::from_slice(&read(path)?)
-        .map_err(|error| TextError::invalid_model(format!("{}: {error}", path.display())))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, TextError> {
-    fs::read(path).map_err(|error| TextError::invalid_model(format!("{}: {error}", path.display())))
 }

@@ -8,8 +8,8 @@ use tokenizers::pipeline::{
     EncodeOptions, Override, PipelineModel, PipelineToken, PipelineTokenizer,
 };
 
+use crate::byte_chars::printable;
 use crate::error::TextError;
-use crate::token_table::printable;
 
 /// A token that is matched in text before the model sees it.
 #[derive(Debug, Clone)]
