@@ -1,9 +1,10 @@
 /** What bad, sloppy and large input gets. */
 import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
-import { promptOf, sayScript, testFrontend } from './scripted-worker.ts';
+import { endlessScript, promptOf, sayScript, testFrontend } from './scripted-worker.ts';
 import type { TestFrontend } from './scripted-worker.ts';
 
 const CHAT = { model: 'mock', messages: [{ role: 'user' as const, content: 'hi' }] };
@@ -36,6 +37,31 @@ describe('what bad input gets', () => {
     }
     const model = await fetch(`${test.url}/v1/models/none`);
     expect(model.status).toBe(404);
+    const broken = await fetch(`${test.url}/v1/models/%ff`);
+    expect(broken.status).toBe(400);
+    expect(await broken.json()).toMatchObject({ error: { code: 'request.invalid' } });
+  });
+
+  it('is the end of the connection when it comes in the middle of an answer', async () => {
+    const { script, killed } = endlessScript();
+    await using test = await testFrontend({ script });
+    const body = JSON.stringify({ ...CHAT, stream: true });
+    const socket = connect(Number(new URL(test.url).port), '127.0.0.1');
+    let received = '';
+    let isClosed = false;
+    socket.setEncoding('utf8').on('data', (part: string) => {
+      if (received === '') socket.write('nonsense\r\n\r\n');
+      received += part;
+    });
+    socket.on('error', () => undefined).on('close', () => (isClosed = true));
+    socket.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+    );
+    await vi.waitFor(() => {
+      expect(isClosed).toBe(true);
+    });
+    await killed;
+    expect(received.match(/HTTP\/1\.1 \d+/g)).toEqual(['HTTP/1.1 200']);
   });
 
   it('is read leniently where clients are known to be sloppy', async () => {

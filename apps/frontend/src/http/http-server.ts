@@ -4,6 +4,7 @@
  * Limits: headers within 60 s and 64 KiB, the whole request within 5 minutes (against clients that send drop by drop);
  * none on answers, which may stream for hours.
  */
+import { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 import { DynamoError, isErrorCode, toDynamoError } from '@dynamo-ts/base';
@@ -30,8 +31,17 @@ export interface GenerationPaths {
 
 /** Makes the server without routes. */
 export function createHttpServer(logger: Logger, overloadStatus: number): FastifyInstance {
+  const sendError = async (reply: FastifyReply, error: unknown): Promise<void> => {
+    const { status, body, retryAfterSeconds } = toPublicError(error, { overloadStatus });
+    if (retryAfterSeconds !== undefined) reply.header('retry-after', retryAfterSeconds);
+    await reply.code(status).send(body);
+  };
   const app = fastify({
     logger: false,
+    // What Fastify refuses before it looks for a route, such as a path with broken escapes.
+    frameworkErrors: (error, _request, reply) => {
+      void sendError(reply, fastifyError(error));
+    },
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     http: { maxHeaderSize: MAX_HEADER_BYTES },
@@ -44,11 +54,6 @@ export function createHttpServer(logger: Logger, overloadStatus: number): Fastif
   app.addContentTypeParser('*', (_request, _payload, done) => {
     done(null);
   });
-  const sendError = async (reply: FastifyReply, error: unknown): Promise<void> => {
-    const { status, body, retryAfterSeconds } = toPublicError(error, { overloadStatus });
-    if (retryAfterSeconds !== undefined) reply.header('retry-after', retryAfterSeconds);
-    await reply.code(status).send(body);
-  };
   app.setNotFoundHandler(async (request, reply) => {
     const what = `${request.method} ${request.url.slice(0, 256)}`;
     await sendError(reply, new DynamoError('request.not_found', `There is no ${what}.`));
@@ -108,9 +113,10 @@ const MALFORMED = {
   error: new DynamoError('request.invalid', 'The request is not valid HTTP.'),
 };
 
-/** Answers what Node could not parse as a request. */
+/** Answers what Node could not parse as a request; in the middle of an answer nothing can be said any more. */
 function answerClientError(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
+  const isLost = error.code === 'ECONNRESET' || socket.destroyed || !socket.writable;
+  if (isLost || isAnswering(socket)) {
     socket.destroy();
     return;
   }
@@ -119,4 +125,10 @@ function answerClientError(error: Error & { code?: string }, socket: Socket): vo
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(json)}\r\nconnection: close\r\n\r\n${json}`,
   );
+}
+
+/** Whether an answer has begun on the connection, by the field that Node's own handler looks at. */
+function isAnswering(socket: Socket): boolean {
+  const message: unknown = Reflect.get(socket, '_httpMessage');
+  return message instanceof ServerResponse && message.headersSent;
 }
