@@ -13,10 +13,15 @@ const OPTIONS = defineOptions({
     default: 0,
     help: 'Slow stop.',
   }),
+  startsForEver: option.boolean({
+    flag: 'starts-for-ever',
+    help: 'Start that waits until closed.',
+  }),
   fail: option.string({ flag: 'fail', help: 'Code of the error that the start ends with.' }),
 });
 
 let timer: NodeJS.Timeout | undefined;
+let interruptStart: (error: Error) => void = () => undefined;
 
 await runService({
   command: 'test service',
@@ -25,15 +30,19 @@ await runService({
   argv: process.argv.slice(2),
   env: process.env,
   health: ({ port }) => ({ port, path: '/health' }),
-  create: ({ fail, closeDelayMs }) => ({
+  create: ({ fail, closeDelayMs, startsForEver }) => ({
     start: async () => {
       if (fail !== undefined && isErrorCode(fail)) throw new DynamoError(fail, 'cannot start');
       if (fail !== undefined) throw new Error('a defect');
       timer = setInterval(() => undefined, 1000);
       process.stdout.write('started\n');
-      return Promise.resolve();
+      if (startsForEver)
+        await new Promise<never>((_resolve, reject) => {
+          interruptStart = reject;
+        });
     },
     close: async () => {
+      interruptStart(new DynamoError('runtime.closed', 'interrupted'));
       await sleep(closeDelayMs);
       clearInterval(timer);
       process.stdout.write('closed\n');

@@ -36,6 +36,15 @@ describe('runService', { timeout: 30_000 }, () => {
     await vi.waitFor(() => expect(output.out).toContain('closed'));
   });
 
+  it('closes a service whose start it interrupts, to the end', async () => {
+    const { child, output, exit, running } = run(['--starts-for-ever', '--close-delay', '200ms']);
+    await running();
+    child.kill('SIGTERM');
+    expect(await exit).toBe(0);
+    await vi.waitFor(() => expect(output.out).toContain('closed'));
+    expect(output.err).toBe('');
+  });
+
   it('takes signals that come together as one', async () => {
     const { child, output, exit, running } = run(['--close-delay', '200ms']);
     await running();

@@ -94,14 +94,25 @@ async function serve(service: RunnableService, stopTimeoutMs: number | undefined
       setTimeout(() => process.exit(OVERRUN_EXIT_CODE), stopTimeoutMs).unref();
     await service.close();
   });
-  await service.start();
-  await stopped;
+  try {
+    await service.start();
+  } catch (error) {
+    // A start that is interrupted fails in its own way; closing goes on and ends the process.
+    if (!stopped.requested()) throw error;
+  }
+  await stopped.exit;
 }
 
-/** Resolves never: when asked to stop, the process exits after `close`. */
-async function stopOnRequest(close: () => Promise<void>): Promise<never> {
-  return new Promise(() => {
-    let stoppingSinceMs: number | undefined;
+interface StopOnRequest {
+  /** Whether the process has been asked to stop. */
+  requested(): boolean;
+  /** Resolves never: when asked to stop, the process exits after `close`. */
+  readonly exit: Promise<never>;
+}
+
+function stopOnRequest(close: () => Promise<void>): StopOnRequest {
+  let stoppingSinceMs: number | undefined;
+  const exit = new Promise<never>(() => {
     const stop = (): void => {
       if (stoppingSinceMs !== undefined) {
         if (performance.now() - stoppingSinceMs > SAME_INTERRUPT_MS)
@@ -122,4 +133,5 @@ async function stopOnRequest(close: () => Promise<void>): Promise<never> {
     });
     process.channel.unref();
   });
+  return { requested: () => stoppingSinceMs !== undefined, exit };
 }
