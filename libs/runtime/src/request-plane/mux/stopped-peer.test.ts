@@ -49,7 +49,7 @@ describe.concurrent('a peer that is stopped', () => {
       await response.nextBatch();
       peer.signal('SIGSTOP');
       const stoppedMs = performance.now();
-      let isNoticed = false;
+      const noticed = new AbortController();
       const broken = expect(response.nextBatch())
         .rejects.toMatchObject({ code: 'transport.disconnected', retryable: true })
         .finally(() => {
