@@ -181,6 +181,27 @@ describe('streams', () => {
     expect(texts).toEqual(['a!', 'a!', 'b!', 'b!']);
   });
 
+  it('count text offsets from the beginning of an echoed prompt', async () => {
+    const logprobs = [97, 98].map((tokenId) => ({ tokenId, logprob: -1, top: [], token: '' }));
+    const script: Script = (_request, sink) => {
+      sink.write(tokens(idsOf('ab'), { logprobs, finishReason: FinishReason.FINISH_REASON_EOS }));
+      sink.end();
+    };
+    await using test = await testFrontend({ script });
+    const body = { model: 'mock', prompt: 'hello', echo: true, logprobs: 1 };
+    const whole = await test.post('/v1/completions', body);
+    expect(await whole.json()).toMatchObject({
+      choices: [{ text: 'helloab', logprobs: { text_offset: [5, 6] } }],
+    });
+    const streamed = await test.post('/v1/completions', { ...body, stream: true });
+    const offsets = eventsOf(await streamed.text()).flatMap(
+      (event) =>
+        (event as { choices: { logprobs: { text_offset: number[] } | null }[] }).choices[0]
+          ?.logprobs?.text_offset ?? [],
+    );
+    expect(offsets).toEqual([5, 6]);
+  });
+
   it('stop at a stop string and tell the worker', async () => {
     const { script, killed } = endlessScript();
     await using test = await testFrontend({ script });

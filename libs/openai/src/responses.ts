@@ -11,7 +11,7 @@ export interface ResponseParts {
   readonly choices: readonly ChoiceFold[];
   readonly usage: UsageCounts;
   /** Makes the formatter of one choice; gives none when no logprobs were asked for. */
-  readonly logprobs?: (() => LogprobFormatter | undefined) | undefined;
+  readonly logprobs?: ((choice: ChoiceFold) => LogprobFormatter | undefined) | undefined;
   readonly nvext?: unknown;
 }
 
@@ -43,7 +43,7 @@ function choiceBody(parts: ResponseParts, choice: ChoiceFold): Record<string, un
 }
 
 function logprobsBody(parts: ResponseParts, choice: ChoiceFold): unknown {
-  const formatter = parts.logprobs?.();
+  const formatter = parts.logprobs?.(choice);
   if (formatter === undefined) return null;
   return parts.head.kind === 'chat'
     ? { content: formatter.chat(choice.logprobs) }

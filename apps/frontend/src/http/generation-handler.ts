@@ -178,7 +178,7 @@ export class GenerationHandler {
             writer,
             chunks,
             record: job.record,
-            logprobs: createLogprobs(job),
+            logprobs: createLogprobs(job, echo),
             continuousUsage:
               request.stream_options?.continuous_usage_stats === true
                 ? plan.planned.prompt.tokenIds.length
@@ -218,17 +218,19 @@ export class GenerationHandler {
         return new FoldSink({ fold, record, onFinish });
       },
     });
-    const logprobs = (): LogprobFormatter | undefined => createLogprobs(job);
+    const logprobs = ({ index }: ChoiceFold): LogprobFormatter | undefined =>
+      createLogprobs(job, plans[index]?.planned.echo);
     exchange.sendJson(200, responseJson({ head, choices: folds, usage, logprobs, nvext }));
     return usage;
   }
 }
 
-function createLogprobs({ request, model }: ReadyJob): LogprobFormatter | undefined {
+function createLogprobs({ request, model }: ReadyJob, echo = ''): LogprobFormatter | undefined {
   if (requestedLogprobs(request) === undefined) return undefined;
   return new LogprobFormatter({
     texts: model.preprocessor,
     asTokenIds: request.return_tokens_as_token_ids ?? false,
+    textOffset: echo.length,
   });
 }
 
