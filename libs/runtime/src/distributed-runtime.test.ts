@@ -262,6 +262,7 @@ describe('DistributedRuntime', () => {
       Number(new RegExp(`^${name}\\{.*model="m".*\\} (\\S+)$`, 'm').exec(page)?.[1]);
     expect(value('dynamo_component_requests_total')).toBe(3);
     expect(value('dynamo_component_inflight_requests')).toBe(0);
+    expect(value('dynamo_component_time_to_first_response_seconds_count')).toBe(3);
     expect(value('dynamo_component_cancellation_total')).toBe(1);
     expect(value('dynamo_component_request_bytes_total')).toBeGreaterThan(10);
     expect(value('dynamo_component_response_bytes_total')).toBeGreaterThan(10);

@@ -23,6 +23,7 @@ export class EndpointMetrics {
   readonly #requests: BoundCounter;
   readonly #requestBytes: BoundCounter;
   readonly #duration: BoundHistogram;
+  readonly #firstResponse: BoundHistogram;
   readonly #inflight: BoundGauge;
   readonly #uptime: BoundGauge;
   readonly #cancellations: BoundCounter;
@@ -40,6 +41,9 @@ export class EndpointMetrics {
     };
     this.#requests = registry.counter(RUNTIME_METRICS.requestsTotal).bind(labels);
     this.#duration = registry.histogram(RUNTIME_METRICS.requestDurationSeconds).bind(labels);
+    this.#firstResponse = registry
+      .histogram(RUNTIME_METRICS.timeToFirstResponseSeconds)
+      .bind(labels);
     this.#inflight = registry.gauge(RUNTIME_METRICS.inflightRequests).bind(labels);
     this.#requestBytes = registry.counter(RUNTIME_METRICS.requestBytesTotal).bind(labels);
     this.responseBytes = registry.counter(RUNTIME_METRICS.responseBytesTotal).bind(labels);
@@ -56,6 +60,11 @@ export class EndpointMetrics {
     this.#requestBytes.inc(payloadBytes);
     this.#inflight.inc();
     this.#uptime.set((performance.now() - this.#sinceMs) / 1000);
+  }
+
+  /** The first item of an answer was written. */
+  responded(seconds: number): void {
+    this.#firstResponse.observe(seconds);
   }
 
   /** A request failed; {@link finished} follows. */

@@ -68,6 +68,7 @@ class ObservedSink implements ResponseSink {
   readonly #span: Span | undefined;
   readonly #startMs = performance.now();
   #offKill: () => void = () => undefined;
+  #responded = false;
   #done = false;
 
   constructor({ request, sink, metrics, span }: ObservedSinkOptions) {
@@ -82,6 +83,10 @@ class ObservedSink implements ResponseSink {
   }
 
   write(item: Uint8Array): boolean {
+    if (!this.#responded) {
+      this.#responded = true;
+      this.#metrics?.responded(this.#elapsedSeconds());
+    }
     this.#metrics?.responseBytes.inc(item.byteLength);
     return this.#sink.write(item);
   }
@@ -109,7 +114,10 @@ class ObservedSink implements ResponseSink {
     this.#done = true;
     this.#offKill();
     this.#span?.end();
-    const seconds = (performance.now() - this.#startMs) / 1000;
-    this.#metrics?.finished(seconds, this.#context.isStopped());
+    this.#metrics?.finished(this.#elapsedSeconds(), this.#context.isStopped());
+  }
+
+  #elapsedSeconds(): number {
+    return (performance.now() - this.#startMs) / 1000;
   }
 }

@@ -13,6 +13,12 @@ export const RUNTIME_METRICS = {
     help: 'Time from a request reaching the endpoint to the end of its answer.',
     labels: ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'worker_id', 'model'],
   },
+  timeToFirstResponseSeconds: {
+    kind: 'histogram',
+    name: 'dynamo_component_time_to_first_response_seconds',
+    help: 'Time from a request reaching the endpoint to the first item of its answer.',
+    labels: ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'worker_id', 'model'],
+  },
   inflightRequests: {
     kind: 'gauge',
     name: 'dynamo_component_inflight_requests',
