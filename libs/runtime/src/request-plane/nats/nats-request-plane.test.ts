@@ -135,6 +135,27 @@ describe.skipIf(!nats.available)(nats.label, () => {
       await expect(opening).rejects.toMatchObject({ code: 'request.cancelled' });
     });
 
+    it('closes although the broker has gone', async () => {
+      const own = await nats.start();
+      const server = await Process.start(own);
+      const client = await Process.start(own);
+      const instanceId = createInstanceId();
+      const { transport } = await server.plane.serve(
+        { endpoint: ENDPOINT, instanceId },
+        (_request, sink) => {
+          sink.write(new Uint8Array([1]));
+        },
+      );
+      const target = { endpoint: ENDPOINT, instanceId, transport };
+      const request = { payload: new Uint8Array(), context: new Context() };
+      await (await client.plane.open(target, request)).nextBatch();
+      await own.kill();
+      const large = { payload: new Uint8Array(2 ** 20), context: new Context() };
+      const opening = expect(client.plane.open(target, large)).rejects.toThrow();
+      await Promise.all([server.close(), client.close(), opening]);
+      await own.close();
+    }, 20_000);
+
     it('fails open answers when the broker goes, and works again when it is back', async () => {
       const own = await nats.start();
       const server = await Process.start(own);
