@@ -64,6 +64,21 @@ describe('EndpointPool', () => {
 
   const request = { payload: new Uint8Array(), context: new Context(), faultDetection: true };
 
+  it('goes on when a listener of its instances fails', async () => {
+    const kinds: string[] = [];
+    let fails = false;
+    pool.instances.onChange(() => {
+      if (fails) throw new Error('a defect');
+    });
+    pool.instances.onChange(({ kind }) => kinds.push(kind));
+    fails = true;
+    await registration.close();
+    await vi.waitFor(() => {
+      expect(kinds).toEqual(['added', 'removed']);
+    });
+    expect(pool.instances.ids()).toEqual([]);
+  });
+
   it('lets the answers of an instance that left go on while it can be reached', async () => {
     const response = await pool.open(instanceId, request);
     await response.nextBatch();

@@ -133,6 +133,13 @@ export class InstanceSet {
   }
 
   #tell(change: InstanceChange): void {
-    for (const listener of this.#listeners) listener(change);
+    for (const listener of this.#listeners) {
+      try {
+        listener(change);
+      } catch (error) {
+        // Its defect must not end the view that everyone else stands on.
+        this.#logger.error('a listener of instances failed', { error });
+      }
+    }
   }
 }
