@@ -170,12 +170,13 @@ describe('loadConfig', () => {
     ['name: [{a: 1}]\n', ":1: 'name' must be a value or a list"],
     ['nonsense: {a: 1}\n', ":1: unknown section 'nonsense'"],
     ['- a\n', 'expected a mapping'],
-    ['a: [\n', 'at line'],
+    ['http-port: 1\na: [\n', ':3: Flow sequence'],
   ])('names file and line of %j', (text, message) => {
     const file = yaml(text);
     const found = messageOf(() => load(['--config', file]));
     expect(found).toContain(file);
     expect(found).toContain(message);
+    expect(found).not.toContain('\n');
   });
 
   it('reads lists, numbers and booleans from YAML as they are written', () => {

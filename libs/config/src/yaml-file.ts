@@ -28,9 +28,14 @@ export function readYamlFile(request: YamlFileOptions): WrittenValues {
   // Loaded here because parsing YAML takes longer to import than the rest of a service's configuration.
   const yaml = createRequire(import.meta.url)('yaml') as typeof Yaml;
   const lines = new yaml.LineCounter();
-  const document = yaml.parseDocument(readText(request.path), { lineCounter: lines });
+  // Without "pretty" errors, which draw the place over several lines.
+  const settings = { lineCounter: lines, prettyErrors: false };
+  const document = yaml.parseDocument(readText(request.path), settings);
   const [error] = document.errors;
-  if (error !== undefined) throw invalid(`${request.path}: ${error.message}`);
+  if (error !== undefined) {
+    const { line } = lines.linePos(error.pos[0]);
+    throw invalid(`${request.path}:${line}: ${error.message}`);
+  }
   const root = document.contents;
   if (root === null) return new Map();
   if (!yaml.isMap(root)) throw invalid(`${request.path}: expected a mapping of option names`);
