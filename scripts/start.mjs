@@ -21,6 +21,12 @@ const child = spawn(
   { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] },
 );
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+child.on('error', (error) => {
+  process.stderr.write(
+    `cannot run the packaged Node 24 (${error.message}): remove node_modules and run npm start again\n`,
+  );
+  process.exit(1);
+});
 child.on('exit', (code, signal) => {
   process.exit(code ?? 128 + (constants.signals[signal] ?? 0));
 });
