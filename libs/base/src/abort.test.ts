@@ -49,6 +49,19 @@ describe('raceAbort', () => {
     controller.abort(new AbortReasonError('superseded'));
     await expect(pending).rejects.toMatchObject({ reason: 'superseded' });
   });
+
+  it('lets nothing float when the signal was aborted before', async () => {
+    const unhandled = vi.fn();
+    process.on('unhandledRejection', unhandled);
+    const failing = Promise.withResolvers<never>();
+    await expect(raceAbort(failing.promise, AbortSignal.abort())).rejects.toMatchObject({
+      code: 'request.cancelled',
+    });
+    failing.reject(new Error('late'));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(unhandled).not.toHaveBeenCalled();
+    process.off('unhandledRejection', unhandled);
+  });
 });
 
 describe('deadlineSignal', () => {

@@ -75,7 +75,11 @@ export async function raceAbort<T>(
   signal: AbortSignal | undefined,
 ): Promise<T> {
   if (signal === undefined) return promise;
-  throwIfAborted(signal);
+  if (signal.aborted) {
+    // Nobody looks at it any more, also not at its failure.
+    promise.catch(() => undefined);
+    throw abortError(signal);
+  }
   let off: () => void = () => undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
     off = onAbort(signal, () => {
