@@ -47,4 +47,20 @@ describe('hello world in two processes', { timeout: 60_000 }, () => {
     second.signal('SIGTERM');
     expect(await second.exited).toBe(0);
   });
+
+  it.each(['server.ts', 'client.ts'])(
+    '%s stops when asked, also while its store is away',
+    async (name) => {
+      const away = { DYN_DISCOVERY_BACKEND: 'etcd', ETCD_ENDPOINTS: 'http://127.0.0.1:1' };
+      await using program = NodeProgram.start(source(name), { env: { ...env, ...away } });
+      await eventually(() => program.stderr.includes('etcd cannot be reached'), {
+        timeoutMs: 20_000,
+      });
+      const askedMs = performance.now();
+      program.signal('SIGTERM');
+      expect(await program.exited).toBe(0);
+      // A stop that hangs is forced after 30 s.
+      expect(performance.now() - askedMs).toBeLessThan(15_000);
+    },
+  );
 });

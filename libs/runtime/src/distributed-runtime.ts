@@ -40,6 +40,8 @@ export interface DistributedRuntimeOptions {
   readonly namespace?: string | undefined;
   /** @default random */
   readonly instanceId?: InstanceId | undefined;
+  /** Gives up waiting for discovery, in `serve` and `client`, because the process is asked to stop. */
+  readonly signal?: AbortSignal | undefined;
   /** Shortest time in milliseconds that a faulty instance is left alone; 0 = never. @default 5000 */
   readonly inhibitedMs?: number | undefined;
 }
@@ -63,6 +65,8 @@ export class DistributedRuntime implements AsyncDisposable {
   readonly #served = new Set<ServedEndpoint>();
   readonly #pools = new Map<string, SharedPool>();
   readonly #closed = new AbortController();
+  /** Aborted when nothing waits for discovery any more. */
+  readonly #stopping: AbortSignal;
   #closing: Promise<void> | undefined;
 
   private constructor(options: DistributedRuntimeOptions) {
@@ -75,6 +79,8 @@ export class DistributedRuntime implements AsyncDisposable {
     this.tracer = options.tracer;
     this.#namespace = options.namespace ?? 'dynamo';
     this.#inhibitedMs = options.inhibitedMs ?? 5000;
+    const { signal } = options;
+    this.#stopping = signal ? AbortSignal.any([this.signal, signal]) : this.signal;
   }
 
   /** A runtime on these planes. */
@@ -172,7 +178,7 @@ export class DistributedRuntime implements AsyncDisposable {
       },
     });
     this.#served.add(endpoint);
-    if (options.register ?? true) await endpoint.register();
+    if (options.register ?? true) await raceAbort(endpoint.register(), this.#stopping);
     this.logger.info('endpoint is served', { endpoint: formatEndpointPath(path) });
     return endpoint;
   }
@@ -182,7 +188,7 @@ export class DistributedRuntime implements AsyncDisposable {
     const name = formatEndpointPath(path);
     const shared = this.#pools.get(name) ?? this.#openPool(name, path);
     shared.users += 1;
-    await shared.pool.instances.ready({ signal: this.signal });
+    await shared.pool.instances.ready({ signal: this.#stopping });
     return new Client<Req, Res>({
       pool: shared.pool,
       options,

@@ -45,17 +45,18 @@ export async function dynamoWorker(
 ): Promise<void> {
   const logger = options.logger ?? createLogger({ service: 'worker' });
   await using planes = await createPlanes({ ...options, logger });
-  const runtime = await DistributedRuntime.connect({ ...options, ...planes, logger });
   using stop = stopOnSignals(options.stopTimeoutMs ?? 30_000);
+  const { signal } = stop;
+  const runtime = await DistributedRuntime.connect({ ...options, ...planes, logger, signal });
   try {
-    await worker(runtime, stop.signal);
-    if (runtime.served().length > 0) await aborted(stop.signal);
+    await worker(runtime, signal);
+    if (runtime.served().length > 0) await aborted(signal);
   } catch (error) {
-    if (!stop.signal.aborted) throw error;
+    if (!signal.aborted) throw error;
   } finally {
     const serves = runtime.served().length > 0;
     await runtime.shutdown({
-      gracePeriodMs: serves && stop.signal.aborted ? (options.gracePeriodMs ?? 5000) : 0,
+      gracePeriodMs: serves && signal.aborted ? (options.gracePeriodMs ?? 5000) : 0,
       drainTimeoutMs: options.drainTimeoutMs ?? 20_000,
     });
   }
