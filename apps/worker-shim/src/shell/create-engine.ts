@@ -52,6 +52,12 @@ async function createEcho({ config, cache }: CreateEngineOptions): Promise<Engin
 
 /** The model of an engine that has none of its own. */
 async function ownModel(config: WorkerConfig, cache: CardFileCache) {
+  if (config.engineUrl !== undefined) {
+    throw new DynamoError(
+      'config.invalid',
+      `engine ${config.engine} is part of the worker and has no address: --engine-url is for llama-server and openai`,
+    );
+  }
   const { vocabulary, contextLength } = await loadModelText(modelSourceOf(config.modelPath), cache);
   return {
     vocabulary,
