@@ -20,6 +20,8 @@ const REFUSED: readonly (readonly [Record<string, unknown>, RegExp])[] = [
   ],
   [{ messages: [{ role: 'user', content: [{ type: 'text' }] }] }, /string "text"/],
   [{ seed: '5' }, /seed/],
+  [{ seed: 'x' }, /seed/],
+  [{ seed: '1.5' }, /seed/],
   [{ seed: '99999999999999999999' }, /seed/],
   [{ stop_token_ids: [-1] }, /stop_token_ids/],
   [{ nvext: { token_data: [1, 2.5] } }, /token_data/],

@@ -47,7 +47,7 @@ const seedSchema = z.union([
   z.number().int(),
   z
     .string()
-    .regex(/^-?\d{16,20}$/)
+    .regex(/^-?\d{16,20}$/, { abort: true })
     .refine(isWideInteger)
     .transform((digits) => Number(BigInt.asIntN(53, BigInt(digits)))),
 ]);
