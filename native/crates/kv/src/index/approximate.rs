@@ -1,0 +1,205 @@
+//! Index of what was routed where, for workers without events: what a rank was given it is taken to hold for a while.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::KvIndex;
+use super::arena::table_bytes;
+use super::exact::{ExactIndex, ExactOptions};
+use super::matches::Matches;
+use super::ranks::Mixer;
+use super::types::{
+    ApplyStatus, CacheChange, CacheTier, IndexStats, RankStats, StoredBlock, WorkerRank,
+};
+use crate::sequence_hashes;
+
+/// Settings of an [`ApproximateIndex`].
+#[derive(Debug, Clone, Copy)]
+pub struct ApproximateOptions {
+    /// How long a block is taken to be held after it was last routed; 120 s.
+    pub ttl_ms: u64,
+    /// Holdings over which the oldest go; 2^20.
+    pub max_entries: usize,
+    /// Share of `max_entries` that is left then; 0.8.
+    pub prune_target_ratio: f64,
+}
+
+impl Default for ApproximateOptions {
+    fn default() -> Self {
+        Self {
+            ttl_ms: 120_000,
+            max_entries: 1 << 20,
+            prune_target_ratio: 0.8,
+        }
+    }
+}
+
+/// Approximate index. A block expires when the last prompt through it does, so what goes is always an end of a prompt.
+#[derive(Debug)]
+pub struct ApproximateIndex {
+    index: ExactIndex,
+    options: ApproximateOptions,
+    /// Per rank, when each block (by sequence hash) expires.
+    expiries: HashMap<WorkerRank, HashMap<u64, u64, Mixer>>,
+    /// Routed prompts by their last block, soonest to expire first.
+    prompts: VecDeque<Prompt>,
+    entries: usize,
+    pruned: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Prompt {
+    rank: WorkerRank,
+    last: u64,
+    expires_ms: u64,
+}
+
+impl ApproximateIndex {
+    /// An empty index.
+    #[must_use]
+    pub fn new(options: ApproximateOptions) -> Self {
+        Self {
+            index: ExactIndex::new(ExactOptions::default()),
+            options,
+            expiries: HashMap::new(),
+            prompts: VecDeque::new(),
+            entries: 0,
+            pruned: 0,
+        }
+    }
+
+    /// Ends the soonest prompts until few enough holdings are left.
+    fn prune(&mut self) {
+        if self.entries <= self.options.max_entries {
+            return;
+        }
+        let target = share(self.options.max_entries, self.options.prune_target_ratio);
+        while self.entries > target
+            && let Some(prompt) = self.prompts.pop_front()
+        {
+            self.pruned += self.end(prompt) as u64;
+        }
+    }
+
+    /// Removes the blocks of a prompt that nothing routed later goes through, from its end up.
+    fn end(&mut self, prompt: Prompt) -> usize {
+        let Some(expiries) = self.expiries.get_mut(&prompt.rank) else {
+            return 0;
+        };
+        let mut gone = self.index.path_to(prompt.rank, prompt.last);
+        let due = |hash: &u64| {
+            expiries
+                .get(hash)
+                .is_some_and(|&at| at <= prompt.expires_ms)
+        };
+        let count = gone.iter().take_while(|hash| due(hash)).count();
+        gone.truncate(count);
+        for hash in &gone {
+            expiries.remove(hash);
+        }
+        self.entries -= count;
+        let change = CacheChange::Removed {
+            engine_hashes: &gone,
+        };
+        self.index.apply(prompt.rank, CacheTier::Device, &change);
+        count
+    }
+
+    fn forget(&mut self, rank: WorkerRank) {
+        if let Some(expiries) = self.expiries.remove(&rank) {
+            self.entries -= expiries.len();
+        }
+    }
+}
+
+impl KvIndex for ApproximateIndex {
+    /// Only a clear is taken; blocks come from routing alone.
+    fn apply(
+        &mut self,
+        rank: WorkerRank,
+        tier: CacheTier,
+        change: &CacheChange<'_>,
+    ) -> ApplyStatus {
+        if *change != CacheChange::Cleared {
+            return ApplyStatus::Ignored;
+        }
+        self.forget(rank);
+        self.index.apply(rank, tier, change)
+    }
+
+    fn find_matches(&self, sequence_hashes: &[u64], early_exit: bool, matches: &mut Matches) {
+        self.index
+            .find_matches(sequence_hashes, early_exit, matches);
+    }
+
+    fn record_routed(&mut self, rank: WorkerRank, local_hashes: &[u64], now_ms: u64) {
+        let sequence = sequence_hashes(local_hashes);
+        let Some(&last) = sequence.last() else { return };
+        let blocks: Vec<_> = sequence
+            .iter()
+            .zip(local_hashes)
+            .map(|(&engine_hash, &local_hash)| StoredBlock {
+                engine_hash,
+                local_hash,
+            })
+            .collect();
+        let change = CacheChange::Stored {
+            parent: None,
+            blocks: &blocks,
+        };
+        self.index.apply(rank, CacheTier::Device, &change);
+        // A clock that steps back must not break the order of the queue.
+        let newest = self.prompts.back().map_or(0, |prompt| prompt.expires_ms);
+        let expires_ms = now_ms.saturating_add(self.options.ttl_ms).max(newest);
+        let expiries = self.expiries.entry(rank).or_default();
+        let before = expiries.len();
+        expiries.extend(sequence.iter().map(|&hash| (hash, expires_ms)));
+        self.entries += expiries.len() - before;
+        self.prompts.push_back(Prompt {
+            rank,
+            last,
+            expires_ms,
+        });
+        self.prune();
+    }
+
+    fn expire(&mut self, now_ms: u64) -> usize {
+        let mut ended = 0;
+        while let Some(prompt) = self.prompts.pop_front_if(|p| p.expires_ms <= now_ms) {
+            ended += self.end(prompt);
+        }
+        ended
+    }
+
+    fn remove_rank(&mut self, rank: WorkerRank) {
+        self.forget(rank);
+        self.index.remove_rank(rank);
+    }
+
+    fn ranks(&self) -> Vec<WorkerRank> {
+        self.index.ranks()
+    }
+
+    fn rank_stats(&self, rank: WorkerRank) -> Option<RankStats> {
+        self.index.rank_stats(rank)
+    }
+
+    fn stats(&self) -> IndexStats {
+        let stats = self.index.stats();
+        let tables = self.expiries.values();
+        let expiries: usize = tables.map(|table| table_bytes(table.capacity(), 16)).sum();
+        IndexStats {
+            bytes: stats.bytes + expiries + self.prompts.capacity() * size_of::<Prompt>(),
+            evicted: self.pruned,
+            ..stats
+        }
+    }
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)] // a rough share of a count
+fn share(count: usize, ratio: f64) -> usize {
+    (count as f64 * ratio.clamp(0.0, 1.0)) as usize
+}

@@ -1,0 +1,191 @@
+//! The segments, and the table that finds a segment by the sequence hash of its first block.
+
+use std::collections::HashMap;
+
+use super::ranks::Mixer;
+use super::segment::{Block, NONE, Place, Segment};
+
+#[derive(Debug, Default)]
+pub(super) struct Arena {
+    segments: Vec<Segment>,
+    free: Vec<u32>,
+    heads: HashMap<u64, u32, Mixer>,
+    blocks: usize,
+}
+
+impl Arena {
+    pub(super) fn get(&self, segment: u32) -> &Segment {
+        &self.segments[segment as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, segment: u32) -> &mut Segment {
+        &mut self.segments[segment as usize]
+    }
+
+    pub(super) fn head(&self, sequence: u64) -> Option<u32> {
+        self.heads.get(&sequence).copied()
+    }
+
+    pub(super) fn blocks(&self) -> usize {
+        self.blocks
+    }
+
+    pub(super) fn live(&self) -> impl Iterator<Item = (u32, &Segment)> {
+        (0..)
+            .zip(&self.segments)
+            .filter(|(_, segment)| segment.is_live())
+    }
+
+    /// Follows forwarding notes to the segment that now has the block.
+    pub(super) fn resolve(&self, mut place: Place) -> Place {
+        loop {
+            let segment = self.get(place.segment);
+            if place.depth < segment.end() {
+                return place;
+            }
+            let next = segment
+                .forwards
+                .iter()
+                .filter(|(depth, _)| *depth <= place.depth)
+                .max_by_key(|(depth, _)| *depth);
+            match next {
+                Some(&(_, segment)) => place.segment = segment,
+                None => return place,
+            }
+        }
+    }
+
+    pub(super) fn block(&self, place: Place) -> Option<Block> {
+        let segment = self.get(place.segment);
+        let at = place.depth.checked_sub(segment.start)?;
+        segment.blocks.get(at as usize).copied()
+    }
+
+    /// A new segment after `parent` ([`NONE`]: at the start of prompts).
+    pub(super) fn grow_child(&mut self, parent: u32, blocks: Vec<Block>) -> u32 {
+        let start = if parent == NONE {
+            0
+        } else {
+            self.get_mut(parent).children += 1;
+            self.get(parent).end()
+        };
+        self.blocks += blocks.len();
+        self.place(Segment::new(start, parent, blocks))
+    }
+
+    /// Adds blocks at the end of a segment that nothing follows yet.
+    pub(super) fn append(&mut self, segment: u32, blocks: impl Iterator<Item = Block>) {
+        let segment = &mut self.segments[segment as usize];
+        let before = segment.blocks.len();
+        segment.blocks.extend(blocks);
+        self.blocks += segment.blocks.len() - before;
+    }
+
+    /// Cuts a segment in two before its block `at`; the first part keeps the number.
+    pub(super) fn split(&mut self, segment: u32, at: u32) {
+        let head = self.get_mut(segment);
+        let blocks = head.blocks.split_off(at as usize);
+        let mut tail = Segment::new(head.start + at, segment, blocks);
+        tail.holders = head.holders.split_off(at);
+        tail.children = head.children;
+        tail.origin = segment;
+        tail.touch(head.last_touched());
+        head.children = 1;
+        let depth = tail.start;
+        let tail = self.place(tail);
+        self.get_mut(segment).forwards.push((depth, tail));
+    }
+
+    /// The segment before this one. The recorded parent may have been split since; forwarding finds the right part.
+    pub(super) fn parent(&self, segment: u32) -> u32 {
+        let child = self.get(segment);
+        if child.parent == NONE {
+            return NONE;
+        }
+        self.resolve(Place {
+            segment: child.parent,
+            depth: child.start - 1,
+        })
+        .segment
+    }
+
+    /// After a removal: cuts off blocks at the end that nobody holds, and frees the segment, and then its parents, when
+    /// nothing is left. A segment that others follow stays whole: they may become reachable again.
+    pub(super) fn tidy(&mut self, mut segment: u32) {
+        while segment != NONE {
+            let current = self.get_mut(segment);
+            if !current.is_live() || current.children > 0 {
+                return;
+            }
+            let held = current.holders.end();
+            if held > 0 {
+                let cut = current.blocks.len().saturating_sub(held as usize);
+                current.blocks.truncate(held as usize);
+                if current.blocks.capacity() > 4 * current.blocks.len().max(4) {
+                    current.blocks.shrink_to_fit();
+                }
+                self.blocks -= cut;
+                return;
+            }
+            segment = self.release(segment);
+        }
+    }
+
+    /// Gives memory back after many segments went. Numbers stay what they are, so only the end of the list can go.
+    pub(super) fn shrink(&mut self) {
+        while self.segments.last().is_some_and(|last| !last.is_live()) {
+            self.segments.pop();
+        }
+        let count = self.segments.len();
+        self.free.retain(|&number| (number as usize) < count);
+        self.segments.shrink_to(count + count / 8);
+        self.free.shrink_to_fit();
+        self.heads.shrink_to_fit();
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.segments.capacity() * size_of::<Segment>()
+            + self.segments.iter().map(Segment::bytes).sum::<usize>()
+            + self.free.capacity() * 4
+            + table_bytes(self.heads.capacity(), size_of::<(u64, u32)>())
+    }
+
+    fn place(&mut self, segment: Segment) -> u32 {
+        let head = segment.blocks[0].sequence;
+        let number = if let Some(number) = self.free.pop() {
+            self.segments[number as usize] = segment;
+            number
+        } else {
+            self.segments.push(segment);
+            u32::try_from(self.segments.len() - 1).unwrap_or(NONE)
+        };
+        self.heads.insert(head, number);
+        number
+    }
+
+    /// Frees a segment; returns its parent.
+    fn release(&mut self, segment: u32) -> u32 {
+        let parent = self.parent(segment);
+        let freed = std::mem::replace(self.get_mut(segment), Segment::new(0, NONE, Vec::new()));
+        self.blocks -= freed.blocks.len();
+        self.heads.remove(&freed.blocks[0].sequence);
+        self.free.push(segment);
+        if freed.origin != NONE {
+            self.get_mut(freed.origin)
+                .forwards
+                .retain(|(_, to)| *to != segment);
+        }
+        if parent != NONE {
+            self.get_mut(parent).children -= 1;
+        }
+        parent
+    }
+}
+
+/// Bytes of a hash table by its capacity: a power of two of slots, seven eighths usable, one control byte each.
+pub(super) fn table_bytes(capacity: usize, entry: usize) -> usize {
+    match capacity {
+        0 => 0,
+        _ => (capacity * 8 / 7).next_power_of_two() * (entry + 1),
+    }
+}

@@ -1,0 +1,126 @@
+//! What a rank holds, as the events that would build it again.
+
+use super::exact::ExactIndex;
+use super::ranks::holder_key;
+use super::segment::{NONE, Place};
+use super::types::{CacheTier, StoredBlock, WorkerRank};
+
+/// Consecutive blocks of one rank in one tier. Runs come parents first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRun {
+    /// Where the blocks are.
+    pub tier: CacheTier,
+    /// Engine hash of the block before the first one, when the rank holds it in this tier.
+    pub parent: Option<u64>,
+    /// Local hashes of all blocks before the first one, when the rank does not hold its parent in this tier.
+    pub ancestors: Vec<u64>,
+    /// The blocks.
+    pub blocks: Vec<StoredBlock>,
+}
+
+/// An engine hash and its place, in an order that has parents first: (start of segment, segment, depth).
+type Entry = (u32, u32, u32, u64);
+
+impl ExactIndex {
+    /// Everything a rank holds.
+    #[must_use]
+    pub fn dump_rank(&self, rank: WorkerRank) -> Vec<StoredRun> {
+        let Some(number) = self.ranks.find(rank) else {
+            return Vec::new();
+        };
+        CacheTier::ALL
+            .into_iter()
+            .flat_map(|tier| self.dump_tier(number, tier))
+            .collect()
+    }
+
+    /// Builds a rank again from its runs, on top of what it has.
+    pub fn load_rank(&mut self, rank: WorkerRank, runs: &[StoredRun]) {
+        let number = self.ranks.find_or_add(rank);
+        for run in runs {
+            let parent = match run.parent {
+                Some(hash) => match self.ranks.place(number, run.tier, hash) {
+                    Some(place) => Some(place),
+                    None => continue,
+                },
+                None if run.blocks.is_empty() => continue,
+                None => self.path(&run.ancestors),
+            };
+            self.store_at(holder_key(number, run.tier), parent, &run.blocks);
+        }
+    }
+
+    fn dump_tier(&self, number: u32, tier: CacheTier) -> Vec<StoredRun> {
+        let entries = self.sorted_entries(number, tier);
+        let mut runs: Vec<StoredRun> = Vec::new();
+        let mut last = None;
+        for &(start, segment, depth, engine_hash) in &entries {
+            let place = Place { segment, depth };
+            let Some(block) = self.arena.block(place) else {
+                continue;
+            };
+            let stored = StoredBlock {
+                engine_hash,
+                local_hash: block.local,
+            };
+            let follows = depth > start && last == Some((segment, depth - 1));
+            last = Some((segment, depth));
+            match runs.last_mut() {
+                Some(run) if follows => run.blocks.push(stored),
+                _ => runs.push(self.begin_run(tier, place, &entries, stored)),
+            }
+        }
+        runs
+    }
+
+    fn begin_run(
+        &self,
+        tier: CacheTier,
+        place: Place,
+        entries: &[Entry],
+        first: StoredBlock,
+    ) -> StoredRun {
+        let parent = self.hash_before(place, entries);
+        let mut ancestors = Vec::new();
+        if parent.is_none() {
+            ancestors.extend(self.ancestry(place).skip(1).map(|block| block.local));
+            ancestors.reverse();
+        }
+        StoredRun {
+            tier,
+            parent,
+            ancestors,
+            blocks: vec![first],
+        }
+    }
+
+    fn hash_before(&self, place: Place, entries: &[Entry]) -> Option<u64> {
+        let depth = place.depth.checked_sub(1)?;
+        let mut segment = place.segment;
+        if depth < self.arena.get(segment).start {
+            segment = self.arena.parent(segment);
+        }
+        if segment == NONE {
+            return None;
+        }
+        let key = (self.arena.get(segment).start, segment, depth);
+        let at = entries.partition_point(|entry| (entry.0, entry.1, entry.2) < key);
+        let entry = entries.get(at)?;
+        ((entry.0, entry.1, entry.2) == key).then_some(entry.3)
+    }
+
+    fn sorted_entries(&self, number: u32, tier: CacheTier) -> Vec<Entry> {
+        let table = self.ranks.table(number, tier);
+        let mut entries: Vec<Entry> = table
+            .into_iter()
+            .flat_map(|table| &table.places)
+            .map(|(&hash, &place)| {
+                let place = self.arena.resolve(place);
+                let start = self.arena.get(place.segment).start;
+                (start, place.segment, place.depth, hash)
+            })
+            .collect();
+        entries.sort_unstable();
+        entries
+    }
+}

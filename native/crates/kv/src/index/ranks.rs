@@ -1,0 +1,170 @@
+//! The known ranks and, per rank and tier, where each engine hash is.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use super::arena::table_bytes;
+use super::holders::HolderKey;
+use super::segment::Place;
+use super::types::{CacheTier, RankStats, WorkerRank};
+
+/// Hasher of 64-bit keys that are hashes already, or small numbers from an engine that counts.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Mix(u64);
+
+/// Builds [`Mix`].
+pub(super) type Mixer = BuildHasherDefault<Mix>;
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(self.0 ^ u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        let mixed = (value ^ (value >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 29);
+    }
+}
+
+/// Where the engine hashes of one rank and tier are.
+#[derive(Debug, Default)]
+pub(super) struct EngineTable {
+    pub(super) places: HashMap<u64, Place, Mixer>,
+    /// Blocks (by sequence hash) that the engine knows under several hashes, and how many more than one: such a block is
+    /// held until the last of them is removed.
+    pub(super) aliases: HashMap<u64, u32, Mixer>,
+}
+
+impl EngineTable {
+    pub(super) fn bytes(&self) -> usize {
+        table_bytes(self.places.capacity(), size_of::<(u64, Place)>())
+            + table_bytes(self.aliases.capacity(), size_of::<(u64, u32)>())
+    }
+
+    /// Gives memory back when the table could be half as large.
+    pub(super) fn shrink(&mut self) {
+        if self.places.capacity() > 2 * self.places.len() {
+            self.places.shrink_to_fit();
+        }
+    }
+}
+
+/// The tables of one rank, by tier.
+type Rank = Box<[EngineTable; 4]>;
+
+#[derive(Debug, Default)]
+pub(super) struct Ranks {
+    slots: Vec<Option<Rank>>,
+    /// By number, apart from the tables because every lookup reads them.
+    ids: Vec<WorkerRank>,
+    free: Vec<u32>,
+    numbers: HashMap<WorkerRank, u32>,
+}
+
+impl Ranks {
+    pub(super) fn find(&self, rank: WorkerRank) -> Option<u32> {
+        self.numbers.get(&rank).copied()
+    }
+
+    pub(super) fn find_or_add(&mut self, id: WorkerRank) -> u32 {
+        if let Some(number) = self.find(id) {
+            return number;
+        }
+        let rank = Some(Rank::default());
+        let number = if let Some(number) = self.free.pop() {
+            self.slots[number as usize] = rank;
+            self.ids[number as usize] = id;
+            number
+        } else {
+            self.slots.push(rank);
+            self.ids.push(id);
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        };
+        self.numbers.insert(id, number);
+        number
+    }
+
+    /// Forgets a rank whose holdings are gone; its number is given to the next newcomer.
+    pub(super) fn remove(&mut self, id: WorkerRank) {
+        if let Some(number) = self.numbers.remove(&id) {
+            self.slots[number as usize] = None;
+            self.free.push(number);
+        }
+    }
+
+    /// The rank of a number that is in use.
+    pub(super) fn id(&self, number: u32) -> WorkerRank {
+        self.ids[number as usize]
+    }
+
+    pub(super) fn table(&self, number: u32, tier: CacheTier) -> Option<&EngineTable> {
+        let rank = self.slots.get(number as usize)?.as_ref()?;
+        Some(&rank[tier.index()])
+    }
+
+    pub(super) fn table_mut(&mut self, number: u32, tier: CacheTier) -> Option<&mut EngineTable> {
+        let rank = self.slots.get_mut(number as usize)?.as_mut()?;
+        Some(&mut rank[tier.index()])
+    }
+
+    /// Place of an engine hash, in the given tier or else in any other tier of the rank.
+    pub(super) fn place(&self, number: u32, tier: CacheTier, engine_hash: u64) -> Option<Place> {
+        let rank = self.slots.get(number as usize)?.as_ref()?;
+        let tables = std::iter::once(&rank[tier.index()]).chain(rank.iter());
+        tables
+            .filter(|table| !table.places.is_empty())
+            .find_map(|table| table.places.get(&engine_hash))
+            .copied()
+    }
+
+    pub(super) fn ids(&self) -> Vec<WorkerRank> {
+        let mut ids: Vec<_> = self.numbers.keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Every table with its holder key.
+    pub(super) fn tables_mut(&mut self) -> impl Iterator<Item = (HolderKey, &mut EngineTable)> {
+        (0..).zip(&mut self.slots).flat_map(|(number, slot)| {
+            slot.iter_mut().flat_map(move |rank| {
+                CacheTier::ALL
+                    .into_iter()
+                    .zip(rank.iter_mut())
+                    .map(move |(tier, table)| (holder_key(number, tier), table))
+            })
+        })
+    }
+
+    pub(super) fn stats(&self, id: WorkerRank) -> Option<RankStats> {
+        let rank = self.slots[self.find(id)? as usize].as_ref()?;
+        Some(RankStats {
+            entries: std::array::from_fn(|tier| rank[tier].places.len()),
+            bytes: rank.iter().map(EngineTable::bytes).sum(),
+        })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let tables = self.slots.iter().flatten().flat_map(|rank| rank.iter());
+        self.slots.capacity() * size_of::<Option<Rank>>()
+            + self.numbers.len() * size_of::<[EngineTable; 4]>()
+            + self.ids.capacity() * size_of::<WorkerRank>()
+            + self.free.capacity() * 4
+            + table_bytes(self.numbers.capacity(), size_of::<(WorkerRank, u32)>())
+            + tables.map(EngineTable::bytes).sum::<usize>()
+    }
+}
+
+/// A rank's number and a tier as one number.
+pub(super) fn holder_key(rank: u32, tier: CacheTier) -> HolderKey {
+    rank << 2 | tier as u32
+}
