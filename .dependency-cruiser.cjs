@@ -12,7 +12,7 @@ const LIBS = {
   routing: ['base', 'protocol', 'telemetry', 'runtime'],
   testing: ['base', 'protocol', 'telemetry', 'runtime'],
 };
-const TESTS = '\\.test\\.ts$|\\.test-d\\.ts$|-contract\\.ts$|/test/';
+const TESTS = '\\.test\\.ts$|\\.test-d\\.ts$|\\.(contract|fixture)\\.ts$|/test/';
 
 const libRules = Object.entries(LIBS).map(([lib, allowed]) => ({
   name: `${lib}-imports-only-what-it-may`,

@@ -16,6 +16,8 @@ export default defineConfig({
       'native/node/test/**/*.test.mjs',
     ],
     typecheck: { include: ['**/*.test-d.ts'] },
+    // Generous: a busy machine is slow, and no test waits for a time-out to pass.
+    testTimeout: 20_000,
     pool: 'forks',
     execArgv: ['--conditions=@dynamo-ts/source'],
   },

@@ -223,13 +223,17 @@ describe('streams', () => {
       ...CHAT,
       stream: true,
       logprobs: true,
-      nvext: { annotations: ['request_id', 'token_ids'], extra_fields: ['worker_id', 'timing'] },
+      nvext: {
+        annotations: ['request_id', 'token_ids', 'formatted_prompt'],
+        extra_fields: ['worker_id', 'timing'],
+      },
     });
     const text = await response.text();
     expect(text).toContain(
       `event: request_id\n: "${response.headers.get('x-dynamo-request-id') ?? ''}"\n\n`,
     );
     expect(text).toMatch(/event: token_ids\n: \[[\d,]+\]\n\n/);
+    expect(text).toMatch(/event: formatted_prompt\n: "<\|im_start\|>/);
     expect(eventsOf(text)[0]).toMatchObject({
       choices: [
         {

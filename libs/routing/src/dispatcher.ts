@@ -6,6 +6,8 @@
  * migration limit (RF 1.9, 1.10). The booking is given back exactly once: at the end, an error, `cancel`, or a kill of
  * the context, in every phase. A break after the first token is the caller's to migrate.
  */
+import { randomUUID } from 'node:crypto';
+
 import { DynamoError, hasCode, instanceIdHex, raceAbort } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
@@ -74,6 +76,7 @@ export class Dispatcher {
   readonly #tracer: Tracer | undefined;
   readonly #retries: Counter<'dynamo_endpoint' | 'reason'> | undefined;
   readonly #streamTimeoutMs: number;
+  readonly #id = randomUUID();
   #dispatched = 0;
 
   constructor(options: DispatcherOptions) {
@@ -93,8 +96,8 @@ export class Dispatcher {
    */
   async dispatch(request: DispatchRequest): Promise<DispatchedStream> {
     this.#dispatched += 1;
-    // One context may dispatch several choices, so its id alone does not name a booking.
-    const bookingId = `${request.context.id}/${this.#dispatched}`;
+    // One context may dispatch several choices, and clients of two frontends may choose the same request id.
+    const bookingId = `${request.context.id}/${this.#id}-${this.#dispatched}`;
     const attempt: Attempt = { request, bookingId, excluded: new Set(request.excluded) };
     let last: DynamoError | undefined;
     for (;;) {

@@ -34,6 +34,7 @@ export async function prepareChat(
   const prompt = await model.preprocessor.prepareChat(bytes, {
     ...hash,
     addGenerationPrompt: request.add_generation_prompt,
+    keepFormattedPrompt: nvext?.annotations?.includes('formatted_prompt') === true,
   });
   const textBody = (choice: number): Uint8Array => answerBody(received, choice);
   return [{ prompt, echo: '', textBody }];
@@ -98,11 +99,17 @@ function answerBody(
   return Buffer.from(JSON.stringify(body));
 }
 
+/** Large bodies that had to be parsed here; a request with many prompts asks for its body once per prompt. */
+const parsedBodies = new WeakMap<Uint8Array, unknown>();
+
 /** The whole body; for the rare uses that need the texts of a large one. */
-function fullBody(
-  received: ReceivedRequest<ChatRequest | CompletionRequest>,
-): Readonly<Record<string, unknown>> {
-  const body: unknown = received.value ?? JSON.parse(Buffer.from(received.bytes).toString());
+function fullBody({
+  bytes,
+  value,
+}: ReceivedRequest<ChatRequest | CompletionRequest>): Readonly<Record<string, unknown>> {
+  const body: unknown =
+    value ?? parsedBodies.get(bytes) ?? JSON.parse(Buffer.from(bytes).toString());
+  if (value === undefined) parsedBodies.set(bytes, body);
   return body as Readonly<Record<string, unknown>>; // validated before
 }
 

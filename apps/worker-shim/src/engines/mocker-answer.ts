@@ -72,9 +72,26 @@ export class MockerAnswer implements MockReceiver {
     this.#options.sink.fail(error);
   }
 
-  #encode({ end, start, tokenIds }: MockOutput): Uint8Array {
+  #encode(output: MockOutput): Uint8Array {
+    const { end, start, tokenIds } = output;
+    const isFirst = this.#generated === end - start;
+    if (isFirst) return this.#encodeFirst(output);
     if (this.#options.logprobs === undefined) return encodeTokenRange(tokenIds, start, end);
     return this.#encodeWithLogprobs(tokenIds.slice(start, end));
+  }
+
+  /** The first message counts already: a caller that cuts the answer sees no last one. */
+  #encodeFirst({ end, start, tokenIds, cachedTokens }: MockOutput): Uint8Array {
+    const ids = tokenIds.slice(start, end);
+    return encodeResponse({
+      tokenIdsLe: tokenIdsToBytes(ids),
+      logprobs: this.#logprobsOf(ids),
+      usage: {
+        promptTokens: this.#options.promptTokens,
+        completionTokens: this.#generated,
+        cachedTokens,
+      },
+    });
   }
 
   #encodeWithLogprobs(ids: Uint32Array): Uint8Array {

@@ -64,6 +64,10 @@ class RecordingSink implements ResponseSink {
     return this.messages.flatMap(({ tokenIdsLe }) => [...tokenIdsFromBytes(tokenIdsLe)]);
   }
 
+  get first(): GenerateResponse | undefined {
+    return this.messages.at(0);
+  }
+
   get last(): GenerateResponse | undefined {
     return this.messages.at(-1);
   }
@@ -157,6 +161,7 @@ describe('MockerEngine', () => {
     await again.done;
     expect(again.tokens).toEqual(sink.tokens);
     expect(again.last?.usage?.cachedTokens).toBe(16);
+    expect(again.first?.usage).toMatchObject({ promptTokens: 30, cachedTokens: 16 });
   });
 
   it('holds tokens without credit, sends them merged, and loses none', async () => {
