@@ -138,7 +138,6 @@ export default tseslint.config(
       '**/*.test.ts',
       '**/*.contract.ts',
       '**/*.test-d.ts',
-      '**/*-contract.ts',
       '**/test/**/*.ts',
       'libs/testing/**/*.ts',
       'bench/**/*.ts',

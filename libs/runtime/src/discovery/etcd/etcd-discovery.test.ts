@@ -4,7 +4,7 @@ import { MetricsRegistry, nullLogger } from '@dynamo-ts/telemetry';
 import type { Etcd3 } from 'etcd3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { WatchRecorder, describeDiscoveryContract, encode, listed } from '../discovery-contract.ts';
+import { WatchRecorder, describeDiscoveryContract, encode, listed } from '../discovery.contract.ts';
 import { createEtcdClient } from './etcd-client.ts';
 import { EtcdDiscovery } from './etcd-discovery.ts';
 import type { EtcdDiscoveryOptions } from './etcd-discovery.ts';

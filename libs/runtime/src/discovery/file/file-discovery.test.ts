@@ -6,7 +6,7 @@ import { eventually } from '@dynamo-ts/testing';
 import { nullLogger } from '@dynamo-ts/telemetry';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { WatchRecorder, describeDiscoveryContract, encode, listed } from '../discovery-contract.ts';
+import { WatchRecorder, describeDiscoveryContract, encode, listed } from '../discovery.contract.ts';
 import { FileDiscovery } from './file-discovery.ts';
 import { recordPath } from './file-names.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { describeDiscoveryContract, encode } from '../discovery-contract.ts';
+import { describeDiscoveryContract, encode } from '../discovery.contract.ts';
 import { MemDiscovery, MemDiscoveryHub } from './mem-discovery.ts';
 
 describeDiscoveryContract('memory discovery', async () => {

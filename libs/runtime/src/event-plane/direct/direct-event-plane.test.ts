@@ -9,8 +9,8 @@ import type { Discovery } from '../../discovery/discovery.ts';
 import { MemDiscovery, MemDiscoveryHub } from '../../discovery/mem/mem-discovery.ts';
 import { createGrpcServer } from '../../grpc/grpc-server.ts';
 import type { GrpcServer } from '../../grpc/grpc-server.ts';
-import { EventRecorder, bytes, describeEventPlaneContract } from '../event-plane-contract.ts';
-import type { EventPlaneSetup } from '../event-plane-contract.ts';
+import { EventRecorder, bytes, describeEventPlaneContract } from '../event-plane.contract.ts';
+import type { EventPlaneSetup } from '../event-plane.contract.ts';
 import { DirectEventPlane } from './direct-event-plane.ts';
 import { OwnGrpcHost } from './grpc-host.ts';
 

@@ -1,4 +1,4 @@
-import { describeEventPlaneContract } from '../event-plane-contract.ts';
+import { describeEventPlaneContract } from '../event-plane.contract.ts';
 import type { EventPlane } from '../event-plane.ts';
 import { LocalEventPlane } from './local-event-plane.ts';
 

@@ -4,7 +4,7 @@ import { MetricsRegistry, nullLogger } from '@dynamo-ts/telemetry';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { NatsConnectionHolder, connectNats } from '../../nats/nats-connection.ts';
-import { EventRecorder, bytes, describeEventPlaneContract } from '../event-plane-contract.ts';
+import { EventRecorder, bytes, describeEventPlaneContract } from '../event-plane.contract.ts';
 import type { EventPlane } from '../event-plane.ts';
 import { NatsEventPlane } from './nats-event-plane.ts';
 
