@@ -1,0 +1,96 @@
+//! Who may be chosen at all, before any cost (RP 4.5).
+
+use super::candidates::{Candidates, at};
+
+/// A worker that the request must run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin {
+    /// The worker.
+    pub worker_id: u64,
+    /// Its rank; any when none.
+    pub dp_rank: Option<u32>,
+}
+
+/// Hard conditions of one request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Eligibility<'a> {
+    /// The only workers that may be chosen; all when none.
+    pub allowed_workers: Option<&'a [u64]>,
+    /// Workers that may not be chosen, such as those that failed this request before.
+    pub excluded_workers: &'a [u64],
+    /// The only worker that may be chosen.
+    pub pinned: Option<Pin>,
+    /// First rank and number of ranks that may be chosen; all when none.
+    pub dp_ranks: Option<(u32, u32)>,
+    /// Taints that a rank must have, ascending or not.
+    pub required_taints: &'a [u32],
+}
+
+/// Why a candidate may not be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// Not among the allowed workers.
+    NotAllowed,
+    /// Excluded by the request.
+    Excluded,
+    /// Another worker or rank is pinned.
+    NotPinned,
+    /// Its rank is outside the range.
+    RankOutOfRange,
+    /// A required taint is missing.
+    MissingTaint,
+    /// Over its busy threshold.
+    Overloaded,
+}
+
+impl Rejection {
+    /// Stable name for decision records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not_allowed",
+            Self::Excluded => "excluded",
+            Self::NotPinned => "not_pinned",
+            Self::RankOutOfRange => "rank_out_of_range",
+            Self::MissingTaint => "missing_taint",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
+impl Eligibility<'_> {
+    /// Why candidate `index` may not be chosen; overload is looked at last, so that it alone means "later perhaps".
+    pub(crate) fn rejection(&self, candidates: &Candidates<'_>, index: usize) -> Option<Rejection> {
+        let rank = candidates.ranks[index];
+        let is_allowed = |allowed: &[u64]| allowed.contains(&rank.worker_id);
+        if !self.allowed_workers.is_none_or(is_allowed) {
+            return Some(Rejection::NotAllowed);
+        }
+        if self.excluded_workers.contains(&rank.worker_id) {
+            return Some(Rejection::Excluded);
+        }
+        let is_pin = |pin: Pin| {
+            pin.worker_id == rank.worker_id && pin.dp_rank.is_none_or(|dp| dp == rank.dp_rank)
+        };
+        if !self.pinned.is_none_or(is_pin) {
+            return Some(Rejection::NotPinned);
+        }
+        let is_in_range = |(start, count): (u32, u32)| {
+            rank.dp_rank
+                .checked_sub(start)
+                .is_some_and(|offset| offset < count)
+        };
+        if !self.dp_ranks.is_none_or(is_in_range) {
+            return Some(Rejection::RankOutOfRange);
+        }
+        let taints = candidates.taints_of(index);
+        if !self
+            .required_taints
+            .iter()
+            .all(|taint| taints.contains(taint))
+        {
+            return Some(Rejection::MissingTaint);
+        }
+        at(candidates.overloaded, index).then_some(Rejection::Overloaded)
+    }
+}

@@ -1,0 +1,16 @@
+//! Cost and choice (RP 4.3–4.5): one call takes every candidate's overlap and load and gives the choice with what each
+//! candidate's cost is made of.
+
+mod candidates;
+mod cost;
+mod eligibility;
+mod random;
+mod select;
+mod settings;
+
+pub use candidates::Candidates;
+pub use cost::CandidateCost;
+pub use eligibility::{Eligibility, Pin, Rejection};
+pub use random::SeededRandom;
+pub use select::{SelectError, SelectRequest, Selection, SelectionReason, select};
+pub use settings::{CostSettings, InvalidSetting, SelectionPolicy};

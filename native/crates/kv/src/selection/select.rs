@@ -1,0 +1,302 @@
+//! One decision: filter, cost, choose (RP 4.4). The same input and seed always give the same choice.
+
+use std::fmt;
+
+use super::candidates::{Candidates, at};
+use super::cost::{CandidateCost, CostModel};
+use super::eligibility::{Eligibility, Rejection};
+use super::random::SeededRandom;
+use super::settings::{CostSettings, InvalidSetting};
+use crate::index::WorkerRank;
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SelectRequest<'a> {
+    /// Prompt tokens.
+    pub isl_tokens: u64,
+    /// Tokens per block.
+    pub block_size: u64,
+    /// Who may be chosen.
+    pub eligibility: Eligibility<'a>,
+    /// Chosen without regard to cost if it may be chosen, as session affinity wants.
+    pub preferred: Option<WorkerRank>,
+    /// (taint, weight): a rank that has the taint costs less, or more for a negative weight.
+    pub preferred_taints: &'a [(u32, f64)],
+}
+
+/// Why the chosen rank was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SelectionReason {
+    /// The request pinned it.
+    Pinned,
+    /// The request preferred it.
+    Preferred,
+    /// It was the only one that may be chosen.
+    Only,
+    /// It had the lowest cost.
+    LowestCost,
+    /// It was drawn among several of the lowest cost.
+    Tie,
+    /// It was drawn by temperature.
+    Sampled,
+}
+
+impl SelectionReason {
+    /// Stable name for decision records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pinned => "pinned",
+            Self::Preferred => "preferred",
+            Self::Only => "only",
+            Self::LowestCost => "lowest_cost",
+            Self::Tie => "tie",
+            Self::Sampled => "sampled",
+        }
+    }
+}
+
+/// A choice with what led to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selection {
+    /// Position among the candidates.
+    pub index: usize,
+    /// The rank.
+    pub rank: WorkerRank,
+    /// Why.
+    pub reason: SelectionReason,
+    /// The request's blocks.
+    pub required_blocks: u64,
+    /// Cached blocks of the chosen rank, each tier by its weight.
+    pub effective_overlap_blocks: f64,
+    /// The same in tokens.
+    pub cached_tokens: u64,
+    /// Blocks in use there with this request.
+    pub potential_decode_blocks: f64,
+    /// Every candidate's cost, in their order.
+    pub costs: Vec<CandidateCost>,
+}
+
+/// Why nothing was chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum SelectError {
+    /// No candidate passes the filters.
+    NoEndpoints,
+    /// Those that pass are all overloaded.
+    AllEligibleWorkersOverloaded,
+    /// The pinned worker is no candidate or may not be chosen.
+    PinnedWorkerUnavailable,
+    /// The pinned worker is overloaded.
+    PinnedWorkerOverloaded,
+    /// A weight cannot be used.
+    InvalidSetting(InvalidSetting),
+    /// Lists of different lengths, or no block size.
+    InvalidInput,
+}
+
+impl fmt::Display for SelectError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoEndpoints => formatter.write_str("no worker passes the request's filters"),
+            Self::AllEligibleWorkersOverloaded => {
+                formatter.write_str("every worker that may serve the request is overloaded")
+            }
+            Self::PinnedWorkerUnavailable => {
+                formatter.write_str("the pinned worker is not available")
+            }
+            Self::PinnedWorkerOverloaded => formatter.write_str("the pinned worker is overloaded"),
+            Self::InvalidSetting(invalid) => invalid.fmt(formatter),
+            Self::InvalidInput => {
+                formatter.write_str("lists of candidates differ in length or the block size is 0")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SelectError {}
+
+/// Chooses a rank for a request.
+///
+/// # Errors
+/// When no candidate may be chosen, or the input makes no sense.
+pub fn select(
+    request: &SelectRequest<'_>,
+    candidates: &Candidates<'_>,
+    settings: &CostSettings,
+    random: &mut SeededRandom,
+) -> Result<Selection, SelectError> {
+    settings.validate().map_err(SelectError::InvalidSetting)?;
+    if request.block_size == 0 || !candidates.is_consistent() {
+        return Err(SelectError::InvalidInput);
+    }
+    let rejections: Vec<Option<Rejection>> = (0..candidates.ranks.len())
+        .map(|index| request.eligibility.rejection(candidates, index))
+        .collect();
+    let eligible: Vec<usize> = (0..rejections.len())
+        .filter(|index| rejections[*index].is_none())
+        .collect();
+    if eligible.is_empty() {
+        return Err(nothing_eligible(&request.eligibility, &rejections));
+    }
+
+    let least = eligible
+        .iter()
+        .map(|index| at(candidates.active_prefill_tokens, *index))
+        .min();
+    let model = CostModel {
+        settings,
+        isl_tokens: request.isl_tokens,
+        block_size: request.block_size,
+        least_prefill_tokens: least.unwrap_or(0),
+        preferred_taints: request.preferred_taints,
+    };
+    let mut costs: Vec<CandidateCost> = rejections
+        .iter()
+        .enumerate()
+        .map(|(index, rejection)| match rejection {
+            None => model.cost(candidates, index),
+            Some(_) => CandidateCost {
+                rejection: *rejection,
+                ..CandidateCost::default()
+            },
+        })
+        .collect();
+    let (index, reason) = choose(request, candidates, &eligible, &mut costs, settings, random);
+    Ok(selection(&model, candidates, (index, reason), costs))
+}
+
+fn nothing_eligible(
+    eligibility: &Eligibility<'_>,
+    rejections: &[Option<Rejection>],
+) -> SelectError {
+    let is_overloaded = rejections.contains(&Some(Rejection::Overloaded));
+    match (eligibility.pinned, is_overloaded) {
+        (Some(_), true) => SelectError::PinnedWorkerOverloaded,
+        (Some(_), false) => SelectError::PinnedWorkerUnavailable,
+        (None, true) => SelectError::AllEligibleWorkersOverloaded,
+        (None, false) => SelectError::NoEndpoints,
+    }
+}
+
+fn choose(
+    request: &SelectRequest<'_>,
+    candidates: &Candidates<'_>,
+    eligible: &[usize],
+    costs: &mut [CandidateCost],
+    settings: &CostSettings,
+    random: &mut SeededRandom,
+) -> (usize, SelectionReason) {
+    let preferred = eligible
+        .iter()
+        .find(|index| Some(candidates.ranks[**index]) == request.preferred);
+    let certain = match (preferred, eligible) {
+        (_, [only]) if request.eligibility.pinned.is_some() => {
+            Some((*only, SelectionReason::Pinned))
+        }
+        (Some(preferred), _) => Some((*preferred, SelectionReason::Preferred)),
+        (None, [only]) => Some((*only, SelectionReason::Only)),
+        (None, _) => None,
+    };
+    if let Some((index, reason)) = certain {
+        costs[index].probability = 1.0;
+        return (index, reason);
+    }
+    if settings.temperature > 0.0 {
+        let index = sample(eligible, costs, settings.temperature, random);
+        (index, SelectionReason::Sampled)
+    } else {
+        lowest(eligible, costs, random)
+    }
+}
+
+/// The lowest cost; equal ones by reservoir sampling.
+fn lowest(
+    eligible: &[usize],
+    costs: &mut [CandidateCost],
+    random: &mut SeededRandom,
+) -> (usize, SelectionReason) {
+    let mut best = eligible[0];
+    let mut ties = 1;
+    for &index in &eligible[1..] {
+        let order = costs[index].cost.total_cmp(&costs[best].cost);
+        if order.is_lt() {
+            (best, ties) = (index, 1);
+        } else if order.is_eq() {
+            ties += 1;
+            if random.below(ties) == 0 {
+                best = index;
+            }
+        }
+    }
+    let lowest = costs[best].cost;
+    for &index in eligible {
+        if costs[index].cost.total_cmp(&lowest).is_eq() {
+            costs[index].probability = 1.0 / super::cost::float(ties);
+        }
+    }
+    match ties {
+        1 => (best, SelectionReason::LowestCost),
+        _ => (best, SelectionReason::Tie),
+    }
+}
+
+/// Softmax over the costs, scaled to their range: p ∝ exp(−(c − min) / ((max − min) · T)).
+fn sample(
+    eligible: &[usize],
+    costs: &mut [CandidateCost],
+    temperature: f64,
+    random: &mut SeededRandom,
+) -> usize {
+    // Halves, because the range of two finite numbers may not be finite.
+    let half = |index: usize, costs: &[CandidateCost]| costs[index].cost / 2.0;
+    let halves = eligible.iter().map(|index| half(*index, costs));
+    let (min, max) = halves.fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), cost| {
+        (min.min(cost), max.max(cost))
+    });
+    let mut total = 0.0;
+    for &index in eligible {
+        let position = if max > min {
+            (half(index, costs) - min) / (max - min)
+        } else {
+            0.0
+        };
+        let weight = (-position / temperature).exp();
+        costs[index].probability = weight;
+        total += weight;
+    }
+    // The lowest cost weighs 1, so the total is at least that.
+    for &index in eligible {
+        costs[index].probability /= total;
+    }
+    let mut left = random.unit();
+    for &index in eligible {
+        left -= costs[index].probability;
+        if left < 0.0 {
+            return index;
+        }
+    }
+    eligible[eligible.len() - 1]
+}
+
+fn selection(
+    model: &CostModel<'_>,
+    candidates: &Candidates<'_>,
+    (index, reason): (usize, SelectionReason),
+    costs: Vec<CandidateCost>,
+) -> Selection {
+    let chosen = costs[index];
+    let tokens = chosen.effective_overlap_blocks * super::cost::float(model.block_size);
+    // Not negative, and the cast saturates.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let cached_tokens = (tokens as u64).min(model.isl_tokens);
+    Selection {
+        index,
+        rank: candidates.ranks[index],
+        reason,
+        required_blocks: model.request_blocks(),
+        effective_overlap_blocks: chosen.effective_overlap_blocks,
+        cached_tokens,
+        potential_decode_blocks: chosen.decode_blocks,
+        costs,
+    }
+}
