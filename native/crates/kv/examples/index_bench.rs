@@ -37,6 +37,7 @@ struct Prompt {
 
 fn main() {
     let large = std::env::args().any(|argument| argument == "--large");
+    measure_restore();
     println!(
         "{:>7} {:>10} {:>10} {:>12} {:>12} {:>12} {:>12} {:>9} {:>9}",
         "prompts",
@@ -81,6 +82,36 @@ fn measure(holdings: usize, shared: usize) {
         removed,
         float(stats.bytes) / float(stats.entries),
         float(stats.bytes) / 1_048_576.0,
+    );
+}
+
+/// One index of 1,000 workers with 1,000 blocks each, written worker by worker and read back.
+fn measure_restore() {
+    let mut index = ExactIndex::new(ExactOptions::default());
+    let mut prompts = prompts(1000 * 1000 / PROMPT, PROMPT / 2);
+    for (worker, prompt) in (0..).zip(&mut prompts) {
+        prompt.rank = WorkerRank::new(worker % 1000, 0);
+    }
+    store(&mut index, &prompts);
+    let start = Instant::now();
+    let snapshots: Vec<_> = index
+        .ranks()
+        .iter()
+        .map(|&r| index.snapshot(&[r]))
+        .collect();
+    let written = start.elapsed();
+    let bytes: usize = snapshots.iter().map(Vec::len).sum();
+    let start = Instant::now();
+    let mut restored = ExactIndex::new(ExactOptions::default());
+    for snapshot in &snapshots {
+        assert!(restored.restore(snapshot).is_ok());
+    }
+    let read = start.elapsed();
+    assert_eq!(restored.stats().entries, index.stats().entries);
+    println!(
+        "1000 workers, {} holdings: snapshots {:.1} MiB written in {written:.0?}, restored in {read:.0?}",
+        index.stats().entries,
+        float(bytes) / 1_048_576.0,
     );
 }
 

@@ -122,12 +122,12 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64, odd_names: u64) -> Self {
+    fn new(seed: u64, odd_names: u64, budget_bytes: Option<usize>) -> Self {
         let ranks = (0..4).map(|n| WorkerRank::new(n / 2 + 10, u32::try_from(n % 2).unwrap()));
         Self {
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
             model: Model::default(),
-            index: ExactIndex::new(ExactOptions::default()),
+            index: ExactIndex::new(ExactOptions { budget_bytes }),
             ranks: ranks.collect(),
             odd_names,
         }
@@ -221,6 +221,46 @@ impl Run {
         assert!(early <= best);
     }
 
+    /// As `step`, for an index that forgets by itself: statuses differ from the model's, matches may be shorter.
+    fn step_over_budget(&mut self) {
+        let rank = self.ranks[usize::try_from(self.random.below(4)).unwrap()];
+        let length = self.random.below(12);
+        let mut path: Path = (0..length).map(|_| self.random.below(2) + 1).collect();
+        let name = self.name(rank, &path);
+        if self.random.below(4) == 0 {
+            let engine_hashes = &[name];
+            let change = CacheChange::Removed { engine_hashes };
+            self.model.apply(rank, CacheTier::Device, &change);
+            self.index.apply(rank, CacheTier::Device, &change);
+        }
+        let known = path.len();
+        for _ in 0..self.random.below(8) {
+            path.push(self.random.below(3) + 1);
+        }
+        let from = known / 2;
+        let parent = (from > 0).then(|| self.name(rank, &path[..from]));
+        let blocks: Vec<_> = (from..path.len())
+            .map(|at| StoredBlock {
+                engine_hash: self.name(rank, &path[..=at]),
+                local_hash: path[at],
+            })
+            .collect();
+        let blocks = &blocks;
+        let change = CacheChange::Stored { parent, blocks };
+        self.model.apply(rank, CacheTier::Device, &change);
+        self.index.apply(rank, CacheTier::Device, &change);
+        if self.random.below(8) > 0 {
+            return;
+        }
+        let mut matches = Matches::default();
+        self.index
+            .find_matches(&sequence_hashes(&path), false, &mut matches);
+        for row in matches.rows() {
+            let held = self.model.matched(row.rank, &path);
+            assert!(row.blocks[0] <= held[0], "{row:?} {held:?} {path:?}");
+        }
+    }
+
     /// Removes everything hash by hash; nothing may be left behind.
     fn drain(&mut self) {
         let held: Vec<_> = self
@@ -242,7 +282,7 @@ impl Run {
 fn the_index_agrees_with_a_naive_model_over_random_events() {
     for odd_names in [0, 3, 40] {
         for seed in 1..=60 {
-            let mut run = Run::new(seed, odd_names);
+            let mut run = Run::new(seed, odd_names, None);
             for _ in 0..400 {
                 run.step();
                 run.check();
@@ -250,4 +290,23 @@ fn the_index_agrees_with_a_naive_model_over_random_events() {
             run.drain();
         }
     }
+}
+
+#[test]
+fn an_index_over_its_budget_claims_nothing_that_is_not_held() {
+    let mut evicted = 0;
+    for seed in 1..=4 {
+        let mut run = Run::new(seed, 0, Some(12_000));
+        for _ in 0..1500 {
+            run.step_over_budget();
+        }
+        evicted += run.index.stats().evicted;
+        for rank in run.ranks {
+            run.index
+                .apply(rank, CacheTier::Device, &CacheChange::Cleared);
+        }
+        let stats = run.index.stats();
+        assert_eq!((stats.entries, stats.blocks), (0, 0));
+    }
+    assert!(evicted > 1000, "{evicted}");
 }

@@ -168,7 +168,10 @@ impl Arena {
         let parent = self.parent(segment);
         let freed = std::mem::replace(self.get_mut(segment), Segment::new(0, NONE, Vec::new()));
         self.blocks -= freed.blocks.len();
-        self.heads.remove(&freed.blocks[0].sequence);
+        let head = freed.blocks[0].sequence;
+        if self.head(head) == Some(segment) {
+            self.heads.remove(&head);
+        }
         self.free.push(segment);
         if freed.origin != NONE {
             self.get_mut(freed.origin)
