@@ -91,11 +91,11 @@ mod tests {
     #[test]
     fn overlapping_windows_match_the_golden_vector() {
         let mut hasher = BlockHasher::default();
-        let hashes: Vec<u64> = [0, 4]
+        let windows: Vec<u64> = [0, 4]
             .map(|start| hasher.hash(&TOKENS[start..start + 5], &[], BlockSeed::default()))
             .to_vec();
         assert_eq!(
-            hashes,
+            windows,
             [1_914_873_892_905_420_881, 1_929_047_464_662_796_003]
         );
     }
