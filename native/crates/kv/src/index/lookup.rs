@@ -58,13 +58,15 @@ impl Lookup<'_> {
                 row: u32::try_from(rows.len()).unwrap_or(u32::MAX),
                 tier: 0,
             };
-            let mut row = Match {
+            // Counted in place: a row built beside and copied costs a stall per holder.
+            rows.push(Match {
                 rank: self.ranks.id(number),
                 blocks: [0; 4],
-            };
-            let run = advance(&mut candidate, &mut row, own, limit);
-            if run > 0 {
-                rows.push(row);
+            });
+            let row = &mut rows[candidate.row as usize];
+            let run = advance(&mut candidate, row, own, limit);
+            if run == 0 {
+                rows.pop();
             }
             if run == limit {
                 search.push(candidate);
