@@ -16,7 +16,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
+import { constants, homedir } from 'node:os';
 import { delimiter, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -33,6 +33,8 @@ const PACKAGES_STAMP = join(ROOT, 'node_modules/.setup/packages');
 const ADDON_STAMP = join(ROOT, '.setup/addon');
 const LOCK = join(ROOT, '.setup/lock');
 const LOCK_POLL_MS = 200;
+const STOP_GRACE_MS = 2000;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /** What a user can mend; shown as one line. */
 class SetupError extends Error {}
@@ -69,6 +71,7 @@ async function install() {
   const addon = !addonIsCurrent();
   const cargo = addon ? findCargo() : undefined;
   const progress = new Progress();
+  for (const signal of SIGNALS) process.on(signal, stop);
   try {
     const steps = [];
     if (packages) steps.push(progress.step('installing npm packages', installPackages));
@@ -78,6 +81,7 @@ async function install() {
     const failed = results.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
   } finally {
+    for (const signal of SIGNALS) process.off(signal, stop);
     progress.close();
   }
 }
@@ -179,6 +183,23 @@ function findCargo() {
 
 /* running, stamps, lock */
 
+const running = new Set();
+let stopping = false;
+
+/** Ends all commands, then this process and with it the lock: no npm that outlives Ctrl-C meets that of the next start. */
+async function stop(signal) {
+  if (stopping) return;
+  stopping = true;
+  const exits = [...running].map((child) => new Promise((resolve) => child.once('exit', resolve)));
+  for (const child of running) child.kill(signal);
+  const force = setTimeout(() => {
+    for (const child of running) child.kill('SIGKILL');
+  }, STOP_GRACE_MS);
+  await Promise.all(exits);
+  clearTimeout(force);
+  process.exit(128 + constants.signals[signal]);
+}
+
 /** Runs a command, shows its last line as progress and its output only when it fails. */
 async function runQuietly(command, note, env = process.env) {
   const child = spawn(command[0], command.slice(1), {
@@ -193,18 +214,16 @@ async function runQuietly(command, note, env = process.env) {
   };
   child.stdout.setEncoding('utf8').on('data', take);
   child.stderr.setEncoding('utf8').on('data', take);
-  const stop = (signal) => {
-    child.kill(signal);
-    process.exit(130);
-  };
-  process.once('SIGINT', stop).once('SIGTERM', stop);
+  running.add(child);
   const code = await new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', resolve);
-  }).catch((error) => {
-    throw new SetupError(`cannot run ${command[0]}: ${error.message}`);
-  });
-  process.off('SIGINT', stop).off('SIGTERM', stop);
+  })
+    .catch((error) => {
+      throw new SetupError(`cannot run ${command[0]}: ${error.message}`);
+    })
+    .finally(() => running.delete(child));
+  if (stopping) await new Promise(() => {});
   if (code !== 0) throw new SetupError(`${output.trimEnd()}\n\nfailed: ${command.join(' ')}`);
 }
 
