@@ -67,7 +67,7 @@ fn main() {
         );
     }
     time(
-        "decode and convert the recording (20 frames, 29 blocks of 32 tokens)",
+        "decode and convert the recording (20 frames, 30 blocks of 32 tokens)",
         decode_recording(),
     );
 }

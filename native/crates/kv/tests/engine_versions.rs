@@ -36,7 +36,9 @@ impl Value {
             }
             List(values) => {
                 out.extend([0xdc, 0, size(values.len())]);
-                values.iter().for_each(|value| value.write(out));
+                for value in values {
+                    value.write(out);
+                }
             }
             Map(fields) => {
                 out.extend([0xde, 0, size(fields.len())]);

@@ -6,9 +6,20 @@ use super::worker_set::WorkerSet;
 /// Weight of one whole block; fractions are kept as whole numbers so that sums return to exactly zero.
 pub(crate) const WHOLE: u64 = 1 << 16;
 
-#[derive(Debug, Default)]
+/// Tables that grow one at a time: growing a single one would hold up a placement for milliseconds.
+const SHARDS: usize = 64;
+
+#[derive(Debug)]
 pub(crate) struct LiveBlocks {
-    holders: BlockMap<u64, Holders>,
+    shards: [BlockMap<u64, Holders>; SHARDS],
+}
+
+impl Default for LiveBlocks {
+    fn default() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| BlockMap::default()),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,9 +44,10 @@ impl LiveBlocks {
             requests: 1,
             weight: WHOLE,
         };
-        match self.holders.get_mut(&hash) {
+        let shard = &mut self.shards[shard_of(hash)];
+        match shard.get_mut(&hash) {
             None => {
-                self.holders.insert(hash, Holders::One(new));
+                shard.insert(hash, Holders::One(new));
                 WHOLE
             }
             Some(holders) => {
@@ -54,7 +66,8 @@ impl LiveBlocks {
 
     /// One request of `slot` is done with the block; returns by how much the rank's weight shrank.
     pub(crate) fn release(&mut self, hash: u64, slot: u32) -> u64 {
-        let Some(holders) = self.holders.get_mut(&hash) else {
+        let shard = &mut self.shards[shard_of(hash)];
+        let Some(holders) = shard.get_mut(&hash) else {
             return 0;
         };
         let Some(holder) = holders.find(slot) else {
@@ -66,14 +79,14 @@ impl LiveBlocks {
         }
         let weight = holder.weight;
         if holders.remove(slot) {
-            self.holders.remove(&hash);
+            shard.remove(&hash);
         }
         weight
     }
 
     /// Sets the weight of a block that one request alone uses; returns the old weight, or none when it is shared.
     pub(crate) fn reweigh(&mut self, hash: u64, slot: u32, weight: u64) -> Option<u64> {
-        let holder = self.holders.get_mut(&hash)?.find(slot)?;
+        let holder = self.shards[shard_of(hash)].get_mut(&hash)?.find(slot)?;
         (holder.requests == 1).then(|| std::mem::replace(&mut holder.weight, weight))
     }
 
@@ -111,12 +124,12 @@ impl LiveBlocks {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.holders.len()
+        self.shards.iter().map(BlockMap::len).sum()
     }
 
     fn holding(&self, hash: u64, among: &WorkerSet) -> WorkerSet {
         let mut held = among.without(among);
-        if let Some(holders) = self.holders.get(&hash) {
+        if let Some(holders) = self.shards[shard_of(hash)].get(&hash) {
             for holder in holders.as_slice() {
                 if among.contains(holder.slot) {
                     held.insert(holder.slot);
@@ -125,6 +138,12 @@ impl LiveBlocks {
         }
         held
     }
+}
+
+/// Middle bits: the tables themselves use the highest and lowest ones.
+#[allow(clippy::cast_possible_truncation)]
+fn shard_of(hash: u64) -> usize {
+    (hash >> 24) as usize % SHARDS
 }
 
 impl Holders {
