@@ -5,6 +5,7 @@ import {
   GenerateResponse,
   HealthCheckResponse_ServingStatus,
   HealthClient,
+  RouterServiceService,
   tokenIdsFromBytes,
 } from '@dynamo-ts/protocol';
 import { nullLogger } from '@dynamo-ts/telemetry';
@@ -83,7 +84,7 @@ describe('plain gRPC on a worker', () => {
   it('answers health checks and lists its services by reflection', async () => {
     await using server = await createGrpcServer({
       host: '127.0.0.1',
-      services: [],
+      services: [{ definition: RouterServiceService, implementation: {} }],
       health: true,
       reflection: true,
     });
@@ -96,12 +97,16 @@ describe('plain gRPC on a worker', () => {
       });
     expect(await check('')).toBe(HealthCheckResponse_ServingStatus.SERVING);
     expect(await check('nobody')).toBe(5);
+    expect(await check('dynamo.router.v1.RouterService')).toBe(
+      HealthCheckResponse_ServingStatus.SERVING,
+    );
     server.health.set('backend', false);
     expect(await check('backend')).toBe(HealthCheckResponse_ServingStatus.NOT_SERVING);
     health.close();
     const services = await listServices(server.address);
-    expect(services).toContain('dynamo.llm.v1.EngineService');
-    expect(services).toContain('dynamo.mux.v1.MuxService');
+    expect(services).toContain('dynamo.router.v1.RouterService');
+    expect(services).toContain('grpc.health.v1.Health');
+    expect(services).not.toContain('dynamo.llm.v1.EngineService');
   });
 });
 

@@ -91,11 +91,18 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
     server.addService(definition, implementation);
   const health = new HealthStatus();
   if (options.health === true) health.addTo(server);
-  if (options.reflection === true) await addReflection(server);
+  const served = options.services.map(({ definition }) => serviceName(definition));
+  for (const name of served) health.set(name, true);
+  if (options.reflection === true) await addReflection(server, served);
   const host = options.host ?? '0.0.0.0';
   const port = await bind(server, host, options.port ?? 0);
   const address = host.startsWith('unix:') ? host : `${advertisedHost(host)}:${port}`;
   return new GrpcServer({ server, health, address, port });
+}
+
+/** `package.Service` of a definition, from the path of one of its methods. */
+function serviceName(definition: ServiceDefinition): string {
+  return Object.values(definition)[0]?.path.split('/')[1] ?? '';
 }
 
 async function bind(server: Server, host: string, port: number): Promise<number> {
