@@ -3,10 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::KvIndex;
-use super::arena::table_bytes;
 use super::exact::{ExactIndex, ExactOptions};
+use super::hash_table::{Mixer, table_bytes};
 use super::matches::Matches;
-use super::ranks::Mixer;
 use super::types::{
     ApplyStatus, CacheChange, CacheTier, IndexStats, RankStats, StoredBlock, WorkerRank,
 };

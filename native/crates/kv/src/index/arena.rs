@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::ranks::Mixer;
+use super::hash_table::{Mixer, table_bytes};
 use super::segment::{Block, NONE, Place, Segment};
 
 #[derive(Debug, Default)]
@@ -182,13 +182,5 @@ impl Arena {
             self.get_mut(parent).children -= 1;
         }
         parent
-    }
-}
-
-/// Bytes of a hash table by its capacity: a power of two of slots, seven eighths usable, one control byte each.
-pub(super) fn table_bytes(capacity: usize, entry: usize) -> usize {
-    match capacity {
-        0 => 0,
-        _ => (capacity * 8 / 7).next_power_of_two() * (entry + 1),
     }
 }

@@ -10,6 +10,7 @@ mod arena;
 mod dump;
 mod eviction;
 mod exact;
+mod hash_table;
 mod holders;
 mod lookup;
 mod matches;

@@ -1,36 +1,11 @@
 //! The known ranks and, per rank and tier, where each engine hash is.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 
-use super::arena::table_bytes;
+use super::hash_table::{Mixer, table_bytes};
 use super::holders::HolderKey;
 use super::segment::Place;
 use super::types::{CacheTier, RankStats, WorkerRank};
-
-/// Hasher of 64-bit keys that are hashes already, or small numbers from an engine that counts.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Mix(u64);
-
-/// Builds [`Mix`].
-pub(super) type Mixer = BuildHasherDefault<Mix>;
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(self.0 ^ u64::from(byte));
-        }
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        let mixed = (value ^ (value >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ (mixed >> 29);
-    }
-}
 
 /// Where the engine hashes of one rank and tier are.
 #[derive(Debug, Default)]
