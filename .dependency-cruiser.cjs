@@ -6,10 +6,11 @@ const LIBS = {
   telemetry: ['base'],
   protocol: ['base'],
   runtime: ['base', 'protocol', 'telemetry'],
+  kv: ['base', 'protocol'],
   sim: ['base', 'protocol'],
   openai: ['base', 'protocol'],
   preprocess: ['base', 'protocol', 'openai', 'telemetry'],
-  routing: ['base', 'protocol', 'telemetry', 'runtime'],
+  routing: ['base', 'protocol', 'telemetry', 'kv', 'runtime'],
   testing: ['base', 'protocol', 'telemetry', 'runtime'],
 };
 const TESTS = '\\.test\\.ts$|\\.test-d\\.ts$|\\.(contract|fixture)\\.ts$|/test/';
@@ -28,6 +29,7 @@ const THIRD_PARTY = [
   ['fastify', '(apps/frontend|libs/telemetry)'],
   ['(prom-client|pino|@opentelemetry)', 'libs/telemetry'],
   ['testcontainers', 'libs/testing'],
+  ['zeromq', 'apps/(worker-shim|router)'],
 ];
 
 module.exports = {
@@ -49,7 +51,7 @@ module.exports = {
     {
       name: 'only-kv-preprocess-and-sim-import-the-addon',
       severity: 'error',
-      from: { path: '^(libs|apps)/', pathNot: `^libs/(preprocess|sim)/|${TESTS}` },
+      from: { path: '^(libs|apps)/', pathNot: `^libs/(kv|preprocess|sim)/|${TESTS}` },
       to: { path: '^native/' },
     },
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },

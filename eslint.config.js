@@ -13,10 +13,11 @@ const LIBS = {
   telemetry: ['base'],
   protocol: ['base'],
   runtime: ['base', 'protocol', 'telemetry'],
+  kv: ['base', 'protocol', 'native'],
   sim: ['base', 'protocol', 'native'],
   openai: ['base', 'protocol'],
   preprocess: ['base', 'protocol', 'openai', 'native'],
-  routing: ['base', 'protocol', 'telemetry', 'runtime'],
+  routing: ['base', 'protocol', 'telemetry', 'kv', 'runtime'],
   testing: ['base', 'protocol', 'telemetry', 'runtime'],
   native: [],
 };
@@ -29,6 +30,7 @@ const THIRD_PARTY = [
   { packages: ['fastify'], only: ['apps/frontend', 'libs/telemetry'] },
   { packages: ['prom-client', 'pino', '@opentelemetry/*'], only: ['libs/telemetry'] },
   { packages: ['testcontainers'], only: ['libs/testing'] },
+  { packages: ['zeromq'], only: ['apps/worker-shim', 'apps/router'] },
 ];
 
 const scope = (name) => `scope:${name}`;

@@ -30,11 +30,21 @@ export {
 export type { EventServiceServer } from './gen/dynamo/events/v1/events.ts';
 export {
   ActiveLoad,
+  ActiveSequenceBatch,
+  ActiveSequenceEvent,
+  CacheTier,
   EventEnvelope,
   EventServiceClient,
   EventServiceService,
+  KvEvent,
+  KvEventBatch,
+  KvSnapshotChunk,
+  SequenceAdded,
+  SessionBinding,
   SubscribeRequest,
   SubscribeResponse,
+  WorkerKvQueryRequest,
+  WorkerKvQueryResponse,
 } from './gen/dynamo/events/v1/events.ts';
 export type { EngineServiceServer } from './gen/dynamo/llm/v1/llm.ts';
 export {
@@ -75,14 +85,42 @@ export {
 } from './gen/dynamo/mux/v1/mux.ts';
 export type { RouterServiceServer } from './gen/dynamo/router/v1/router.ts';
 export {
+  Decision,
+  DecisionCandidate,
+  DecisionSettings,
   FreeRequest,
   FreeResponse,
+  GetDecisionRequest,
+  GetDecisionResponse,
+  IndexRank,
+  IndexRun,
+  ListWorkersRequest,
+  ListWorkersResponse,
+  OutputBlockRequest,
+  OutputBlockResponse,
+  OverlapRequest,
+  OverlapResponse,
+  PotentialLoad,
+  PotentialLoadsRequest,
+  PotentialLoadsResponse,
+  PreferredTaint,
   PrefillDoneRequest,
   PrefillDoneResponse,
+  QueryIndexRequest,
+  QueryIndexResponse,
+  RegisterWorkerRequest,
+  RegisterWorkerResponse,
+  RequestOutcome,
   RouteRequest,
   RouteResponse,
+  RouterConfigOverride,
   RouterServiceClient,
   RouterServiceService,
+  RouterServiceSubscribeRequest,
+  RouterServiceSubscribeResponse,
+  UnregisterWorkerRequest,
+  UnregisterWorkerResponse,
+  WorkerOverlap,
 } from './gen/dynamo/router/v1/router.ts';
 export type { HealthServer } from './gen/grpc/health/v1/health.ts';
 export {

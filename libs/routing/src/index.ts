@@ -6,7 +6,14 @@ export { Dispatcher } from './dispatcher.ts';
 export type { InstanceView, LocalRouterOptions } from './local-router.ts';
 export { LocalRouter } from './local-router.ts';
 export { DISPATCH_METRICS, ROUTER_METRICS } from './metrics.ts';
-export type { Placement, PlacementRequest, PlacementRouter } from './placement-router.ts';
+export type {
+  Placement,
+  PlacementRequest,
+  PlacementRouter,
+  PreferredTaint,
+  RequestOutcome,
+  RouterConfigOverride,
+} from './placement-router.ts';
 export type { RemoteRouterOptions } from './remote-router.ts';
 export { RemoteRouter } from './remote-router.ts';
 export { serveRouterEndpoints } from './router-endpoints.ts';

@@ -88,11 +88,16 @@ export class LocalRouter implements PlacementRouter {
       this.#meter?.started(request.promptTokens);
     }
     const reason = request.pinned === undefined ? mode : 'pinned';
-    return { instanceId, dpRank: 0, overlapBlocks: 0, reason };
+    return { instanceId, dpRank: 0, overlapBlocks: 0, cachedTokens: 0, queuedMs: 0, reason };
   }
 
   prefillDone(bookingId: string): void {
     this.#bookings.prefillDone(bookingId);
+  }
+
+  /** Blocks mean nothing to these modes. */
+  outputBlock(): void {
+    return undefined;
   }
 
   free(bookingId: string): void {

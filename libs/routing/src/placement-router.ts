@@ -21,14 +21,71 @@ export interface PlacementRequest {
   readonly owner?: object | undefined;
   /** Answers without booking. @default false */
   readonly advisory?: boolean | undefined;
+  /** Rank of the pinned instance; any when undefined. */
+  readonly pinnedRank?: number | undefined;
+  /** The only instances that may be chosen; all when undefined. */
+  readonly allowed?: ReadonlySet<InstanceId> | undefined;
+  /** Settings of the cost for this request. */
+  readonly overrides?: RouterConfigOverride | undefined;
+  /** Seconds by which it is moved forward in the queue. @default 0 */
+  readonly priorityJump?: number | undefined;
+  /** Beats any other order in the queue. @default 0 */
+  readonly strictPriority?: number | undefined;
+  /** How long the client expects the answer to be. */
+  readonly expectedOutputTokens?: number | undefined;
+  /** Requests of one session go to one instance while affinity is on. */
+  readonly sessionId?: string | undefined;
+  /** Family or name of the queue class. */
+  readonly policyClass?: string | undefined;
+  readonly requiredTaints?: readonly string[] | undefined;
+  readonly preferredTaints?: readonly PreferredTaint[] | undefined;
+}
+
+/**
+ * Settings of the cost for one request; absent ones are the router's own (RP 4.12).
+ */
+export interface RouterConfigOverride {
+  readonly overlapScoreCredit?: number | undefined;
+  readonly prefillLoadScale?: number | undefined;
+  /** Deprecated name of the prefill load scale; 0 also takes the overlap's credit away. */
+  readonly overlapScoreWeight?: number | undefined;
+  readonly routerTemperature?: number | undefined;
+  readonly assumeKvReuse?: boolean | undefined;
+  readonly trackPrefillTokens?: boolean | undefined;
+  readonly displacementWeight?: number | undefined;
+}
+
+/** An instance that has the taint costs less, or more for a negative weight. */
+export interface PreferredTaint {
+  readonly taint: string;
+  readonly weight: number;
+}
+
+/** What became of a request, for the record of its decision; absent fields are unknown. */
+export interface RequestOutcome {
+  readonly kind: 'completed' | 'cancelled' | 'failed';
+  /** Prompt tokens that the engine says it had in cache. */
+  readonly cachedTokens?: number | undefined;
+  readonly outputTokens?: number | undefined;
+  /** From the choice of the instance to its first token. */
+  readonly ttftMs?: number | undefined;
+  /** Mean time between two tokens. */
+  readonly itlMs?: number | undefined;
+  readonly errorCode?: string | undefined;
 }
 
 /** A router's choice. */
 export interface Placement {
   readonly instanceId: InstanceId;
   readonly dpRank: number;
-  /** Blocks of the prompt that the instance holds already. */
+  /** Blocks of the prompt that the instance holds already, by tier weight. */
   readonly overlapBlocks: number;
+  /** Prompt tokens that need no prefill there. */
+  readonly cachedTokens: number;
+  /** Names the recorded decision; undefined when it is not recorded. */
+  readonly decisionId?: string | undefined;
+  /** Time in the router's queue. */
+  readonly queuedMs: number;
   /** Why this one, for logs. */
   readonly reason: string;
 }
@@ -44,8 +101,10 @@ export interface PlacementRouter extends AsyncDisposable {
   route(request: PlacementRequest, context: Context): Promise<Placement>;
   /** First token seen: the prompt's work is done. Never waits; unknown ids are ignored. */
   prefillDone(bookingId: string): void;
+  /** Output has filled one more block. Never waits; unknown ids are ignored. */
+  outputBlock(bookingId: string): void;
   /** The request ended, however it ended. Never waits; idempotent. */
-  free(bookingId: string): void;
+  free(bookingId: string, outcome?: RequestOutcome): void;
   /** Idempotent. */
   close(): Promise<void>;
 }

@@ -102,6 +102,11 @@ export class RemoteRouter implements PlacementRouter {
     else this.#notify('prefillDone', replica, bookingId);
   }
 
+  /** Replicas are told of first tokens and ends only. */
+  outputBlock(): void {
+    return undefined;
+  }
+
   free(bookingId: string): void {
     const replica = this.#replicaOf.get(bookingId);
     this.#options.fallback.free(bookingId);
@@ -136,9 +141,9 @@ export class RemoteRouter implements PlacementRouter {
     context: Context,
   ): Promise<Placement> {
     const answer = await this.#call(this.#clients.route, replica, payload, context);
-    const { instanceId, dpRank, overlapBlocks, reason } = RouteResponse.decode(answer);
+    const placement = RouteResponse.decode(answer);
     if (request.advisory !== true) this.#replicaOf.set(request.bookingId, replica);
-    return { instanceId: asInstanceId(instanceId), dpRank, overlapBlocks, reason };
+    return { ...placement, instanceId: asInstanceId(placement.instanceId) };
   }
 
   /** One request and its one answer, within the time limit. */

@@ -80,7 +80,7 @@ export class RouterService implements AsyncDisposable {
       worker_id: instanceIdHex(placement.instanceId),
       reason: placement.reason,
     });
-    return RouteResponse.create(placement);
+    return RouteResponse.create({ ...placement, decisionId: placement.decisionId ?? '' });
   }
 
   /** First token seen. Unknown requests are ignored. */

@@ -105,6 +105,10 @@ export interface ModelRuntimeConfig {
   toolCallParser: string;
   reasoningParser: string;
   engine: string;
+  /** Publishes KV events and answers index queries on `worker_kv_indexer_query`. */
+  kvEvents: boolean;
+  /** Marks that requests may require or prefer, for example "dynamo.topology/zone=a". */
+  taints: string[];
 }
 
 /** Asks the worker that published a card for a piece of one of its files. */
@@ -1184,6 +1188,8 @@ function createBaseModelRuntimeConfig(): ModelRuntimeConfig {
     toolCallParser: "",
     reasoningParser: "",
     engine: "",
+    kvEvents: false,
+    taints: [],
   };
 }
 
@@ -1212,6 +1218,12 @@ export const ModelRuntimeConfig: MessageFns<ModelRuntimeConfig> = {
     }
     if (message.engine !== "") {
       writer.uint32(66).string(message.engine);
+    }
+    if (message.kvEvents !== false) {
+      writer.uint32(72).bool(message.kvEvents);
+    }
+    for (const v of message.taints) {
+      writer.uint32(82).string(v!);
     }
     return writer;
   },
@@ -1293,6 +1305,22 @@ export const ModelRuntimeConfig: MessageFns<ModelRuntimeConfig> = {
             message.engine = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.kvEvents = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.taints.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1317,6 +1345,8 @@ export const ModelRuntimeConfig: MessageFns<ModelRuntimeConfig> = {
       toolCallParser: isSet(object.tool_call_parser) ? globalThis.String(object.tool_call_parser) : "",
       reasoningParser: isSet(object.reasoning_parser) ? globalThis.String(object.reasoning_parser) : "",
       engine: isSet(object.engine) ? globalThis.String(object.engine) : "",
+      kvEvents: isSet(object.kv_events) ? globalThis.Boolean(object.kv_events) : false,
+      taints: globalThis.Array.isArray(object?.taints) ? object.taints.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -1346,6 +1376,12 @@ export const ModelRuntimeConfig: MessageFns<ModelRuntimeConfig> = {
     if (message.engine !== "") {
       obj.engine = message.engine;
     }
+    if (message.kvEvents !== false) {
+      obj.kv_events = message.kvEvents;
+    }
+    if (message.taints?.length) {
+      obj.taints = message.taints;
+    }
     return obj;
   },
 
@@ -1362,6 +1398,8 @@ export const ModelRuntimeConfig: MessageFns<ModelRuntimeConfig> = {
     message.toolCallParser = object.toolCallParser ?? "";
     message.reasoningParser = object.reasoningParser ?? "";
     message.engine = object.engine ?? "";
+    message.kvEvents = object.kvEvents ?? false;
+    message.taints = object.taints?.map((e) => e) || [];
     return message;
   },
 };

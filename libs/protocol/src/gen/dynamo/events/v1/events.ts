@@ -21,6 +21,64 @@ export const protobufFileName = "dynamo/events/v1/events.proto";
 
 /** The event plane: at-most-once messages with an epoch and a dense sequence per publisher, so that a gap is seen. */
 
+/** Where a worker keeps a block, fastest first. */
+export const CacheTier = {
+  CACHE_TIER_UNSPECIFIED: 0,
+  CACHE_TIER_DEVICE: 1,
+  CACHE_TIER_HOST: 2,
+  CACHE_TIER_DISK: 3,
+  CACHE_TIER_EXTERNAL: 4,
+} as const;
+
+export type CacheTier = typeof CacheTier[keyof typeof CacheTier];
+
+export namespace CacheTier {
+  export type CACHE_TIER_UNSPECIFIED = typeof CacheTier.CACHE_TIER_UNSPECIFIED;
+  export type CACHE_TIER_DEVICE = typeof CacheTier.CACHE_TIER_DEVICE;
+  export type CACHE_TIER_HOST = typeof CacheTier.CACHE_TIER_HOST;
+  export type CACHE_TIER_DISK = typeof CacheTier.CACHE_TIER_DISK;
+  export type CACHE_TIER_EXTERNAL = typeof CacheTier.CACHE_TIER_EXTERNAL;
+}
+
+export function cacheTierFromJSON(object: any): CacheTier {
+  switch (object) {
+    case 0:
+    case "CACHE_TIER_UNSPECIFIED":
+      return CacheTier.CACHE_TIER_UNSPECIFIED;
+    case 1:
+    case "CACHE_TIER_DEVICE":
+      return CacheTier.CACHE_TIER_DEVICE;
+    case 2:
+    case "CACHE_TIER_HOST":
+      return CacheTier.CACHE_TIER_HOST;
+    case 3:
+    case "CACHE_TIER_DISK":
+      return CacheTier.CACHE_TIER_DISK;
+    case 4:
+    case "CACHE_TIER_EXTERNAL":
+      return CacheTier.CACHE_TIER_EXTERNAL;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum CacheTier");
+  }
+}
+
+export function cacheTierToJSON(object: CacheTier): string {
+  switch (object) {
+    case CacheTier.CACHE_TIER_UNSPECIFIED:
+      return "CACHE_TIER_UNSPECIFIED";
+    case CacheTier.CACHE_TIER_DEVICE:
+      return "CACHE_TIER_DEVICE";
+    case CacheTier.CACHE_TIER_HOST:
+      return "CACHE_TIER_HOST";
+    case CacheTier.CACHE_TIER_DISK:
+      return "CACHE_TIER_DISK";
+    case CacheTier.CACHE_TIER_EXTERNAL:
+      return "CACHE_TIER_EXTERNAL";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum CacheTier");
+  }
+}
+
 export interface SubscribeRequest {
   /** Exact subjects, for example "namespace.dynamo.component.backend.kv-events". */
   subjects: string[];
@@ -52,6 +110,148 @@ export interface ActiveLoad {
   activeDecodeBlocks: number;
   activePrefillTokens: number;
   totalKvBlocks: number;
+}
+
+/**
+ * Published on the subject `…kv-events`: changes of one worker's KV cache, in order. Engine formats are gone: tokens are
+ * local block hashes, and event ids are dense, so that a consumer sees a gap.
+ */
+export interface KvEventBatch {
+  workerId: bigint;
+  /** New per start of the worker's publisher; event ids begin again with it. */
+  epoch: bigint;
+  blockSize: number;
+  events: KvEvent[];
+}
+
+export interface KvEvent {
+  /** Dense per (worker, epoch, rank), from 1. */
+  eventId: bigint;
+  dpRank: number;
+  /** Where the blocks are; unspecified means the device. Means nothing for `cleared`, which concerns every tier. */
+  tier: CacheTier;
+  data?: { $case: "stored"; value: KvBlocksStored } | { $case: "removed"; value: KvBlocksRemoved } | {
+    $case: "cleared";
+    value: KvCacheCleared;
+  } | undefined;
+}
+
+/** Consecutive blocks can be reused from now on. */
+export interface KvBlocksStored {
+  /** Engine hash of the block before the first one; absent at the start of a prompt. */
+  parentHash?:
+    | bigint
+    | undefined;
+  /** The engine's own names of the blocks, little-endian u64; opaque, and valid for one rank only. */
+  blockHashesLe: Uint8Array;
+  /** Local hashes of the same blocks, little-endian u64. */
+  tokensHashesLe: Uint8Array;
+}
+
+/** Blocks were given up. An empty list changes nothing and only keeps the ids dense. */
+export interface KvBlocksRemoved {
+  blockHashesLe: Uint8Array;
+}
+
+/** The rank's whole cache was dropped. */
+export interface KvCacheCleared {
+}
+
+/** Asks a worker, on its endpoint `worker_kv_indexer_query`, for what a consumer missed. */
+export interface WorkerKvQueryRequest {
+  workerId: bigint;
+  dpRank: number;
+  /** First event wanted; absent asks for everything that the rank holds now. */
+  startEventId?:
+    | bigint
+    | undefined;
+  /** Only checked against the start: the answer always goes to the present end. */
+  endEventId?:
+    | bigint
+    | undefined;
+  /** Epoch of the events that the asker knows; 0 when none. Another epoch than the worker's gets a snapshot. */
+  epoch: bigint;
+}
+
+/** One item of the answer. A snapshot comes as several chunks, everything else as one item. */
+export interface WorkerKvQueryResponse {
+  workerId: bigint;
+  dpRank: number;
+  epoch: bigint;
+  /** Last event that the answer covers; live events go on after it. */
+  lastEventId: bigint;
+  result?:
+    | { $case: "events"; value: KvEventBatch }
+    | { $case: "snapshot"; value: KvSnapshotChunk }
+    | { $case: "tooNew"; value: KvQueryTooNew }
+    | { $case: "invalidRange"; value: KvQueryInvalidRange }
+    | //
+    /** The worker cannot answer now; what the asker has stays as it is. */
+    { $case: "error"; value: string }
+    | undefined;
+}
+
+/** Part of an index snapshot; the parts are joined in order of `index`. */
+export interface KvSnapshotChunk {
+  index: number;
+  count: number;
+  data: Uint8Array;
+}
+
+/** The range begins after the newest event. */
+export interface KvQueryTooNew {
+  newestEventId: bigint;
+}
+
+/** The range ends before it begins. */
+export interface KvQueryInvalidRange {
+}
+
+/** Published on the subject `…active_sequences` by routers that share their load (RP 4.7). */
+export interface ActiveSequenceBatch {
+  /** Instance id of the router; receivers skip their own. */
+  routerId: bigint;
+  /** Endpoint that was routed for, "namespace.component.endpoint". */
+  endpoint: string;
+  blockSize: number;
+  /** Every how manyth block hash is kept; events of a router with another stride are dropped and counted. */
+  stride: number;
+  events: ActiveSequenceEvent[];
+}
+
+export interface ActiveSequenceEvent {
+  requestId: string;
+  data?: { $case: "added"; value: SequenceAdded } | { $case: "prefillCompleted"; value: SequencePrefillCompleted } | {
+    $case: "freed";
+    value: SequenceFreed;
+  } | undefined;
+}
+
+export interface SequenceAdded {
+  workerId: bigint;
+  dpRank: number;
+  /** Local hashes of the prompt's complete blocks, little-endian u64. */
+  blockHashesLe: Uint8Array;
+  islTokens: number;
+  /** Prompt tokens that the worker must compute; 0 when prefill is not tracked. */
+  prefillTokens: number;
+  expectedOutputTokens?: number | undefined;
+}
+
+export interface SequencePrefillCompleted {
+}
+
+export interface SequenceFreed {
+}
+
+/** Published on the subject `…session_affinity`: a session was bound to a worker, or its binding ended. */
+export interface SessionBinding {
+  routerId: bigint;
+  endpoint: string;
+  sessionId: string;
+  workerId: bigint;
+  dpRank: number;
+  released: boolean;
 }
 
 function createBaseSubscribeRequest(): SubscribeRequest {
@@ -524,6 +724,1841 @@ export const ActiveLoad: MessageFns<ActiveLoad> = {
     message.activeDecodeBlocks = object.activeDecodeBlocks ?? 0;
     message.activePrefillTokens = object.activePrefillTokens ?? 0;
     message.totalKvBlocks = object.totalKvBlocks ?? 0;
+    return message;
+  },
+};
+
+function createBaseKvEventBatch(): KvEventBatch {
+  return { workerId: 0n, epoch: 0n, blockSize: 0, events: [] };
+}
+
+export const KvEventBatch: MessageFns<KvEventBatch> = {
+  encode(message: KvEventBatch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== 0n) {
+      if (BigInt.asUintN(64, message.workerId) !== message.workerId) {
+        throw new globalThis.Error("value provided for field message.workerId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.workerId);
+    }
+    if (message.epoch !== 0n) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.epoch);
+    }
+    if (message.blockSize !== 0) {
+      writer.uint32(24).uint32(message.blockSize);
+    }
+    for (const v of message.events) {
+      KvEvent.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KvEventBatch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKvEventBatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.workerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.blockSize = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.events.push(KvEvent.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KvEventBatch {
+    return {
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
+      blockSize: isSet(object.block_size) ? globalThis.Number(object.block_size) : 0,
+      events: globalThis.Array.isArray(object?.events) ? object.events.map((e: any) => KvEvent.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: KvEventBatch): unknown {
+    const obj: any = {};
+    if (message.workerId !== 0n) {
+      obj.worker_id = message.workerId.toString();
+    }
+    if (message.epoch !== 0n) {
+      obj.epoch = message.epoch.toString();
+    }
+    if (message.blockSize !== 0) {
+      obj.block_size = Math.round(message.blockSize);
+    }
+    if (message.events?.length) {
+      obj.events = message.events.map((e) => KvEvent.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KvEventBatch>): KvEventBatch {
+    return KvEventBatch.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KvEventBatch>): KvEventBatch {
+    const message = createBaseKvEventBatch();
+    message.workerId = (object.workerId !== undefined && object.workerId !== null) ? BigInt(object.workerId) : 0n;
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
+    message.blockSize = object.blockSize ?? 0;
+    message.events = object.events?.map((e) => KvEvent.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseKvEvent(): KvEvent {
+  return { eventId: 0n, dpRank: 0, tier: 0, data: undefined };
+}
+
+export const KvEvent: MessageFns<KvEvent> = {
+  encode(message: KvEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.eventId !== 0n) {
+      if (BigInt.asUintN(64, message.eventId) !== message.eventId) {
+        throw new globalThis.Error("value provided for field message.eventId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.eventId);
+    }
+    if (message.dpRank !== 0) {
+      writer.uint32(16).uint32(message.dpRank);
+    }
+    if (message.tier !== 0) {
+      writer.uint32(24).int32(message.tier);
+    }
+    switch (message.data?.$case) {
+      case "stored":
+        KvBlocksStored.encode(message.data.value, writer.uint32(34).fork()).join();
+        break;
+      case "removed":
+        KvBlocksRemoved.encode(message.data.value, writer.uint32(42).fork()).join();
+        break;
+      case "cleared":
+        KvCacheCleared.encode(message.data.value, writer.uint32(50).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KvEvent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKvEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.eventId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dpRank = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.tier = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.data = { $case: "stored", value: KvBlocksStored.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.data = { $case: "removed", value: KvBlocksRemoved.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.data = { $case: "cleared", value: KvCacheCleared.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KvEvent {
+    return {
+      eventId: isSet(object.event_id) ? BigInt(object.event_id) : 0n,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
+      tier: isSet(object.tier) ? cacheTierFromJSON(object.tier) : 0,
+      data: isSet(object.stored)
+        ? { $case: "stored", value: KvBlocksStored.fromJSON(object.stored) }
+        : isSet(object.removed)
+        ? { $case: "removed", value: KvBlocksRemoved.fromJSON(object.removed) }
+        : isSet(object.cleared)
+        ? { $case: "cleared", value: KvCacheCleared.fromJSON(object.cleared) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: KvEvent): unknown {
+    const obj: any = {};
+    if (message.eventId !== 0n) {
+      obj.event_id = message.eventId.toString();
+    }
+    if (message.dpRank !== 0) {
+      obj.dp_rank = Math.round(message.dpRank);
+    }
+    if (message.tier !== 0) {
+      obj.tier = cacheTierToJSON(message.tier);
+    }
+    if (message.data?.$case === "stored") {
+      obj.stored = KvBlocksStored.toJSON(message.data.value);
+    } else if (message.data?.$case === "removed") {
+      obj.removed = KvBlocksRemoved.toJSON(message.data.value);
+    } else if (message.data?.$case === "cleared") {
+      obj.cleared = KvCacheCleared.toJSON(message.data.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KvEvent>): KvEvent {
+    return KvEvent.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KvEvent>): KvEvent {
+    const message = createBaseKvEvent();
+    message.eventId = (object.eventId !== undefined && object.eventId !== null) ? BigInt(object.eventId) : 0n;
+    message.dpRank = object.dpRank ?? 0;
+    message.tier = object.tier ?? 0;
+    switch (object.data?.$case) {
+      case "stored": {
+        if (object.data?.value !== undefined && object.data?.value !== null) {
+          message.data = { $case: "stored", value: KvBlocksStored.fromPartial(object.data.value) };
+        }
+        break;
+      }
+      case "removed": {
+        if (object.data?.value !== undefined && object.data?.value !== null) {
+          message.data = { $case: "removed", value: KvBlocksRemoved.fromPartial(object.data.value) };
+        }
+        break;
+      }
+      case "cleared": {
+        if (object.data?.value !== undefined && object.data?.value !== null) {
+          message.data = { $case: "cleared", value: KvCacheCleared.fromPartial(object.data.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseKvBlocksStored(): KvBlocksStored {
+  return { parentHash: undefined, blockHashesLe: new Uint8Array(0), tokensHashesLe: new Uint8Array(0) };
+}
+
+export const KvBlocksStored: MessageFns<KvBlocksStored> = {
+  encode(message: KvBlocksStored, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.parentHash !== undefined) {
+      if (BigInt.asUintN(64, message.parentHash) !== message.parentHash) {
+        throw new globalThis.Error("value provided for field message.parentHash of type fixed64 too large");
+      }
+      writer.uint32(9).fixed64(message.parentHash);
+    }
+    if (message.blockHashesLe.length !== 0) {
+      writer.uint32(18).bytes(message.blockHashesLe);
+    }
+    if (message.tokensHashesLe.length !== 0) {
+      writer.uint32(26).bytes(message.tokensHashesLe);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KvBlocksStored {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKvBlocksStored();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.parentHash = reader.fixed64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.blockHashesLe = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tokensHashesLe = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KvBlocksStored {
+    return {
+      parentHash: isSet(object.parent_hash) ? BigInt(object.parent_hash) : undefined,
+      blockHashesLe: isSet(object.block_hashes_le) ? bytesFromBase64(object.block_hashes_le) : new Uint8Array(0),
+      tokensHashesLe: isSet(object.tokens_hashes_le) ? bytesFromBase64(object.tokens_hashes_le) : new Uint8Array(0),
+    };
+  },
+
+  toJSON(message: KvBlocksStored): unknown {
+    const obj: any = {};
+    if (message.parentHash !== undefined) {
+      obj.parent_hash = message.parentHash.toString();
+    }
+    if (message.blockHashesLe.length !== 0) {
+      obj.block_hashes_le = base64FromBytes(message.blockHashesLe);
+    }
+    if (message.tokensHashesLe.length !== 0) {
+      obj.tokens_hashes_le = base64FromBytes(message.tokensHashesLe);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KvBlocksStored>): KvBlocksStored {
+    return KvBlocksStored.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KvBlocksStored>): KvBlocksStored {
+    const message = createBaseKvBlocksStored();
+    message.parentHash = (object.parentHash !== undefined && object.parentHash !== null)
+      ? BigInt(object.parentHash)
+      : undefined;
+    message.blockHashesLe = object.blockHashesLe ?? new Uint8Array(0);
+    message.tokensHashesLe = object.tokensHashesLe ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBaseKvBlocksRemoved(): KvBlocksRemoved {
+  return { blockHashesLe: new Uint8Array(0) };
+}
+
+export const KvBlocksRemoved: MessageFns<KvBlocksRemoved> = {
+  encode(message: KvBlocksRemoved, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.blockHashesLe.length !== 0) {
+      writer.uint32(10).bytes(message.blockHashesLe);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KvBlocksRemoved {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKvBlocksRemoved();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.blockHashesLe = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KvBlocksRemoved {
+    return {
+      blockHashesLe: isSet(object.block_hashes_le) ? bytesFromBase64(object.block_hashes_le) : new Uint8Array(0),
+    };
+  },
+
+  toJSON(message: KvBlocksRemoved): unknown {
+    const obj: any = {};
+    if (message.blockHashesLe.length !== 0) {
+      obj.block_hashes_le = base64FromBytes(message.blockHashesLe);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KvBlocksRemoved>): KvBlocksRemoved {
+    return KvBlocksRemoved.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KvBlocksRemoved>): KvBlocksRemoved {
+    const message = createBaseKvBlocksRemoved();
+    message.blockHashesLe = object.blockHashesLe ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBaseKvCacheCleared(): KvCacheCleared {
+  return {};
+}
+
+export const KvCacheCleared: MessageFns<KvCacheCleared> = {
+  encode(_: KvCacheCleared, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KvCacheCleared {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKvCacheCleared();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): KvCacheCleared {
+    return {};
+  },
+
+  toJSON(_: KvCacheCleared): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<KvCacheCleared>): KvCacheCleared {
+    return KvCacheCleared.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<KvCacheCleared>): KvCacheCleared {
+    const message = createBaseKvCacheCleared();
+    return message;
+  },
+};
+
+function createBaseWorkerKvQueryRequest(): WorkerKvQueryRequest {
+  return { workerId: 0n, dpRank: 0, startEventId: undefined, endEventId: undefined, epoch: 0n };
+}
+
+export const WorkerKvQueryRequest: MessageFns<WorkerKvQueryRequest> = {
+  encode(message: WorkerKvQueryRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== 0n) {
+      if (BigInt.asUintN(64, message.workerId) !== message.workerId) {
+        throw new globalThis.Error("value provided for field message.workerId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.workerId);
+    }
+    if (message.dpRank !== 0) {
+      writer.uint32(16).uint32(message.dpRank);
+    }
+    if (message.startEventId !== undefined) {
+      if (BigInt.asUintN(64, message.startEventId) !== message.startEventId) {
+        throw new globalThis.Error("value provided for field message.startEventId of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.startEventId);
+    }
+    if (message.endEventId !== undefined) {
+      if (BigInt.asUintN(64, message.endEventId) !== message.endEventId) {
+        throw new globalThis.Error("value provided for field message.endEventId of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.endEventId);
+    }
+    if (message.epoch !== 0n) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.epoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WorkerKvQueryRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkerKvQueryRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.workerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dpRank = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.startEventId = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.endEventId = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.epoch = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WorkerKvQueryRequest {
+    return {
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
+      startEventId: isSet(object.start_event_id) ? BigInt(object.start_event_id) : undefined,
+      endEventId: isSet(object.end_event_id) ? BigInt(object.end_event_id) : undefined,
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
+    };
+  },
+
+  toJSON(message: WorkerKvQueryRequest): unknown {
+    const obj: any = {};
+    if (message.workerId !== 0n) {
+      obj.worker_id = message.workerId.toString();
+    }
+    if (message.dpRank !== 0) {
+      obj.dp_rank = Math.round(message.dpRank);
+    }
+    if (message.startEventId !== undefined) {
+      obj.start_event_id = message.startEventId.toString();
+    }
+    if (message.endEventId !== undefined) {
+      obj.end_event_id = message.endEventId.toString();
+    }
+    if (message.epoch !== 0n) {
+      obj.epoch = message.epoch.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WorkerKvQueryRequest>): WorkerKvQueryRequest {
+    return WorkerKvQueryRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WorkerKvQueryRequest>): WorkerKvQueryRequest {
+    const message = createBaseWorkerKvQueryRequest();
+    message.workerId = (object.workerId !== undefined && object.workerId !== null) ? BigInt(object.workerId) : 0n;
+    message.dpRank = object.dpRank ?? 0;
+    message.startEventId = (object.startEventId !== undefined && object.startEventId !== null)
+      ? BigInt(object.startEventId)
+      : undefined;
+    message.endEventId = (object.endEventId !== undefined && object.endEventId !== null)
+      ? BigInt(object.endEventId)
+      : undefined;
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
+    return message;
+  },
+};
+
+function createBaseWorkerKvQueryResponse(): WorkerKvQueryResponse {
+  return { workerId: 0n, dpRank: 0, epoch: 0n, lastEventId: 0n, result: undefined };
+}
+
+export const WorkerKvQueryResponse: MessageFns<WorkerKvQueryResponse> = {
+  encode(message: WorkerKvQueryResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== 0n) {
+      if (BigInt.asUintN(64, message.workerId) !== message.workerId) {
+        throw new globalThis.Error("value provided for field message.workerId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.workerId);
+    }
+    if (message.dpRank !== 0) {
+      writer.uint32(16).uint32(message.dpRank);
+    }
+    if (message.epoch !== 0n) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.epoch);
+    }
+    if (message.lastEventId !== 0n) {
+      if (BigInt.asUintN(64, message.lastEventId) !== message.lastEventId) {
+        throw new globalThis.Error("value provided for field message.lastEventId of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.lastEventId);
+    }
+    switch (message.result?.$case) {
+      case "events":
+        KvEventBatch.encode(message.result.value, writer.uint32(42).fork()).join();
+        break;
+      case "snapshot":
+        KvSnapshotChunk.encode(message.result.value, writer.uint32(50).fork()).join();
+        break;
+      case "tooNew":
+        KvQueryTooNew.encode(message.result.value, writer.uint32(58).fork()).join();
+        break;
+      case "invalidRange":
+        KvQueryInvalidRange.encode(message.result.value, writer.uint32(66).fork()).join();
+        break;
+      case "error":
+        writer.uint32(74).string(message.result.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WorkerKvQueryResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkerKvQueryResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.workerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dpRank = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.epoch = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.lastEventId = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.result = { $case: "events", value: KvEventBatch.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.result = { $case: "snapshot", value: KvSnapshotChunk.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.result = { $case: "tooNew", value: KvQueryTooNew.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.result = { $case: "invalidRange", value: KvQueryInvalidRange.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.result = { $case: "error", value: reader.string() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WorkerKvQueryResponse {
+    return {
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
+      lastEventId: isSet(object.last_event_id) ? BigInt(object.last_event_id) : 0n,
+      result: isSet(object.events)
+        ? { $case: "events", value: KvEventBatch.fromJSON(object.events) }
+        : isSet(object.snapshot)
+        ? { $case: "snapshot", value: KvSnapshotChunk.fromJSON(object.snapshot) }
+        : isSet(object.too_new)
+        ? { $case: "tooNew", value: KvQueryTooNew.fromJSON(object.too_new) }
+        : isSet(object.invalid_range)
+        ? { $case: "invalidRange", value: KvQueryInvalidRange.fromJSON(object.invalid_range) }
+        : isSet(object.error)
+        ? { $case: "error", value: globalThis.String(object.error) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: WorkerKvQueryResponse): unknown {
+    const obj: any = {};
+    if (message.workerId !== 0n) {
+      obj.worker_id = message.workerId.toString();
+    }
+    if (message.dpRank !== 0) {
+      obj.dp_rank = Math.round(message.dpRank);
+    }
+    if (message.epoch !== 0n) {
+      obj.epoch = message.epoch.toString();
+    }
+    if (message.lastEventId !== 0n) {
+      obj.last_event_id = message.lastEventId.toString();
+    }
+    if (message.result?.$case === "events") {
+      obj.events = KvEventBatch.toJSON(message.result.value);
+    } else if (message.result?.$case === "snapshot") {
+      obj.snapshot = KvSnapshotChunk.toJSON(message.result.value);
+    } else if (message.result?.$case === "tooNew") {
+      obj.too_new = KvQueryTooNew.toJSON(message.result.value);
+    } else if (message.result?.$case === "invalidRange") {
+      obj.invalid_range = KvQueryInvalidRange.toJSON(message.result.value);
+    } else if (message.result?.$case === "error") {
+      obj.error = message.result.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WorkerKvQueryResponse>): WorkerKvQueryResponse {
+    return WorkerKvQueryResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WorkerKvQueryResponse>): WorkerKvQueryResponse {
+    const message = createBaseWorkerKvQueryResponse();
+    message.workerId = (object.workerId !== undefined && object.workerId !== null) ? BigInt(object.workerId) : 0n;
+    message.dpRank = object.dpRank ?? 0;
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
+    message.lastEventId = (object.lastEventId !== undefined && object.lastEventId !== null)
+      ? BigInt(object.lastEventId)
+      : 0n;
+    switch (object.result?.$case) {
+      case "events": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "events", value: KvEventBatch.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "snapshot": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "snapshot", value: KvSnapshotChunk.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "tooNew": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "tooNew", value: KvQueryTooNew.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "invalidRange": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "invalidRange", value: KvQueryInvalidRange.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "error": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "error", value: object.result.value };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseKvSnapshotChunk(): KvSnapshotChunk {
+  return { index: 0, count: 0, data: new Uint8Array(0) };
+}
+
+export const KvSnapshotChunk: MessageFns<KvSnapshotChunk> = {
+  encode(message: KvSnapshotChunk, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== 0) {
+      writer.uint32(8).uint32(message.index);
+    }
+    if (message.count !== 0) {
+      writer.uint32(16).uint32(message.count);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(26).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KvSnapshotChunk {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKvSnapshotChunk();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.index = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.data = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KvSnapshotChunk {
+    return {
+      index: isSet(object.index) ? globalThis.Number(object.index) : 0,
+      count: isSet(object.count) ? globalThis.Number(object.count) : 0,
+      data: isSet(object.data) ? bytesFromBase64(object.data) : new Uint8Array(0),
+    };
+  },
+
+  toJSON(message: KvSnapshotChunk): unknown {
+    const obj: any = {};
+    if (message.index !== 0) {
+      obj.index = Math.round(message.index);
+    }
+    if (message.count !== 0) {
+      obj.count = Math.round(message.count);
+    }
+    if (message.data.length !== 0) {
+      obj.data = base64FromBytes(message.data);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KvSnapshotChunk>): KvSnapshotChunk {
+    return KvSnapshotChunk.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KvSnapshotChunk>): KvSnapshotChunk {
+    const message = createBaseKvSnapshotChunk();
+    message.index = object.index ?? 0;
+    message.count = object.count ?? 0;
+    message.data = object.data ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBaseKvQueryTooNew(): KvQueryTooNew {
+  return { newestEventId: 0n };
+}
+
+export const KvQueryTooNew: MessageFns<KvQueryTooNew> = {
+  encode(message: KvQueryTooNew, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.newestEventId !== 0n) {
+      if (BigInt.asUintN(64, message.newestEventId) !== message.newestEventId) {
+        throw new globalThis.Error("value provided for field message.newestEventId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.newestEventId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KvQueryTooNew {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKvQueryTooNew();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.newestEventId = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KvQueryTooNew {
+    return { newestEventId: isSet(object.newest_event_id) ? BigInt(object.newest_event_id) : 0n };
+  },
+
+  toJSON(message: KvQueryTooNew): unknown {
+    const obj: any = {};
+    if (message.newestEventId !== 0n) {
+      obj.newest_event_id = message.newestEventId.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KvQueryTooNew>): KvQueryTooNew {
+    return KvQueryTooNew.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KvQueryTooNew>): KvQueryTooNew {
+    const message = createBaseKvQueryTooNew();
+    message.newestEventId = (object.newestEventId !== undefined && object.newestEventId !== null)
+      ? BigInt(object.newestEventId)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseKvQueryInvalidRange(): KvQueryInvalidRange {
+  return {};
+}
+
+export const KvQueryInvalidRange: MessageFns<KvQueryInvalidRange> = {
+  encode(_: KvQueryInvalidRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KvQueryInvalidRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKvQueryInvalidRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): KvQueryInvalidRange {
+    return {};
+  },
+
+  toJSON(_: KvQueryInvalidRange): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<KvQueryInvalidRange>): KvQueryInvalidRange {
+    return KvQueryInvalidRange.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<KvQueryInvalidRange>): KvQueryInvalidRange {
+    const message = createBaseKvQueryInvalidRange();
+    return message;
+  },
+};
+
+function createBaseActiveSequenceBatch(): ActiveSequenceBatch {
+  return { routerId: 0n, endpoint: "", blockSize: 0, stride: 0, events: [] };
+}
+
+export const ActiveSequenceBatch: MessageFns<ActiveSequenceBatch> = {
+  encode(message: ActiveSequenceBatch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.routerId !== 0n) {
+      if (BigInt.asUintN(64, message.routerId) !== message.routerId) {
+        throw new globalThis.Error("value provided for field message.routerId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.routerId);
+    }
+    if (message.endpoint !== "") {
+      writer.uint32(18).string(message.endpoint);
+    }
+    if (message.blockSize !== 0) {
+      writer.uint32(24).uint32(message.blockSize);
+    }
+    if (message.stride !== 0) {
+      writer.uint32(32).uint32(message.stride);
+    }
+    for (const v of message.events) {
+      ActiveSequenceEvent.encode(v!, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ActiveSequenceBatch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseActiveSequenceBatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.routerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.blockSize = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.stride = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.events.push(ActiveSequenceEvent.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ActiveSequenceBatch {
+    return {
+      routerId: isSet(object.router_id) ? BigInt(object.router_id) : 0n,
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      blockSize: isSet(object.block_size) ? globalThis.Number(object.block_size) : 0,
+      stride: isSet(object.stride) ? globalThis.Number(object.stride) : 0,
+      events: globalThis.Array.isArray(object?.events)
+        ? object.events.map((e: any) => ActiveSequenceEvent.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ActiveSequenceBatch): unknown {
+    const obj: any = {};
+    if (message.routerId !== 0n) {
+      obj.router_id = message.routerId.toString();
+    }
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    if (message.blockSize !== 0) {
+      obj.block_size = Math.round(message.blockSize);
+    }
+    if (message.stride !== 0) {
+      obj.stride = Math.round(message.stride);
+    }
+    if (message.events?.length) {
+      obj.events = message.events.map((e) => ActiveSequenceEvent.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ActiveSequenceBatch>): ActiveSequenceBatch {
+    return ActiveSequenceBatch.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ActiveSequenceBatch>): ActiveSequenceBatch {
+    const message = createBaseActiveSequenceBatch();
+    message.routerId = (object.routerId !== undefined && object.routerId !== null) ? BigInt(object.routerId) : 0n;
+    message.endpoint = object.endpoint ?? "";
+    message.blockSize = object.blockSize ?? 0;
+    message.stride = object.stride ?? 0;
+    message.events = object.events?.map((e) => ActiveSequenceEvent.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseActiveSequenceEvent(): ActiveSequenceEvent {
+  return { requestId: "", data: undefined };
+}
+
+export const ActiveSequenceEvent: MessageFns<ActiveSequenceEvent> = {
+  encode(message: ActiveSequenceEvent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    switch (message.data?.$case) {
+      case "added":
+        SequenceAdded.encode(message.data.value, writer.uint32(18).fork()).join();
+        break;
+      case "prefillCompleted":
+        SequencePrefillCompleted.encode(message.data.value, writer.uint32(26).fork()).join();
+        break;
+      case "freed":
+        SequenceFreed.encode(message.data.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ActiveSequenceEvent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseActiveSequenceEvent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.data = { $case: "added", value: SequenceAdded.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.data = {
+              $case: "prefillCompleted",
+              value: SequencePrefillCompleted.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.data = { $case: "freed", value: SequenceFreed.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ActiveSequenceEvent {
+    return {
+      requestId: isSet(object.request_id) ? globalThis.String(object.request_id) : "",
+      data: isSet(object.added)
+        ? { $case: "added", value: SequenceAdded.fromJSON(object.added) }
+        : isSet(object.prefill_completed)
+        ? { $case: "prefillCompleted", value: SequencePrefillCompleted.fromJSON(object.prefill_completed) }
+        : isSet(object.freed)
+        ? { $case: "freed", value: SequenceFreed.fromJSON(object.freed) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: ActiveSequenceEvent): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.request_id = message.requestId;
+    }
+    if (message.data?.$case === "added") {
+      obj.added = SequenceAdded.toJSON(message.data.value);
+    } else if (message.data?.$case === "prefillCompleted") {
+      obj.prefill_completed = SequencePrefillCompleted.toJSON(message.data.value);
+    } else if (message.data?.$case === "freed") {
+      obj.freed = SequenceFreed.toJSON(message.data.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ActiveSequenceEvent>): ActiveSequenceEvent {
+    return ActiveSequenceEvent.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ActiveSequenceEvent>): ActiveSequenceEvent {
+    const message = createBaseActiveSequenceEvent();
+    message.requestId = object.requestId ?? "";
+    switch (object.data?.$case) {
+      case "added": {
+        if (object.data?.value !== undefined && object.data?.value !== null) {
+          message.data = { $case: "added", value: SequenceAdded.fromPartial(object.data.value) };
+        }
+        break;
+      }
+      case "prefillCompleted": {
+        if (object.data?.value !== undefined && object.data?.value !== null) {
+          message.data = { $case: "prefillCompleted", value: SequencePrefillCompleted.fromPartial(object.data.value) };
+        }
+        break;
+      }
+      case "freed": {
+        if (object.data?.value !== undefined && object.data?.value !== null) {
+          message.data = { $case: "freed", value: SequenceFreed.fromPartial(object.data.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseSequenceAdded(): SequenceAdded {
+  return {
+    workerId: 0n,
+    dpRank: 0,
+    blockHashesLe: new Uint8Array(0),
+    islTokens: 0,
+    prefillTokens: 0,
+    expectedOutputTokens: undefined,
+  };
+}
+
+export const SequenceAdded: MessageFns<SequenceAdded> = {
+  encode(message: SequenceAdded, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== 0n) {
+      if (BigInt.asUintN(64, message.workerId) !== message.workerId) {
+        throw new globalThis.Error("value provided for field message.workerId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.workerId);
+    }
+    if (message.dpRank !== 0) {
+      writer.uint32(16).uint32(message.dpRank);
+    }
+    if (message.blockHashesLe.length !== 0) {
+      writer.uint32(26).bytes(message.blockHashesLe);
+    }
+    if (message.islTokens !== 0) {
+      writer.uint32(32).uint32(message.islTokens);
+    }
+    if (message.prefillTokens !== 0) {
+      writer.uint32(40).uint32(message.prefillTokens);
+    }
+    if (message.expectedOutputTokens !== undefined) {
+      writer.uint32(48).uint32(message.expectedOutputTokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SequenceAdded {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSequenceAdded();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.workerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dpRank = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.blockHashesLe = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.islTokens = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.prefillTokens = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.expectedOutputTokens = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SequenceAdded {
+    return {
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
+      blockHashesLe: isSet(object.block_hashes_le) ? bytesFromBase64(object.block_hashes_le) : new Uint8Array(0),
+      islTokens: isSet(object.isl_tokens) ? globalThis.Number(object.isl_tokens) : 0,
+      prefillTokens: isSet(object.prefill_tokens) ? globalThis.Number(object.prefill_tokens) : 0,
+      expectedOutputTokens: isSet(object.expected_output_tokens)
+        ? globalThis.Number(object.expected_output_tokens)
+        : undefined,
+    };
+  },
+
+  toJSON(message: SequenceAdded): unknown {
+    const obj: any = {};
+    if (message.workerId !== 0n) {
+      obj.worker_id = message.workerId.toString();
+    }
+    if (message.dpRank !== 0) {
+      obj.dp_rank = Math.round(message.dpRank);
+    }
+    if (message.blockHashesLe.length !== 0) {
+      obj.block_hashes_le = base64FromBytes(message.blockHashesLe);
+    }
+    if (message.islTokens !== 0) {
+      obj.isl_tokens = Math.round(message.islTokens);
+    }
+    if (message.prefillTokens !== 0) {
+      obj.prefill_tokens = Math.round(message.prefillTokens);
+    }
+    if (message.expectedOutputTokens !== undefined) {
+      obj.expected_output_tokens = Math.round(message.expectedOutputTokens);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SequenceAdded>): SequenceAdded {
+    return SequenceAdded.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SequenceAdded>): SequenceAdded {
+    const message = createBaseSequenceAdded();
+    message.workerId = (object.workerId !== undefined && object.workerId !== null) ? BigInt(object.workerId) : 0n;
+    message.dpRank = object.dpRank ?? 0;
+    message.blockHashesLe = object.blockHashesLe ?? new Uint8Array(0);
+    message.islTokens = object.islTokens ?? 0;
+    message.prefillTokens = object.prefillTokens ?? 0;
+    message.expectedOutputTokens = object.expectedOutputTokens ?? undefined;
+    return message;
+  },
+};
+
+function createBaseSequencePrefillCompleted(): SequencePrefillCompleted {
+  return {};
+}
+
+export const SequencePrefillCompleted: MessageFns<SequencePrefillCompleted> = {
+  encode(_: SequencePrefillCompleted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SequencePrefillCompleted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSequencePrefillCompleted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): SequencePrefillCompleted {
+    return {};
+  },
+
+  toJSON(_: SequencePrefillCompleted): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<SequencePrefillCompleted>): SequencePrefillCompleted {
+    return SequencePrefillCompleted.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<SequencePrefillCompleted>): SequencePrefillCompleted {
+    const message = createBaseSequencePrefillCompleted();
+    return message;
+  },
+};
+
+function createBaseSequenceFreed(): SequenceFreed {
+  return {};
+}
+
+export const SequenceFreed: MessageFns<SequenceFreed> = {
+  encode(_: SequenceFreed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SequenceFreed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSequenceFreed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): SequenceFreed {
+    return {};
+  },
+
+  toJSON(_: SequenceFreed): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<SequenceFreed>): SequenceFreed {
+    return SequenceFreed.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<SequenceFreed>): SequenceFreed {
+    const message = createBaseSequenceFreed();
+    return message;
+  },
+};
+
+function createBaseSessionBinding(): SessionBinding {
+  return { routerId: 0n, endpoint: "", sessionId: "", workerId: 0n, dpRank: 0, released: false };
+}
+
+export const SessionBinding: MessageFns<SessionBinding> = {
+  encode(message: SessionBinding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.routerId !== 0n) {
+      if (BigInt.asUintN(64, message.routerId) !== message.routerId) {
+        throw new globalThis.Error("value provided for field message.routerId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.routerId);
+    }
+    if (message.endpoint !== "") {
+      writer.uint32(18).string(message.endpoint);
+    }
+    if (message.sessionId !== "") {
+      writer.uint32(26).string(message.sessionId);
+    }
+    if (message.workerId !== 0n) {
+      if (BigInt.asUintN(64, message.workerId) !== message.workerId) {
+        throw new globalThis.Error("value provided for field message.workerId of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.workerId);
+    }
+    if (message.dpRank !== 0) {
+      writer.uint32(40).uint32(message.dpRank);
+    }
+    if (message.released !== false) {
+      writer.uint32(48).bool(message.released);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SessionBinding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSessionBinding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.routerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.sessionId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.workerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.dpRank = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.released = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SessionBinding {
+    return {
+      routerId: isSet(object.router_id) ? BigInt(object.router_id) : 0n,
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      sessionId: isSet(object.session_id) ? globalThis.String(object.session_id) : "",
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
+      released: isSet(object.released) ? globalThis.Boolean(object.released) : false,
+    };
+  },
+
+  toJSON(message: SessionBinding): unknown {
+    const obj: any = {};
+    if (message.routerId !== 0n) {
+      obj.router_id = message.routerId.toString();
+    }
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    if (message.sessionId !== "") {
+      obj.session_id = message.sessionId;
+    }
+    if (message.workerId !== 0n) {
+      obj.worker_id = message.workerId.toString();
+    }
+    if (message.dpRank !== 0) {
+      obj.dp_rank = Math.round(message.dpRank);
+    }
+    if (message.released !== false) {
+      obj.released = message.released;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SessionBinding>): SessionBinding {
+    return SessionBinding.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SessionBinding>): SessionBinding {
+    const message = createBaseSessionBinding();
+    message.routerId = (object.routerId !== undefined && object.routerId !== null) ? BigInt(object.routerId) : 0n;
+    message.endpoint = object.endpoint ?? "";
+    message.sessionId = object.sessionId ?? "";
+    message.workerId = (object.workerId !== undefined && object.workerId !== null) ? BigInt(object.workerId) : 0n;
+    message.dpRank = object.dpRank ?? 0;
+    message.released = object.released ?? false;
     return message;
   },
 };

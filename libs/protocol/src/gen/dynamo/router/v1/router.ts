@@ -8,7 +8,9 @@ import {
   type ChannelCredentials,
   Client,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -20,19 +22,19 @@ export const protobufPackage = "dynamo.router.v1";
 
 export const protobufFileName = "dynamo/router/v1/router.proto";
 
-/** Placement as a service: which instance takes a request, and the request's bookkeeping. */
+/** Placement as a service: which worker takes a request, the request's bookkeeping, what the router knows and why it chose. */
 
 export interface RouteRequest {
   requestId: string;
   /** Endpoint to route for, "namespace.component.endpoint". */
   endpoint: string;
-  /** Local block hashes of the prompt, little-endian u64. Tokens are never sent. */
+  /** Local block hashes of the prompt, little-endian u64. Frontends send these and never tokens. */
   blockHashesLe: Uint8Array;
   blockSize: number;
   promptTokens: number;
-  /** Instances that must not be chosen (they failed this request). */
+  /** Workers that must not be chosen (they failed this request). */
   excludedInstanceIds: bigint[];
-  /** Instance that must be chosen. */
+  /** Worker that must be chosen. */
   pinnedInstanceId?:
     | bigint
     | undefined;
@@ -40,13 +42,65 @@ export interface RouteRequest {
   advisory: boolean;
   /** Overrides the service's router mode. */
   routerMode: string;
+  /** Rank of the pinned worker; any when absent. */
+  pinnedDpRank?:
+    | number
+    | undefined;
+  /** The only workers that may be chosen; all when empty. */
+  allowedInstanceIds: bigint[];
+  routerConfigOverride?:
+    | RouterConfigOverride
+    | undefined;
+  /** Seconds by which the request is moved forward in the queue. */
+  priorityJump: number;
+  /** Beats any other order in the queue. */
+  strictPriority: number;
+  expectedOutputTokens?:
+    | number
+    | undefined;
+  /** Requests of one session go to one worker while affinity is on. */
+  sessionId: string;
+  /** Family or name of the queue class. */
+  policyClass: string;
+  requiredTaints: string[];
+  preferredTaints: PreferredTaint[];
+  /** Prompt as little-endian u32 token ids, for callers that do not hash; used when `block_hashes_le` is empty. */
+  tokenIdsLe: Uint8Array;
+  loraName: string;
+  cacheSalt: string;
+}
+
+/** Settings of the cost for one request; absent ones are the router's own. */
+export interface RouterConfigOverride {
+  overlapScoreCredit?: number | undefined;
+  prefillLoadScale?:
+    | number
+    | undefined;
+  /** Deprecated name of the prefill load scale; 0 also takes the overlap's credit away. */
+  overlapScoreWeight?: number | undefined;
+  routerTemperature?: number | undefined;
+  assumeKvReuse?: boolean | undefined;
+  trackPrefillTokens?: boolean | undefined;
+  displacementWeight?: number | undefined;
+}
+
+export interface PreferredTaint {
+  taint: string;
+  weight: number;
 }
 
 export interface RouteResponse {
   instanceId: bigint;
   dpRank: number;
+  /** Blocks of the prompt that the worker holds, by tier weight, rounded down. */
   overlapBlocks: number;
   reason: string;
+  /** Names the recorded decision; empty when decisions are not recorded. */
+  decisionId: string;
+  /** Prompt tokens that need no prefill there. */
+  cachedTokens: number;
+  /** Time in the router's queue. */
+  queuedMs: number;
 }
 
 export interface PrefillDoneRequest {
@@ -57,12 +111,276 @@ export interface PrefillDoneRequest {
 export interface PrefillDoneResponse {
 }
 
-export interface FreeRequest {
+export interface OutputBlockRequest {
   requestId: string;
   endpoint: string;
 }
 
+export interface OutputBlockResponse {
+}
+
+export interface FreeRequest {
+  requestId: string;
+  endpoint: string;
+  outcome?: RequestOutcome | undefined;
+}
+
 export interface FreeResponse {
+}
+
+/** What became of a request; absent fields are unknown. */
+export interface RequestOutcome {
+  /** completed | cancelled | failed */
+  kind: string;
+  /** Prompt tokens that the engine says it had in cache. */
+  cachedTokens?: number | undefined;
+  outputTokens?:
+    | number
+    | undefined;
+  /** From the choice of the worker to its first token. */
+  ttftMs?:
+    | number
+    | undefined;
+  /** Mean time between two tokens. */
+  itlMs?:
+    | number
+    | undefined;
+  /** Code of the failure. */
+  errorCode: string;
+}
+
+export interface OverlapRequest {
+  endpoint: string;
+  blockHashesLe: Uint8Array;
+  /** Used when `block_hashes_le` is empty. */
+  tokenIdsLe: Uint8Array;
+  loraName: string;
+  cacheSalt: string;
+}
+
+export interface OverlapResponse {
+  workers: WorkerOverlap[];
+  blockSize: number;
+}
+
+/** Blocks per tier, each tier counted from where the faster one ends. */
+export interface WorkerOverlap {
+  workerId: bigint;
+  dpRank: number;
+  deviceBlocks: number;
+  hostBlocks: number;
+  diskBlocks: number;
+}
+
+export interface PotentialLoadsRequest {
+  endpoint: string;
+  blockHashesLe: Uint8Array;
+  tokenIdsLe: Uint8Array;
+  promptTokens: number;
+  loraName: string;
+  cacheSalt: string;
+}
+
+export interface PotentialLoadsResponse {
+  loads: PotentialLoad[];
+  /** Requests that wait in the router's queue. */
+  pendingCount: number;
+  pendingIslTokens: bigint;
+}
+
+export interface PotentialLoad {
+  workerId: bigint;
+  dpRank: number;
+  potentialPrefillTokens: bigint;
+  potentialDecodeBlocks: number;
+  activeRequests: number;
+}
+
+export interface QueryIndexRequest {
+  endpoint: string;
+  /** One worker; all when absent. */
+  workerId?:
+    | bigint
+    | undefined;
+  /** Adds each rank's content. */
+  includeBlocks: boolean;
+}
+
+export interface QueryIndexResponse {
+  ranks: IndexRank[];
+  blocks: bigint;
+  bytes: bigint;
+}
+
+/** One rank's part of the index and its health. */
+export interface IndexRank {
+  workerId: bigint;
+  dpRank: number;
+  /** waiting | live | recovering | demoted | silent (its worker publishes no events) */
+  state: string;
+  epoch: bigint;
+  lastEventId: bigint;
+  blocks: bigint;
+  bytes: bigint;
+  gaps: bigint;
+  resyncs: bigint;
+  stalenessSeconds: number;
+  predictedCachedTokens: bigint;
+  reportedCachedTokens: bigint;
+  runs: IndexRun[];
+}
+
+/** Consecutive blocks of one rank in one tier. */
+export interface IndexRun {
+  /** device | host | disk | external */
+  tier: string;
+  parentHash?: bigint | undefined;
+  blockHashesLe: Uint8Array;
+  tokensHashesLe: Uint8Array;
+}
+
+export interface GetDecisionRequest {
+  decisionId: string;
+}
+
+export interface GetDecisionResponse {
+  decision?: Decision | undefined;
+}
+
+export interface RouterServiceSubscribeRequest {
+  /** One endpoint; all when empty. */
+  endpoint: string;
+  /** Sends each decision when it is made, without outcome, instead of when its request has ended. */
+  immediately: boolean;
+}
+
+export interface RouterServiceSubscribeResponse {
+  decision?: Decision | undefined;
+}
+
+/** Why a request went where it went. Holds hashes, never text. */
+export interface Decision {
+  decisionId: string;
+  requestId: string;
+  traceId: string;
+  endpoint: string;
+  routerId: bigint;
+  /** Unix milliseconds of the choice. */
+  timestampMs: number;
+  /** kv | round-robin | random | least-loaded | power-of-two | direct */
+  mode: string;
+  islTokens: number;
+  blockSize: number;
+  blockHashesLe: Uint8Array;
+  settings?:
+    | DecisionSettings
+    | undefined;
+  /** State of the random source before the choice. */
+  seed: bigint;
+  /** Event batches that the index had applied. */
+  indexVersion: bigint;
+  candidates: DecisionCandidate[];
+  /** Position of the chosen one among the candidates. */
+  chosen: number;
+  /** pinned | preferred | only | lowest_cost | tie | sampled | round_robin | random | least_loaded | power_of_two */
+  reason: string;
+  queuedMs: number;
+  policyClass: string;
+  predictedCachedTokens: number;
+  expectedOutputTokens?: number | undefined;
+  outcome?:
+    | RequestOutcome
+    | undefined;
+  /** The preferred worker, when one was asked for (session affinity). */
+  preferredWorkerId?: bigint | undefined;
+  pinnedWorkerId?: bigint | undefined;
+}
+
+/** Weights that the choice was made with. */
+export interface DecisionSettings {
+  /** linear | lmetric */
+  policy: string;
+  overlapScoreCredit: number;
+  overlapScoreCreditDecay: number;
+  prefillLoadScale: number;
+  hostCacheHitWeight: number;
+  diskCacheHitWeight: number;
+  sharedCacheMultiplier: number;
+  decodeActiveRequestWeight: number;
+  displacementWeight: number;
+  temperature: number;
+  trackPrefillTokens: boolean;
+}
+
+/** One candidate as the choice saw it. */
+export interface DecisionCandidate {
+  workerId: bigint;
+  dpRank: number;
+  deviceBlocks: number;
+  hostBlocks: number;
+  diskBlocks: number;
+  activePrefillTokens: bigint;
+  potentialDecodeBlocks: number;
+  activeRequests: number;
+  cachedBlocks: bigint;
+  totalKvBlocks: bigint;
+  /** Its cache content was guessed from earlier routing. */
+  approximate: boolean;
+  creditBlocks: number;
+  adjustedPrefillBlocks: number;
+  displacementBlocks: number;
+  cost: number;
+  probability: number;
+  /** Why it could not be chosen; empty when it could. */
+  rejection: string;
+  taintFactor: number;
+}
+
+export interface RegisterWorkerRequest {
+  workerId: bigint;
+  /** Endpoint whose router takes it, "namespace.component.endpoint". */
+  endpoint: string;
+  /** Where callers reach the engine; handed back as it is. */
+  address: string;
+  modelName: string;
+  blockSize: number;
+  dpStartRank: number;
+  dpSize: number;
+  totalKvBlocks: number;
+  maxNumBatchedTokens: number;
+  /** ZMQ endpoint of the engine's KV events by rank, "tcp://host:port". */
+  kvEventsEndpoints: { [key: number]: string };
+  replayEndpoints: { [key: number]: string };
+  taints: string[];
+}
+
+export interface RegisterWorkerRequest_KvEventsEndpointsEntry {
+  key: number;
+  value: string;
+}
+
+export interface RegisterWorkerRequest_ReplayEndpointsEntry {
+  key: number;
+  value: string;
+}
+
+export interface RegisterWorkerResponse {
+}
+
+export interface UnregisterWorkerRequest {
+  workerId: bigint;
+  endpoint: string;
+}
+
+export interface UnregisterWorkerResponse {
+}
+
+export interface ListWorkersRequest {
+  endpoint: string;
+}
+
+export interface ListWorkersResponse {
+  workers: RegisterWorkerRequest[];
 }
 
 function createBaseRouteRequest(): RouteRequest {
@@ -76,6 +394,19 @@ function createBaseRouteRequest(): RouteRequest {
     pinnedInstanceId: undefined,
     advisory: false,
     routerMode: "",
+    pinnedDpRank: undefined,
+    allowedInstanceIds: [],
+    routerConfigOverride: undefined,
+    priorityJump: 0,
+    strictPriority: 0,
+    expectedOutputTokens: undefined,
+    sessionId: "",
+    policyClass: "",
+    requiredTaints: [],
+    preferredTaints: [],
+    tokenIdsLe: new Uint8Array(0),
+    loraName: "",
+    cacheSalt: "",
   };
 }
 
@@ -117,6 +448,52 @@ export const RouteRequest: MessageFns<RouteRequest> = {
     }
     if (message.routerMode !== "") {
       writer.uint32(74).string(message.routerMode);
+    }
+    if (message.pinnedDpRank !== undefined) {
+      writer.uint32(80).uint32(message.pinnedDpRank);
+    }
+    if (message.allowedInstanceIds.length !== 0) {
+      writer.uint32(90).fork();
+      for (const v of message.allowedInstanceIds) {
+        if (BigInt.asUintN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field allowedInstanceIds of type uint64 is too large");
+        }
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    if (message.routerConfigOverride !== undefined) {
+      RouterConfigOverride.encode(message.routerConfigOverride, writer.uint32(98).fork()).join();
+    }
+    if (message.priorityJump !== 0) {
+      writer.uint32(105).double(message.priorityJump);
+    }
+    if (message.strictPriority !== 0) {
+      writer.uint32(112).uint32(message.strictPriority);
+    }
+    if (message.expectedOutputTokens !== undefined) {
+      writer.uint32(120).uint32(message.expectedOutputTokens);
+    }
+    if (message.sessionId !== "") {
+      writer.uint32(130).string(message.sessionId);
+    }
+    if (message.policyClass !== "") {
+      writer.uint32(138).string(message.policyClass);
+    }
+    for (const v of message.requiredTaints) {
+      writer.uint32(146).string(v!);
+    }
+    for (const v of message.preferredTaints) {
+      PreferredTaint.encode(v!, writer.uint32(154).fork()).join();
+    }
+    if (message.tokenIdsLe.length !== 0) {
+      writer.uint32(162).bytes(message.tokenIdsLe);
+    }
+    if (message.loraName !== "") {
+      writer.uint32(170).string(message.loraName);
+    }
+    if (message.cacheSalt !== "") {
+      writer.uint32(178).string(message.cacheSalt);
     }
     return writer;
   },
@@ -216,6 +593,120 @@ export const RouteRequest: MessageFns<RouteRequest> = {
             message.routerMode = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.pinnedDpRank = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag === 88) {
+              message.allowedInstanceIds.push(reader.uint64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 90) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.allowedInstanceIds.push(reader.uint64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.routerConfigOverride = RouterConfigOverride.decode(reader, reader.uint32());
+            continue;
+          }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.priorityJump = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.strictPriority = reader.uint32();
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.expectedOutputTokens = reader.uint32();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.sessionId = reader.string();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.policyClass = reader.string();
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.requiredTaints.push(reader.string());
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.preferredTaints.push(PreferredTaint.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.tokenIdsLe = reader.bytes();
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.loraName = reader.string();
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.cacheSalt = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -241,6 +732,29 @@ export const RouteRequest: MessageFns<RouteRequest> = {
       pinnedInstanceId: isSet(object.pinned_instance_id) ? BigInt(object.pinned_instance_id) : undefined,
       advisory: isSet(object.advisory) ? globalThis.Boolean(object.advisory) : false,
       routerMode: isSet(object.router_mode) ? globalThis.String(object.router_mode) : "",
+      pinnedDpRank: isSet(object.pinned_dp_rank) ? globalThis.Number(object.pinned_dp_rank) : undefined,
+      allowedInstanceIds: globalThis.Array.isArray(object?.allowed_instance_ids)
+        ? object.allowed_instance_ids.map((e: any) => BigInt(e))
+        : [],
+      routerConfigOverride: isSet(object.router_config_override)
+        ? RouterConfigOverride.fromJSON(object.router_config_override)
+        : undefined,
+      priorityJump: isSet(object.priority_jump) ? globalThis.Number(object.priority_jump) : 0,
+      strictPriority: isSet(object.strict_priority) ? globalThis.Number(object.strict_priority) : 0,
+      expectedOutputTokens: isSet(object.expected_output_tokens)
+        ? globalThis.Number(object.expected_output_tokens)
+        : undefined,
+      sessionId: isSet(object.session_id) ? globalThis.String(object.session_id) : "",
+      policyClass: isSet(object.policy_class) ? globalThis.String(object.policy_class) : "",
+      requiredTaints: globalThis.Array.isArray(object?.required_taints)
+        ? object.required_taints.map((e: any) => globalThis.String(e))
+        : [],
+      preferredTaints: globalThis.Array.isArray(object?.preferred_taints)
+        ? object.preferred_taints.map((e: any) => PreferredTaint.fromJSON(e))
+        : [],
+      tokenIdsLe: isSet(object.token_ids_le) ? bytesFromBase64(object.token_ids_le) : new Uint8Array(0),
+      loraName: isSet(object.lora_name) ? globalThis.String(object.lora_name) : "",
+      cacheSalt: isSet(object.cache_salt) ? globalThis.String(object.cache_salt) : "",
     };
   },
 
@@ -273,6 +787,45 @@ export const RouteRequest: MessageFns<RouteRequest> = {
     if (message.routerMode !== "") {
       obj.router_mode = message.routerMode;
     }
+    if (message.pinnedDpRank !== undefined) {
+      obj.pinned_dp_rank = Math.round(message.pinnedDpRank);
+    }
+    if (message.allowedInstanceIds?.length) {
+      obj.allowed_instance_ids = message.allowedInstanceIds.map((e) => e.toString());
+    }
+    if (message.routerConfigOverride !== undefined) {
+      obj.router_config_override = RouterConfigOverride.toJSON(message.routerConfigOverride);
+    }
+    if (message.priorityJump !== 0) {
+      obj.priority_jump = floatToJson(message.priorityJump);
+    }
+    if (message.strictPriority !== 0) {
+      obj.strict_priority = Math.round(message.strictPriority);
+    }
+    if (message.expectedOutputTokens !== undefined) {
+      obj.expected_output_tokens = Math.round(message.expectedOutputTokens);
+    }
+    if (message.sessionId !== "") {
+      obj.session_id = message.sessionId;
+    }
+    if (message.policyClass !== "") {
+      obj.policy_class = message.policyClass;
+    }
+    if (message.requiredTaints?.length) {
+      obj.required_taints = message.requiredTaints;
+    }
+    if (message.preferredTaints?.length) {
+      obj.preferred_taints = message.preferredTaints.map((e) => PreferredTaint.toJSON(e));
+    }
+    if (message.tokenIdsLe.length !== 0) {
+      obj.token_ids_le = base64FromBytes(message.tokenIdsLe);
+    }
+    if (message.loraName !== "") {
+      obj.lora_name = message.loraName;
+    }
+    if (message.cacheSalt !== "") {
+      obj.cache_salt = message.cacheSalt;
+    }
     return obj;
   },
 
@@ -292,12 +845,291 @@ export const RouteRequest: MessageFns<RouteRequest> = {
       : undefined;
     message.advisory = object.advisory ?? false;
     message.routerMode = object.routerMode ?? "";
+    message.pinnedDpRank = object.pinnedDpRank ?? undefined;
+    message.allowedInstanceIds = object.allowedInstanceIds?.map((e) => BigInt(e)) || [];
+    message.routerConfigOverride = (object.routerConfigOverride !== undefined && object.routerConfigOverride !== null)
+      ? RouterConfigOverride.fromPartial(object.routerConfigOverride)
+      : undefined;
+    message.priorityJump = object.priorityJump ?? 0;
+    message.strictPriority = object.strictPriority ?? 0;
+    message.expectedOutputTokens = object.expectedOutputTokens ?? undefined;
+    message.sessionId = object.sessionId ?? "";
+    message.policyClass = object.policyClass ?? "";
+    message.requiredTaints = object.requiredTaints?.map((e) => e) || [];
+    message.preferredTaints = object.preferredTaints?.map((e) => PreferredTaint.fromPartial(e)) || [];
+    message.tokenIdsLe = object.tokenIdsLe ?? new Uint8Array(0);
+    message.loraName = object.loraName ?? "";
+    message.cacheSalt = object.cacheSalt ?? "";
+    return message;
+  },
+};
+
+function createBaseRouterConfigOverride(): RouterConfigOverride {
+  return {
+    overlapScoreCredit: undefined,
+    prefillLoadScale: undefined,
+    overlapScoreWeight: undefined,
+    routerTemperature: undefined,
+    assumeKvReuse: undefined,
+    trackPrefillTokens: undefined,
+    displacementWeight: undefined,
+  };
+}
+
+export const RouterConfigOverride: MessageFns<RouterConfigOverride> = {
+  encode(message: RouterConfigOverride, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.overlapScoreCredit !== undefined) {
+      writer.uint32(9).double(message.overlapScoreCredit);
+    }
+    if (message.prefillLoadScale !== undefined) {
+      writer.uint32(17).double(message.prefillLoadScale);
+    }
+    if (message.overlapScoreWeight !== undefined) {
+      writer.uint32(25).double(message.overlapScoreWeight);
+    }
+    if (message.routerTemperature !== undefined) {
+      writer.uint32(33).double(message.routerTemperature);
+    }
+    if (message.assumeKvReuse !== undefined) {
+      writer.uint32(40).bool(message.assumeKvReuse);
+    }
+    if (message.trackPrefillTokens !== undefined) {
+      writer.uint32(48).bool(message.trackPrefillTokens);
+    }
+    if (message.displacementWeight !== undefined) {
+      writer.uint32(57).double(message.displacementWeight);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RouterConfigOverride {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRouterConfigOverride();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.overlapScoreCredit = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.prefillLoadScale = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.overlapScoreWeight = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.routerTemperature = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.assumeKvReuse = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.trackPrefillTokens = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.displacementWeight = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RouterConfigOverride {
+    return {
+      overlapScoreCredit: isSet(object.overlap_score_credit)
+        ? globalThis.Number(object.overlap_score_credit)
+        : undefined,
+      prefillLoadScale: isSet(object.prefill_load_scale) ? globalThis.Number(object.prefill_load_scale) : undefined,
+      overlapScoreWeight: isSet(object.overlap_score_weight)
+        ? globalThis.Number(object.overlap_score_weight)
+        : undefined,
+      routerTemperature: isSet(object.router_temperature) ? globalThis.Number(object.router_temperature) : undefined,
+      assumeKvReuse: isSet(object.assume_kv_reuse) ? globalThis.Boolean(object.assume_kv_reuse) : undefined,
+      trackPrefillTokens: isSet(object.track_prefill_tokens)
+        ? globalThis.Boolean(object.track_prefill_tokens)
+        : undefined,
+      displacementWeight: isSet(object.displacement_weight) ? globalThis.Number(object.displacement_weight) : undefined,
+    };
+  },
+
+  toJSON(message: RouterConfigOverride): unknown {
+    const obj: any = {};
+    if (message.overlapScoreCredit !== undefined) {
+      obj.overlap_score_credit = floatToJson(message.overlapScoreCredit);
+    }
+    if (message.prefillLoadScale !== undefined) {
+      obj.prefill_load_scale = floatToJson(message.prefillLoadScale);
+    }
+    if (message.overlapScoreWeight !== undefined) {
+      obj.overlap_score_weight = floatToJson(message.overlapScoreWeight);
+    }
+    if (message.routerTemperature !== undefined) {
+      obj.router_temperature = floatToJson(message.routerTemperature);
+    }
+    if (message.assumeKvReuse !== undefined) {
+      obj.assume_kv_reuse = message.assumeKvReuse;
+    }
+    if (message.trackPrefillTokens !== undefined) {
+      obj.track_prefill_tokens = message.trackPrefillTokens;
+    }
+    if (message.displacementWeight !== undefined) {
+      obj.displacement_weight = floatToJson(message.displacementWeight);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RouterConfigOverride>): RouterConfigOverride {
+    return RouterConfigOverride.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RouterConfigOverride>): RouterConfigOverride {
+    const message = createBaseRouterConfigOverride();
+    message.overlapScoreCredit = object.overlapScoreCredit ?? undefined;
+    message.prefillLoadScale = object.prefillLoadScale ?? undefined;
+    message.overlapScoreWeight = object.overlapScoreWeight ?? undefined;
+    message.routerTemperature = object.routerTemperature ?? undefined;
+    message.assumeKvReuse = object.assumeKvReuse ?? undefined;
+    message.trackPrefillTokens = object.trackPrefillTokens ?? undefined;
+    message.displacementWeight = object.displacementWeight ?? undefined;
+    return message;
+  },
+};
+
+function createBasePreferredTaint(): PreferredTaint {
+  return { taint: "", weight: 0 };
+}
+
+export const PreferredTaint: MessageFns<PreferredTaint> = {
+  encode(message: PreferredTaint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.taint !== "") {
+      writer.uint32(10).string(message.taint);
+    }
+    if (message.weight !== 0) {
+      writer.uint32(17).double(message.weight);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PreferredTaint {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePreferredTaint();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.taint = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.weight = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PreferredTaint {
+    return {
+      taint: isSet(object.taint) ? globalThis.String(object.taint) : "",
+      weight: isSet(object.weight) ? globalThis.Number(object.weight) : 0,
+    };
+  },
+
+  toJSON(message: PreferredTaint): unknown {
+    const obj: any = {};
+    if (message.taint !== "") {
+      obj.taint = message.taint;
+    }
+    if (message.weight !== 0) {
+      obj.weight = floatToJson(message.weight);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PreferredTaint>): PreferredTaint {
+    return PreferredTaint.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PreferredTaint>): PreferredTaint {
+    const message = createBasePreferredTaint();
+    message.taint = object.taint ?? "";
+    message.weight = object.weight ?? 0;
     return message;
   },
 };
 
 function createBaseRouteResponse(): RouteResponse {
-  return { instanceId: 0n, dpRank: 0, overlapBlocks: 0, reason: "" };
+  return { instanceId: 0n, dpRank: 0, overlapBlocks: 0, reason: "", decisionId: "", cachedTokens: 0, queuedMs: 0 };
 }
 
 export const RouteResponse: MessageFns<RouteResponse> = {
@@ -316,6 +1148,15 @@ export const RouteResponse: MessageFns<RouteResponse> = {
     }
     if (message.reason !== "") {
       writer.uint32(34).string(message.reason);
+    }
+    if (message.decisionId !== "") {
+      writer.uint32(42).string(message.decisionId);
+    }
+    if (message.cachedTokens !== 0) {
+      writer.uint32(48).uint32(message.cachedTokens);
+    }
+    if (message.queuedMs !== 0) {
+      writer.uint32(57).double(message.queuedMs);
     }
     return writer;
   },
@@ -365,6 +1206,30 @@ export const RouteResponse: MessageFns<RouteResponse> = {
             message.reason = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.decisionId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.cachedTokens = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.queuedMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -383,6 +1248,9 @@ export const RouteResponse: MessageFns<RouteResponse> = {
       dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
       overlapBlocks: isSet(object.overlap_blocks) ? globalThis.Number(object.overlap_blocks) : 0,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      decisionId: isSet(object.decision_id) ? globalThis.String(object.decision_id) : "",
+      cachedTokens: isSet(object.cached_tokens) ? globalThis.Number(object.cached_tokens) : 0,
+      queuedMs: isSet(object.queued_ms) ? globalThis.Number(object.queued_ms) : 0,
     };
   },
 
@@ -400,6 +1268,15 @@ export const RouteResponse: MessageFns<RouteResponse> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.decisionId !== "") {
+      obj.decision_id = message.decisionId;
+    }
+    if (message.cachedTokens !== 0) {
+      obj.cached_tokens = Math.round(message.cachedTokens);
+    }
+    if (message.queuedMs !== 0) {
+      obj.queued_ms = floatToJson(message.queuedMs);
+    }
     return obj;
   },
 
@@ -414,6 +1291,9 @@ export const RouteResponse: MessageFns<RouteResponse> = {
     message.dpRank = object.dpRank ?? 0;
     message.overlapBlocks = object.overlapBlocks ?? 0;
     message.reason = object.reason ?? "";
+    message.decisionId = object.decisionId ?? "";
+    message.cachedTokens = object.cachedTokens ?? 0;
+    message.queuedMs = object.queuedMs ?? 0;
     return message;
   },
 };
@@ -555,8 +1435,145 @@ export const PrefillDoneResponse: MessageFns<PrefillDoneResponse> = {
   },
 };
 
-function createBaseFreeRequest(): FreeRequest {
+function createBaseOutputBlockRequest(): OutputBlockRequest {
   return { requestId: "", endpoint: "" };
+}
+
+export const OutputBlockRequest: MessageFns<OutputBlockRequest> = {
+  encode(message: OutputBlockRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.endpoint !== "") {
+      writer.uint32(18).string(message.endpoint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OutputBlockRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOutputBlockRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OutputBlockRequest {
+    return {
+      requestId: isSet(object.request_id) ? globalThis.String(object.request_id) : "",
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+    };
+  },
+
+  toJSON(message: OutputBlockRequest): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.request_id = message.requestId;
+    }
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<OutputBlockRequest>): OutputBlockRequest {
+    return OutputBlockRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OutputBlockRequest>): OutputBlockRequest {
+    const message = createBaseOutputBlockRequest();
+    message.requestId = object.requestId ?? "";
+    message.endpoint = object.endpoint ?? "";
+    return message;
+  },
+};
+
+function createBaseOutputBlockResponse(): OutputBlockResponse {
+  return {};
+}
+
+export const OutputBlockResponse: MessageFns<OutputBlockResponse> = {
+  encode(_: OutputBlockResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OutputBlockResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOutputBlockResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): OutputBlockResponse {
+    return {};
+  },
+
+  toJSON(_: OutputBlockResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<OutputBlockResponse>): OutputBlockResponse {
+    return OutputBlockResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<OutputBlockResponse>): OutputBlockResponse {
+    const message = createBaseOutputBlockResponse();
+    return message;
+  },
+};
+
+function createBaseFreeRequest(): FreeRequest {
+  return { requestId: "", endpoint: "", outcome: undefined };
 }
 
 export const FreeRequest: MessageFns<FreeRequest> = {
@@ -566,6 +1583,9 @@ export const FreeRequest: MessageFns<FreeRequest> = {
     }
     if (message.endpoint !== "") {
       writer.uint32(18).string(message.endpoint);
+    }
+    if (message.outcome !== undefined) {
+      RequestOutcome.encode(message.outcome, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -599,6 +1619,14 @@ export const FreeRequest: MessageFns<FreeRequest> = {
             message.endpoint = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.outcome = RequestOutcome.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -615,6 +1643,7 @@ export const FreeRequest: MessageFns<FreeRequest> = {
     return {
       requestId: isSet(object.request_id) ? globalThis.String(object.request_id) : "",
       endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      outcome: isSet(object.outcome) ? RequestOutcome.fromJSON(object.outcome) : undefined,
     };
   },
 
@@ -626,6 +1655,9 @@ export const FreeRequest: MessageFns<FreeRequest> = {
     if (message.endpoint !== "") {
       obj.endpoint = message.endpoint;
     }
+    if (message.outcome !== undefined) {
+      obj.outcome = RequestOutcome.toJSON(message.outcome);
+    }
     return obj;
   },
 
@@ -636,6 +1668,9 @@ export const FreeRequest: MessageFns<FreeRequest> = {
     const message = createBaseFreeRequest();
     message.requestId = object.requestId ?? "";
     message.endpoint = object.endpoint ?? "";
+    message.outcome = (object.outcome !== undefined && object.outcome !== null)
+      ? RequestOutcome.fromPartial(object.outcome)
+      : undefined;
     return message;
   },
 };
@@ -692,9 +1727,3794 @@ export const FreeResponse: MessageFns<FreeResponse> = {
   },
 };
 
+function createBaseRequestOutcome(): RequestOutcome {
+  return {
+    kind: "",
+    cachedTokens: undefined,
+    outputTokens: undefined,
+    ttftMs: undefined,
+    itlMs: undefined,
+    errorCode: "",
+  };
+}
+
+export const RequestOutcome: MessageFns<RequestOutcome> = {
+  encode(message: RequestOutcome, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.cachedTokens !== undefined) {
+      writer.uint32(16).uint32(message.cachedTokens);
+    }
+    if (message.outputTokens !== undefined) {
+      writer.uint32(24).uint32(message.outputTokens);
+    }
+    if (message.ttftMs !== undefined) {
+      writer.uint32(33).double(message.ttftMs);
+    }
+    if (message.itlMs !== undefined) {
+      writer.uint32(41).double(message.itlMs);
+    }
+    if (message.errorCode !== "") {
+      writer.uint32(50).string(message.errorCode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RequestOutcome {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRequestOutcome();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.cachedTokens = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.outputTokens = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.ttftMs = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.itlMs = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.errorCode = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RequestOutcome {
+    return {
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      cachedTokens: isSet(object.cached_tokens) ? globalThis.Number(object.cached_tokens) : undefined,
+      outputTokens: isSet(object.output_tokens) ? globalThis.Number(object.output_tokens) : undefined,
+      ttftMs: isSet(object.ttft_ms) ? globalThis.Number(object.ttft_ms) : undefined,
+      itlMs: isSet(object.itl_ms) ? globalThis.Number(object.itl_ms) : undefined,
+      errorCode: isSet(object.error_code) ? globalThis.String(object.error_code) : "",
+    };
+  },
+
+  toJSON(message: RequestOutcome): unknown {
+    const obj: any = {};
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.cachedTokens !== undefined) {
+      obj.cached_tokens = Math.round(message.cachedTokens);
+    }
+    if (message.outputTokens !== undefined) {
+      obj.output_tokens = Math.round(message.outputTokens);
+    }
+    if (message.ttftMs !== undefined) {
+      obj.ttft_ms = floatToJson(message.ttftMs);
+    }
+    if (message.itlMs !== undefined) {
+      obj.itl_ms = floatToJson(message.itlMs);
+    }
+    if (message.errorCode !== "") {
+      obj.error_code = message.errorCode;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RequestOutcome>): RequestOutcome {
+    return RequestOutcome.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RequestOutcome>): RequestOutcome {
+    const message = createBaseRequestOutcome();
+    message.kind = object.kind ?? "";
+    message.cachedTokens = object.cachedTokens ?? undefined;
+    message.outputTokens = object.outputTokens ?? undefined;
+    message.ttftMs = object.ttftMs ?? undefined;
+    message.itlMs = object.itlMs ?? undefined;
+    message.errorCode = object.errorCode ?? "";
+    return message;
+  },
+};
+
+function createBaseOverlapRequest(): OverlapRequest {
+  return { endpoint: "", blockHashesLe: new Uint8Array(0), tokenIdsLe: new Uint8Array(0), loraName: "", cacheSalt: "" };
+}
+
+export const OverlapRequest: MessageFns<OverlapRequest> = {
+  encode(message: OverlapRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.endpoint !== "") {
+      writer.uint32(10).string(message.endpoint);
+    }
+    if (message.blockHashesLe.length !== 0) {
+      writer.uint32(18).bytes(message.blockHashesLe);
+    }
+    if (message.tokenIdsLe.length !== 0) {
+      writer.uint32(26).bytes(message.tokenIdsLe);
+    }
+    if (message.loraName !== "") {
+      writer.uint32(34).string(message.loraName);
+    }
+    if (message.cacheSalt !== "") {
+      writer.uint32(42).string(message.cacheSalt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OverlapRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOverlapRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.blockHashesLe = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tokenIdsLe = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.loraName = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.cacheSalt = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OverlapRequest {
+    return {
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      blockHashesLe: isSet(object.block_hashes_le) ? bytesFromBase64(object.block_hashes_le) : new Uint8Array(0),
+      tokenIdsLe: isSet(object.token_ids_le) ? bytesFromBase64(object.token_ids_le) : new Uint8Array(0),
+      loraName: isSet(object.lora_name) ? globalThis.String(object.lora_name) : "",
+      cacheSalt: isSet(object.cache_salt) ? globalThis.String(object.cache_salt) : "",
+    };
+  },
+
+  toJSON(message: OverlapRequest): unknown {
+    const obj: any = {};
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    if (message.blockHashesLe.length !== 0) {
+      obj.block_hashes_le = base64FromBytes(message.blockHashesLe);
+    }
+    if (message.tokenIdsLe.length !== 0) {
+      obj.token_ids_le = base64FromBytes(message.tokenIdsLe);
+    }
+    if (message.loraName !== "") {
+      obj.lora_name = message.loraName;
+    }
+    if (message.cacheSalt !== "") {
+      obj.cache_salt = message.cacheSalt;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<OverlapRequest>): OverlapRequest {
+    return OverlapRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OverlapRequest>): OverlapRequest {
+    const message = createBaseOverlapRequest();
+    message.endpoint = object.endpoint ?? "";
+    message.blockHashesLe = object.blockHashesLe ?? new Uint8Array(0);
+    message.tokenIdsLe = object.tokenIdsLe ?? new Uint8Array(0);
+    message.loraName = object.loraName ?? "";
+    message.cacheSalt = object.cacheSalt ?? "";
+    return message;
+  },
+};
+
+function createBaseOverlapResponse(): OverlapResponse {
+  return { workers: [], blockSize: 0 };
+}
+
+export const OverlapResponse: MessageFns<OverlapResponse> = {
+  encode(message: OverlapResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.workers) {
+      WorkerOverlap.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.blockSize !== 0) {
+      writer.uint32(16).uint32(message.blockSize);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OverlapResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOverlapResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.workers.push(WorkerOverlap.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.blockSize = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OverlapResponse {
+    return {
+      workers: globalThis.Array.isArray(object?.workers)
+        ? object.workers.map((e: any) => WorkerOverlap.fromJSON(e))
+        : [],
+      blockSize: isSet(object.block_size) ? globalThis.Number(object.block_size) : 0,
+    };
+  },
+
+  toJSON(message: OverlapResponse): unknown {
+    const obj: any = {};
+    if (message.workers?.length) {
+      obj.workers = message.workers.map((e) => WorkerOverlap.toJSON(e));
+    }
+    if (message.blockSize !== 0) {
+      obj.block_size = Math.round(message.blockSize);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<OverlapResponse>): OverlapResponse {
+    return OverlapResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OverlapResponse>): OverlapResponse {
+    const message = createBaseOverlapResponse();
+    message.workers = object.workers?.map((e) => WorkerOverlap.fromPartial(e)) || [];
+    message.blockSize = object.blockSize ?? 0;
+    return message;
+  },
+};
+
+function createBaseWorkerOverlap(): WorkerOverlap {
+  return { workerId: 0n, dpRank: 0, deviceBlocks: 0, hostBlocks: 0, diskBlocks: 0 };
+}
+
+export const WorkerOverlap: MessageFns<WorkerOverlap> = {
+  encode(message: WorkerOverlap, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== 0n) {
+      if (BigInt.asUintN(64, message.workerId) !== message.workerId) {
+        throw new globalThis.Error("value provided for field message.workerId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.workerId);
+    }
+    if (message.dpRank !== 0) {
+      writer.uint32(16).uint32(message.dpRank);
+    }
+    if (message.deviceBlocks !== 0) {
+      writer.uint32(24).uint32(message.deviceBlocks);
+    }
+    if (message.hostBlocks !== 0) {
+      writer.uint32(32).uint32(message.hostBlocks);
+    }
+    if (message.diskBlocks !== 0) {
+      writer.uint32(40).uint32(message.diskBlocks);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WorkerOverlap {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWorkerOverlap();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.workerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dpRank = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.deviceBlocks = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.hostBlocks = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.diskBlocks = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): WorkerOverlap {
+    return {
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
+      deviceBlocks: isSet(object.device_blocks) ? globalThis.Number(object.device_blocks) : 0,
+      hostBlocks: isSet(object.host_blocks) ? globalThis.Number(object.host_blocks) : 0,
+      diskBlocks: isSet(object.disk_blocks) ? globalThis.Number(object.disk_blocks) : 0,
+    };
+  },
+
+  toJSON(message: WorkerOverlap): unknown {
+    const obj: any = {};
+    if (message.workerId !== 0n) {
+      obj.worker_id = message.workerId.toString();
+    }
+    if (message.dpRank !== 0) {
+      obj.dp_rank = Math.round(message.dpRank);
+    }
+    if (message.deviceBlocks !== 0) {
+      obj.device_blocks = Math.round(message.deviceBlocks);
+    }
+    if (message.hostBlocks !== 0) {
+      obj.host_blocks = Math.round(message.hostBlocks);
+    }
+    if (message.diskBlocks !== 0) {
+      obj.disk_blocks = Math.round(message.diskBlocks);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<WorkerOverlap>): WorkerOverlap {
+    return WorkerOverlap.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WorkerOverlap>): WorkerOverlap {
+    const message = createBaseWorkerOverlap();
+    message.workerId = (object.workerId !== undefined && object.workerId !== null) ? BigInt(object.workerId) : 0n;
+    message.dpRank = object.dpRank ?? 0;
+    message.deviceBlocks = object.deviceBlocks ?? 0;
+    message.hostBlocks = object.hostBlocks ?? 0;
+    message.diskBlocks = object.diskBlocks ?? 0;
+    return message;
+  },
+};
+
+function createBasePotentialLoadsRequest(): PotentialLoadsRequest {
+  return {
+    endpoint: "",
+    blockHashesLe: new Uint8Array(0),
+    tokenIdsLe: new Uint8Array(0),
+    promptTokens: 0,
+    loraName: "",
+    cacheSalt: "",
+  };
+}
+
+export const PotentialLoadsRequest: MessageFns<PotentialLoadsRequest> = {
+  encode(message: PotentialLoadsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.endpoint !== "") {
+      writer.uint32(10).string(message.endpoint);
+    }
+    if (message.blockHashesLe.length !== 0) {
+      writer.uint32(18).bytes(message.blockHashesLe);
+    }
+    if (message.tokenIdsLe.length !== 0) {
+      writer.uint32(26).bytes(message.tokenIdsLe);
+    }
+    if (message.promptTokens !== 0) {
+      writer.uint32(32).uint32(message.promptTokens);
+    }
+    if (message.loraName !== "") {
+      writer.uint32(42).string(message.loraName);
+    }
+    if (message.cacheSalt !== "") {
+      writer.uint32(50).string(message.cacheSalt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PotentialLoadsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePotentialLoadsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.blockHashesLe = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tokenIdsLe = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.promptTokens = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.loraName = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.cacheSalt = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PotentialLoadsRequest {
+    return {
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      blockHashesLe: isSet(object.block_hashes_le) ? bytesFromBase64(object.block_hashes_le) : new Uint8Array(0),
+      tokenIdsLe: isSet(object.token_ids_le) ? bytesFromBase64(object.token_ids_le) : new Uint8Array(0),
+      promptTokens: isSet(object.prompt_tokens) ? globalThis.Number(object.prompt_tokens) : 0,
+      loraName: isSet(object.lora_name) ? globalThis.String(object.lora_name) : "",
+      cacheSalt: isSet(object.cache_salt) ? globalThis.String(object.cache_salt) : "",
+    };
+  },
+
+  toJSON(message: PotentialLoadsRequest): unknown {
+    const obj: any = {};
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    if (message.blockHashesLe.length !== 0) {
+      obj.block_hashes_le = base64FromBytes(message.blockHashesLe);
+    }
+    if (message.tokenIdsLe.length !== 0) {
+      obj.token_ids_le = base64FromBytes(message.tokenIdsLe);
+    }
+    if (message.promptTokens !== 0) {
+      obj.prompt_tokens = Math.round(message.promptTokens);
+    }
+    if (message.loraName !== "") {
+      obj.lora_name = message.loraName;
+    }
+    if (message.cacheSalt !== "") {
+      obj.cache_salt = message.cacheSalt;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PotentialLoadsRequest>): PotentialLoadsRequest {
+    return PotentialLoadsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PotentialLoadsRequest>): PotentialLoadsRequest {
+    const message = createBasePotentialLoadsRequest();
+    message.endpoint = object.endpoint ?? "";
+    message.blockHashesLe = object.blockHashesLe ?? new Uint8Array(0);
+    message.tokenIdsLe = object.tokenIdsLe ?? new Uint8Array(0);
+    message.promptTokens = object.promptTokens ?? 0;
+    message.loraName = object.loraName ?? "";
+    message.cacheSalt = object.cacheSalt ?? "";
+    return message;
+  },
+};
+
+function createBasePotentialLoadsResponse(): PotentialLoadsResponse {
+  return { loads: [], pendingCount: 0, pendingIslTokens: 0n };
+}
+
+export const PotentialLoadsResponse: MessageFns<PotentialLoadsResponse> = {
+  encode(message: PotentialLoadsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.loads) {
+      PotentialLoad.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.pendingCount !== 0) {
+      writer.uint32(16).uint32(message.pendingCount);
+    }
+    if (message.pendingIslTokens !== 0n) {
+      if (BigInt.asUintN(64, message.pendingIslTokens) !== message.pendingIslTokens) {
+        throw new globalThis.Error("value provided for field message.pendingIslTokens of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.pendingIslTokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PotentialLoadsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePotentialLoadsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.loads.push(PotentialLoad.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pendingCount = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.pendingIslTokens = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PotentialLoadsResponse {
+    return {
+      loads: globalThis.Array.isArray(object?.loads) ? object.loads.map((e: any) => PotentialLoad.fromJSON(e)) : [],
+      pendingCount: isSet(object.pending_count) ? globalThis.Number(object.pending_count) : 0,
+      pendingIslTokens: isSet(object.pending_isl_tokens) ? BigInt(object.pending_isl_tokens) : 0n,
+    };
+  },
+
+  toJSON(message: PotentialLoadsResponse): unknown {
+    const obj: any = {};
+    if (message.loads?.length) {
+      obj.loads = message.loads.map((e) => PotentialLoad.toJSON(e));
+    }
+    if (message.pendingCount !== 0) {
+      obj.pending_count = Math.round(message.pendingCount);
+    }
+    if (message.pendingIslTokens !== 0n) {
+      obj.pending_isl_tokens = message.pendingIslTokens.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PotentialLoadsResponse>): PotentialLoadsResponse {
+    return PotentialLoadsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PotentialLoadsResponse>): PotentialLoadsResponse {
+    const message = createBasePotentialLoadsResponse();
+    message.loads = object.loads?.map((e) => PotentialLoad.fromPartial(e)) || [];
+    message.pendingCount = object.pendingCount ?? 0;
+    message.pendingIslTokens = (object.pendingIslTokens !== undefined && object.pendingIslTokens !== null)
+      ? BigInt(object.pendingIslTokens)
+      : 0n;
+    return message;
+  },
+};
+
+function createBasePotentialLoad(): PotentialLoad {
+  return { workerId: 0n, dpRank: 0, potentialPrefillTokens: 0n, potentialDecodeBlocks: 0, activeRequests: 0 };
+}
+
+export const PotentialLoad: MessageFns<PotentialLoad> = {
+  encode(message: PotentialLoad, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== 0n) {
+      if (BigInt.asUintN(64, message.workerId) !== message.workerId) {
+        throw new globalThis.Error("value provided for field message.workerId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.workerId);
+    }
+    if (message.dpRank !== 0) {
+      writer.uint32(16).uint32(message.dpRank);
+    }
+    if (message.potentialPrefillTokens !== 0n) {
+      if (BigInt.asUintN(64, message.potentialPrefillTokens) !== message.potentialPrefillTokens) {
+        throw new globalThis.Error("value provided for field message.potentialPrefillTokens of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.potentialPrefillTokens);
+    }
+    if (message.potentialDecodeBlocks !== 0) {
+      writer.uint32(33).double(message.potentialDecodeBlocks);
+    }
+    if (message.activeRequests !== 0) {
+      writer.uint32(40).uint32(message.activeRequests);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PotentialLoad {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePotentialLoad();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.workerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dpRank = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.potentialPrefillTokens = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.potentialDecodeBlocks = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.activeRequests = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PotentialLoad {
+    return {
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
+      potentialPrefillTokens: isSet(object.potential_prefill_tokens) ? BigInt(object.potential_prefill_tokens) : 0n,
+      potentialDecodeBlocks: isSet(object.potential_decode_blocks)
+        ? globalThis.Number(object.potential_decode_blocks)
+        : 0,
+      activeRequests: isSet(object.active_requests) ? globalThis.Number(object.active_requests) : 0,
+    };
+  },
+
+  toJSON(message: PotentialLoad): unknown {
+    const obj: any = {};
+    if (message.workerId !== 0n) {
+      obj.worker_id = message.workerId.toString();
+    }
+    if (message.dpRank !== 0) {
+      obj.dp_rank = Math.round(message.dpRank);
+    }
+    if (message.potentialPrefillTokens !== 0n) {
+      obj.potential_prefill_tokens = message.potentialPrefillTokens.toString();
+    }
+    if (message.potentialDecodeBlocks !== 0) {
+      obj.potential_decode_blocks = floatToJson(message.potentialDecodeBlocks);
+    }
+    if (message.activeRequests !== 0) {
+      obj.active_requests = Math.round(message.activeRequests);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PotentialLoad>): PotentialLoad {
+    return PotentialLoad.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PotentialLoad>): PotentialLoad {
+    const message = createBasePotentialLoad();
+    message.workerId = (object.workerId !== undefined && object.workerId !== null) ? BigInt(object.workerId) : 0n;
+    message.dpRank = object.dpRank ?? 0;
+    message.potentialPrefillTokens =
+      (object.potentialPrefillTokens !== undefined && object.potentialPrefillTokens !== null)
+        ? BigInt(object.potentialPrefillTokens)
+        : 0n;
+    message.potentialDecodeBlocks = object.potentialDecodeBlocks ?? 0;
+    message.activeRequests = object.activeRequests ?? 0;
+    return message;
+  },
+};
+
+function createBaseQueryIndexRequest(): QueryIndexRequest {
+  return { endpoint: "", workerId: undefined, includeBlocks: false };
+}
+
+export const QueryIndexRequest: MessageFns<QueryIndexRequest> = {
+  encode(message: QueryIndexRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.endpoint !== "") {
+      writer.uint32(10).string(message.endpoint);
+    }
+    if (message.workerId !== undefined) {
+      if (BigInt.asUintN(64, message.workerId) !== message.workerId) {
+        throw new globalThis.Error("value provided for field message.workerId of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.workerId);
+    }
+    if (message.includeBlocks !== false) {
+      writer.uint32(24).bool(message.includeBlocks);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): QueryIndexRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQueryIndexRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.workerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.includeBlocks = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): QueryIndexRequest {
+    return {
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : undefined,
+      includeBlocks: isSet(object.include_blocks) ? globalThis.Boolean(object.include_blocks) : false,
+    };
+  },
+
+  toJSON(message: QueryIndexRequest): unknown {
+    const obj: any = {};
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    if (message.workerId !== undefined) {
+      obj.worker_id = message.workerId.toString();
+    }
+    if (message.includeBlocks !== false) {
+      obj.include_blocks = message.includeBlocks;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<QueryIndexRequest>): QueryIndexRequest {
+    return QueryIndexRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<QueryIndexRequest>): QueryIndexRequest {
+    const message = createBaseQueryIndexRequest();
+    message.endpoint = object.endpoint ?? "";
+    message.workerId = (object.workerId !== undefined && object.workerId !== null)
+      ? BigInt(object.workerId)
+      : undefined;
+    message.includeBlocks = object.includeBlocks ?? false;
+    return message;
+  },
+};
+
+function createBaseQueryIndexResponse(): QueryIndexResponse {
+  return { ranks: [], blocks: 0n, bytes: 0n };
+}
+
+export const QueryIndexResponse: MessageFns<QueryIndexResponse> = {
+  encode(message: QueryIndexResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.ranks) {
+      IndexRank.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.blocks !== 0n) {
+      if (BigInt.asUintN(64, message.blocks) !== message.blocks) {
+        throw new globalThis.Error("value provided for field message.blocks of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.blocks);
+    }
+    if (message.bytes !== 0n) {
+      if (BigInt.asUintN(64, message.bytes) !== message.bytes) {
+        throw new globalThis.Error("value provided for field message.bytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): QueryIndexResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQueryIndexResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ranks.push(IndexRank.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.blocks = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.bytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): QueryIndexResponse {
+    return {
+      ranks: globalThis.Array.isArray(object?.ranks) ? object.ranks.map((e: any) => IndexRank.fromJSON(e)) : [],
+      blocks: isSet(object.blocks) ? BigInt(object.blocks) : 0n,
+      bytes: isSet(object.bytes) ? BigInt(object.bytes) : 0n,
+    };
+  },
+
+  toJSON(message: QueryIndexResponse): unknown {
+    const obj: any = {};
+    if (message.ranks?.length) {
+      obj.ranks = message.ranks.map((e) => IndexRank.toJSON(e));
+    }
+    if (message.blocks !== 0n) {
+      obj.blocks = message.blocks.toString();
+    }
+    if (message.bytes !== 0n) {
+      obj.bytes = message.bytes.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<QueryIndexResponse>): QueryIndexResponse {
+    return QueryIndexResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<QueryIndexResponse>): QueryIndexResponse {
+    const message = createBaseQueryIndexResponse();
+    message.ranks = object.ranks?.map((e) => IndexRank.fromPartial(e)) || [];
+    message.blocks = (object.blocks !== undefined && object.blocks !== null) ? BigInt(object.blocks) : 0n;
+    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
+    return message;
+  },
+};
+
+function createBaseIndexRank(): IndexRank {
+  return {
+    workerId: 0n,
+    dpRank: 0,
+    state: "",
+    epoch: 0n,
+    lastEventId: 0n,
+    blocks: 0n,
+    bytes: 0n,
+    gaps: 0n,
+    resyncs: 0n,
+    stalenessSeconds: 0,
+    predictedCachedTokens: 0n,
+    reportedCachedTokens: 0n,
+    runs: [],
+  };
+}
+
+export const IndexRank: MessageFns<IndexRank> = {
+  encode(message: IndexRank, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== 0n) {
+      if (BigInt.asUintN(64, message.workerId) !== message.workerId) {
+        throw new globalThis.Error("value provided for field message.workerId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.workerId);
+    }
+    if (message.dpRank !== 0) {
+      writer.uint32(16).uint32(message.dpRank);
+    }
+    if (message.state !== "") {
+      writer.uint32(26).string(message.state);
+    }
+    if (message.epoch !== 0n) {
+      if (BigInt.asUintN(64, message.epoch) !== message.epoch) {
+        throw new globalThis.Error("value provided for field message.epoch of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.epoch);
+    }
+    if (message.lastEventId !== 0n) {
+      if (BigInt.asUintN(64, message.lastEventId) !== message.lastEventId) {
+        throw new globalThis.Error("value provided for field message.lastEventId of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.lastEventId);
+    }
+    if (message.blocks !== 0n) {
+      if (BigInt.asUintN(64, message.blocks) !== message.blocks) {
+        throw new globalThis.Error("value provided for field message.blocks of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.blocks);
+    }
+    if (message.bytes !== 0n) {
+      if (BigInt.asUintN(64, message.bytes) !== message.bytes) {
+        throw new globalThis.Error("value provided for field message.bytes of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.bytes);
+    }
+    if (message.gaps !== 0n) {
+      if (BigInt.asUintN(64, message.gaps) !== message.gaps) {
+        throw new globalThis.Error("value provided for field message.gaps of type uint64 too large");
+      }
+      writer.uint32(64).uint64(message.gaps);
+    }
+    if (message.resyncs !== 0n) {
+      if (BigInt.asUintN(64, message.resyncs) !== message.resyncs) {
+        throw new globalThis.Error("value provided for field message.resyncs of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.resyncs);
+    }
+    if (message.stalenessSeconds !== 0) {
+      writer.uint32(81).double(message.stalenessSeconds);
+    }
+    if (message.predictedCachedTokens !== 0n) {
+      if (BigInt.asUintN(64, message.predictedCachedTokens) !== message.predictedCachedTokens) {
+        throw new globalThis.Error("value provided for field message.predictedCachedTokens of type uint64 too large");
+      }
+      writer.uint32(88).uint64(message.predictedCachedTokens);
+    }
+    if (message.reportedCachedTokens !== 0n) {
+      if (BigInt.asUintN(64, message.reportedCachedTokens) !== message.reportedCachedTokens) {
+        throw new globalThis.Error("value provided for field message.reportedCachedTokens of type uint64 too large");
+      }
+      writer.uint32(96).uint64(message.reportedCachedTokens);
+    }
+    for (const v of message.runs) {
+      IndexRun.encode(v!, writer.uint32(106).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IndexRank {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIndexRank();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.workerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dpRank = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.epoch = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.lastEventId = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.blocks = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.bytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.gaps = reader.uint64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.resyncs = reader.uint64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.stalenessSeconds = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.predictedCachedTokens = reader.uint64() as bigint;
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.reportedCachedTokens = reader.uint64() as bigint;
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.runs.push(IndexRun.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): IndexRank {
+    return {
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
+      state: isSet(object.state) ? globalThis.String(object.state) : "",
+      epoch: isSet(object.epoch) ? BigInt(object.epoch) : 0n,
+      lastEventId: isSet(object.last_event_id) ? BigInt(object.last_event_id) : 0n,
+      blocks: isSet(object.blocks) ? BigInt(object.blocks) : 0n,
+      bytes: isSet(object.bytes) ? BigInt(object.bytes) : 0n,
+      gaps: isSet(object.gaps) ? BigInt(object.gaps) : 0n,
+      resyncs: isSet(object.resyncs) ? BigInt(object.resyncs) : 0n,
+      stalenessSeconds: isSet(object.staleness_seconds) ? globalThis.Number(object.staleness_seconds) : 0,
+      predictedCachedTokens: isSet(object.predicted_cached_tokens) ? BigInt(object.predicted_cached_tokens) : 0n,
+      reportedCachedTokens: isSet(object.reported_cached_tokens) ? BigInt(object.reported_cached_tokens) : 0n,
+      runs: globalThis.Array.isArray(object?.runs) ? object.runs.map((e: any) => IndexRun.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: IndexRank): unknown {
+    const obj: any = {};
+    if (message.workerId !== 0n) {
+      obj.worker_id = message.workerId.toString();
+    }
+    if (message.dpRank !== 0) {
+      obj.dp_rank = Math.round(message.dpRank);
+    }
+    if (message.state !== "") {
+      obj.state = message.state;
+    }
+    if (message.epoch !== 0n) {
+      obj.epoch = message.epoch.toString();
+    }
+    if (message.lastEventId !== 0n) {
+      obj.last_event_id = message.lastEventId.toString();
+    }
+    if (message.blocks !== 0n) {
+      obj.blocks = message.blocks.toString();
+    }
+    if (message.bytes !== 0n) {
+      obj.bytes = message.bytes.toString();
+    }
+    if (message.gaps !== 0n) {
+      obj.gaps = message.gaps.toString();
+    }
+    if (message.resyncs !== 0n) {
+      obj.resyncs = message.resyncs.toString();
+    }
+    if (message.stalenessSeconds !== 0) {
+      obj.staleness_seconds = floatToJson(message.stalenessSeconds);
+    }
+    if (message.predictedCachedTokens !== 0n) {
+      obj.predicted_cached_tokens = message.predictedCachedTokens.toString();
+    }
+    if (message.reportedCachedTokens !== 0n) {
+      obj.reported_cached_tokens = message.reportedCachedTokens.toString();
+    }
+    if (message.runs?.length) {
+      obj.runs = message.runs.map((e) => IndexRun.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<IndexRank>): IndexRank {
+    return IndexRank.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<IndexRank>): IndexRank {
+    const message = createBaseIndexRank();
+    message.workerId = (object.workerId !== undefined && object.workerId !== null) ? BigInt(object.workerId) : 0n;
+    message.dpRank = object.dpRank ?? 0;
+    message.state = object.state ?? "";
+    message.epoch = (object.epoch !== undefined && object.epoch !== null) ? BigInt(object.epoch) : 0n;
+    message.lastEventId = (object.lastEventId !== undefined && object.lastEventId !== null)
+      ? BigInt(object.lastEventId)
+      : 0n;
+    message.blocks = (object.blocks !== undefined && object.blocks !== null) ? BigInt(object.blocks) : 0n;
+    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
+    message.gaps = (object.gaps !== undefined && object.gaps !== null) ? BigInt(object.gaps) : 0n;
+    message.resyncs = (object.resyncs !== undefined && object.resyncs !== null) ? BigInt(object.resyncs) : 0n;
+    message.stalenessSeconds = object.stalenessSeconds ?? 0;
+    message.predictedCachedTokens =
+      (object.predictedCachedTokens !== undefined && object.predictedCachedTokens !== null)
+        ? BigInt(object.predictedCachedTokens)
+        : 0n;
+    message.reportedCachedTokens = (object.reportedCachedTokens !== undefined && object.reportedCachedTokens !== null)
+      ? BigInt(object.reportedCachedTokens)
+      : 0n;
+    message.runs = object.runs?.map((e) => IndexRun.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseIndexRun(): IndexRun {
+  return { tier: "", parentHash: undefined, blockHashesLe: new Uint8Array(0), tokensHashesLe: new Uint8Array(0) };
+}
+
+export const IndexRun: MessageFns<IndexRun> = {
+  encode(message: IndexRun, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tier !== "") {
+      writer.uint32(10).string(message.tier);
+    }
+    if (message.parentHash !== undefined) {
+      if (BigInt.asUintN(64, message.parentHash) !== message.parentHash) {
+        throw new globalThis.Error("value provided for field message.parentHash of type fixed64 too large");
+      }
+      writer.uint32(17).fixed64(message.parentHash);
+    }
+    if (message.blockHashesLe.length !== 0) {
+      writer.uint32(26).bytes(message.blockHashesLe);
+    }
+    if (message.tokensHashesLe.length !== 0) {
+      writer.uint32(34).bytes(message.tokensHashesLe);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): IndexRun {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseIndexRun();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tier = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.parentHash = reader.fixed64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.blockHashesLe = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.tokensHashesLe = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): IndexRun {
+    return {
+      tier: isSet(object.tier) ? globalThis.String(object.tier) : "",
+      parentHash: isSet(object.parent_hash) ? BigInt(object.parent_hash) : undefined,
+      blockHashesLe: isSet(object.block_hashes_le) ? bytesFromBase64(object.block_hashes_le) : new Uint8Array(0),
+      tokensHashesLe: isSet(object.tokens_hashes_le) ? bytesFromBase64(object.tokens_hashes_le) : new Uint8Array(0),
+    };
+  },
+
+  toJSON(message: IndexRun): unknown {
+    const obj: any = {};
+    if (message.tier !== "") {
+      obj.tier = message.tier;
+    }
+    if (message.parentHash !== undefined) {
+      obj.parent_hash = message.parentHash.toString();
+    }
+    if (message.blockHashesLe.length !== 0) {
+      obj.block_hashes_le = base64FromBytes(message.blockHashesLe);
+    }
+    if (message.tokensHashesLe.length !== 0) {
+      obj.tokens_hashes_le = base64FromBytes(message.tokensHashesLe);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<IndexRun>): IndexRun {
+    return IndexRun.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<IndexRun>): IndexRun {
+    const message = createBaseIndexRun();
+    message.tier = object.tier ?? "";
+    message.parentHash = (object.parentHash !== undefined && object.parentHash !== null)
+      ? BigInt(object.parentHash)
+      : undefined;
+    message.blockHashesLe = object.blockHashesLe ?? new Uint8Array(0);
+    message.tokensHashesLe = object.tokensHashesLe ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBaseGetDecisionRequest(): GetDecisionRequest {
+  return { decisionId: "" };
+}
+
+export const GetDecisionRequest: MessageFns<GetDecisionRequest> = {
+  encode(message: GetDecisionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.decisionId !== "") {
+      writer.uint32(10).string(message.decisionId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetDecisionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetDecisionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.decisionId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetDecisionRequest {
+    return { decisionId: isSet(object.decision_id) ? globalThis.String(object.decision_id) : "" };
+  },
+
+  toJSON(message: GetDecisionRequest): unknown {
+    const obj: any = {};
+    if (message.decisionId !== "") {
+      obj.decision_id = message.decisionId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetDecisionRequest>): GetDecisionRequest {
+    return GetDecisionRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetDecisionRequest>): GetDecisionRequest {
+    const message = createBaseGetDecisionRequest();
+    message.decisionId = object.decisionId ?? "";
+    return message;
+  },
+};
+
+function createBaseGetDecisionResponse(): GetDecisionResponse {
+  return { decision: undefined };
+}
+
+export const GetDecisionResponse: MessageFns<GetDecisionResponse> = {
+  encode(message: GetDecisionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.decision !== undefined) {
+      Decision.encode(message.decision, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetDecisionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetDecisionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.decision = Decision.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetDecisionResponse {
+    return { decision: isSet(object.decision) ? Decision.fromJSON(object.decision) : undefined };
+  },
+
+  toJSON(message: GetDecisionResponse): unknown {
+    const obj: any = {};
+    if (message.decision !== undefined) {
+      obj.decision = Decision.toJSON(message.decision);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetDecisionResponse>): GetDecisionResponse {
+    return GetDecisionResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetDecisionResponse>): GetDecisionResponse {
+    const message = createBaseGetDecisionResponse();
+    message.decision = (object.decision !== undefined && object.decision !== null)
+      ? Decision.fromPartial(object.decision)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRouterServiceSubscribeRequest(): RouterServiceSubscribeRequest {
+  return { endpoint: "", immediately: false };
+}
+
+export const RouterServiceSubscribeRequest: MessageFns<RouterServiceSubscribeRequest> = {
+  encode(message: RouterServiceSubscribeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.endpoint !== "") {
+      writer.uint32(10).string(message.endpoint);
+    }
+    if (message.immediately !== false) {
+      writer.uint32(16).bool(message.immediately);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RouterServiceSubscribeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRouterServiceSubscribeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.immediately = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RouterServiceSubscribeRequest {
+    return {
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      immediately: isSet(object.immediately) ? globalThis.Boolean(object.immediately) : false,
+    };
+  },
+
+  toJSON(message: RouterServiceSubscribeRequest): unknown {
+    const obj: any = {};
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    if (message.immediately !== false) {
+      obj.immediately = message.immediately;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RouterServiceSubscribeRequest>): RouterServiceSubscribeRequest {
+    return RouterServiceSubscribeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RouterServiceSubscribeRequest>): RouterServiceSubscribeRequest {
+    const message = createBaseRouterServiceSubscribeRequest();
+    message.endpoint = object.endpoint ?? "";
+    message.immediately = object.immediately ?? false;
+    return message;
+  },
+};
+
+function createBaseRouterServiceSubscribeResponse(): RouterServiceSubscribeResponse {
+  return { decision: undefined };
+}
+
+export const RouterServiceSubscribeResponse: MessageFns<RouterServiceSubscribeResponse> = {
+  encode(message: RouterServiceSubscribeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.decision !== undefined) {
+      Decision.encode(message.decision, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RouterServiceSubscribeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRouterServiceSubscribeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.decision = Decision.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RouterServiceSubscribeResponse {
+    return { decision: isSet(object.decision) ? Decision.fromJSON(object.decision) : undefined };
+  },
+
+  toJSON(message: RouterServiceSubscribeResponse): unknown {
+    const obj: any = {};
+    if (message.decision !== undefined) {
+      obj.decision = Decision.toJSON(message.decision);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RouterServiceSubscribeResponse>): RouterServiceSubscribeResponse {
+    return RouterServiceSubscribeResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RouterServiceSubscribeResponse>): RouterServiceSubscribeResponse {
+    const message = createBaseRouterServiceSubscribeResponse();
+    message.decision = (object.decision !== undefined && object.decision !== null)
+      ? Decision.fromPartial(object.decision)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDecision(): Decision {
+  return {
+    decisionId: "",
+    requestId: "",
+    traceId: "",
+    endpoint: "",
+    routerId: 0n,
+    timestampMs: 0,
+    mode: "",
+    islTokens: 0,
+    blockSize: 0,
+    blockHashesLe: new Uint8Array(0),
+    settings: undefined,
+    seed: 0n,
+    indexVersion: 0n,
+    candidates: [],
+    chosen: 0,
+    reason: "",
+    queuedMs: 0,
+    policyClass: "",
+    predictedCachedTokens: 0,
+    expectedOutputTokens: undefined,
+    outcome: undefined,
+    preferredWorkerId: undefined,
+    pinnedWorkerId: undefined,
+  };
+}
+
+export const Decision: MessageFns<Decision> = {
+  encode(message: Decision, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.decisionId !== "") {
+      writer.uint32(10).string(message.decisionId);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(18).string(message.requestId);
+    }
+    if (message.traceId !== "") {
+      writer.uint32(26).string(message.traceId);
+    }
+    if (message.endpoint !== "") {
+      writer.uint32(34).string(message.endpoint);
+    }
+    if (message.routerId !== 0n) {
+      if (BigInt.asUintN(64, message.routerId) !== message.routerId) {
+        throw new globalThis.Error("value provided for field message.routerId of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.routerId);
+    }
+    if (message.timestampMs !== 0) {
+      writer.uint32(49).double(message.timestampMs);
+    }
+    if (message.mode !== "") {
+      writer.uint32(58).string(message.mode);
+    }
+    if (message.islTokens !== 0) {
+      writer.uint32(64).uint32(message.islTokens);
+    }
+    if (message.blockSize !== 0) {
+      writer.uint32(72).uint32(message.blockSize);
+    }
+    if (message.blockHashesLe.length !== 0) {
+      writer.uint32(82).bytes(message.blockHashesLe);
+    }
+    if (message.settings !== undefined) {
+      DecisionSettings.encode(message.settings, writer.uint32(90).fork()).join();
+    }
+    if (message.seed !== 0n) {
+      if (BigInt.asUintN(64, message.seed) !== message.seed) {
+        throw new globalThis.Error("value provided for field message.seed of type fixed64 too large");
+      }
+      writer.uint32(97).fixed64(message.seed);
+    }
+    if (message.indexVersion !== 0n) {
+      if (BigInt.asUintN(64, message.indexVersion) !== message.indexVersion) {
+        throw new globalThis.Error("value provided for field message.indexVersion of type uint64 too large");
+      }
+      writer.uint32(104).uint64(message.indexVersion);
+    }
+    for (const v of message.candidates) {
+      DecisionCandidate.encode(v!, writer.uint32(114).fork()).join();
+    }
+    if (message.chosen !== 0) {
+      writer.uint32(120).uint32(message.chosen);
+    }
+    if (message.reason !== "") {
+      writer.uint32(130).string(message.reason);
+    }
+    if (message.queuedMs !== 0) {
+      writer.uint32(137).double(message.queuedMs);
+    }
+    if (message.policyClass !== "") {
+      writer.uint32(146).string(message.policyClass);
+    }
+    if (message.predictedCachedTokens !== 0) {
+      writer.uint32(152).uint32(message.predictedCachedTokens);
+    }
+    if (message.expectedOutputTokens !== undefined) {
+      writer.uint32(160).uint32(message.expectedOutputTokens);
+    }
+    if (message.outcome !== undefined) {
+      RequestOutcome.encode(message.outcome, writer.uint32(170).fork()).join();
+    }
+    if (message.preferredWorkerId !== undefined) {
+      if (BigInt.asUintN(64, message.preferredWorkerId) !== message.preferredWorkerId) {
+        throw new globalThis.Error("value provided for field message.preferredWorkerId of type uint64 too large");
+      }
+      writer.uint32(176).uint64(message.preferredWorkerId);
+    }
+    if (message.pinnedWorkerId !== undefined) {
+      if (BigInt.asUintN(64, message.pinnedWorkerId) !== message.pinnedWorkerId) {
+        throw new globalThis.Error("value provided for field message.pinnedWorkerId of type uint64 too large");
+      }
+      writer.uint32(184).uint64(message.pinnedWorkerId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Decision {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDecision();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.decisionId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.traceId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.routerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.timestampMs = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.mode = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.islTokens = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.blockSize = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.blockHashesLe = reader.bytes();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.settings = DecisionSettings.decode(reader, reader.uint32());
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.seed = reader.fixed64() as bigint;
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.indexVersion = reader.uint64() as bigint;
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.candidates.push(DecisionCandidate.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.chosen = reader.uint32();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 17: {
+            if (tag !== 137) {
+              break;
+            }
+
+            message.queuedMs = reader.double();
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.policyClass = reader.string();
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.predictedCachedTokens = reader.uint32();
+            continue;
+          }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.expectedOutputTokens = reader.uint32();
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.outcome = RequestOutcome.decode(reader, reader.uint32());
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.preferredWorkerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 23: {
+            if (tag !== 184) {
+              break;
+            }
+
+            message.pinnedWorkerId = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Decision {
+    return {
+      decisionId: isSet(object.decision_id) ? globalThis.String(object.decision_id) : "",
+      requestId: isSet(object.request_id) ? globalThis.String(object.request_id) : "",
+      traceId: isSet(object.trace_id) ? globalThis.String(object.trace_id) : "",
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      routerId: isSet(object.router_id) ? BigInt(object.router_id) : 0n,
+      timestampMs: isSet(object.timestamp_ms) ? globalThis.Number(object.timestamp_ms) : 0,
+      mode: isSet(object.mode) ? globalThis.String(object.mode) : "",
+      islTokens: isSet(object.isl_tokens) ? globalThis.Number(object.isl_tokens) : 0,
+      blockSize: isSet(object.block_size) ? globalThis.Number(object.block_size) : 0,
+      blockHashesLe: isSet(object.block_hashes_le) ? bytesFromBase64(object.block_hashes_le) : new Uint8Array(0),
+      settings: isSet(object.settings) ? DecisionSettings.fromJSON(object.settings) : undefined,
+      seed: isSet(object.seed) ? BigInt(object.seed) : 0n,
+      indexVersion: isSet(object.index_version) ? BigInt(object.index_version) : 0n,
+      candidates: globalThis.Array.isArray(object?.candidates)
+        ? object.candidates.map((e: any) => DecisionCandidate.fromJSON(e))
+        : [],
+      chosen: isSet(object.chosen) ? globalThis.Number(object.chosen) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      queuedMs: isSet(object.queued_ms) ? globalThis.Number(object.queued_ms) : 0,
+      policyClass: isSet(object.policy_class) ? globalThis.String(object.policy_class) : "",
+      predictedCachedTokens: isSet(object.predicted_cached_tokens)
+        ? globalThis.Number(object.predicted_cached_tokens)
+        : 0,
+      expectedOutputTokens: isSet(object.expected_output_tokens)
+        ? globalThis.Number(object.expected_output_tokens)
+        : undefined,
+      outcome: isSet(object.outcome) ? RequestOutcome.fromJSON(object.outcome) : undefined,
+      preferredWorkerId: isSet(object.preferred_worker_id) ? BigInt(object.preferred_worker_id) : undefined,
+      pinnedWorkerId: isSet(object.pinned_worker_id) ? BigInt(object.pinned_worker_id) : undefined,
+    };
+  },
+
+  toJSON(message: Decision): unknown {
+    const obj: any = {};
+    if (message.decisionId !== "") {
+      obj.decision_id = message.decisionId;
+    }
+    if (message.requestId !== "") {
+      obj.request_id = message.requestId;
+    }
+    if (message.traceId !== "") {
+      obj.trace_id = message.traceId;
+    }
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    if (message.routerId !== 0n) {
+      obj.router_id = message.routerId.toString();
+    }
+    if (message.timestampMs !== 0) {
+      obj.timestamp_ms = floatToJson(message.timestampMs);
+    }
+    if (message.mode !== "") {
+      obj.mode = message.mode;
+    }
+    if (message.islTokens !== 0) {
+      obj.isl_tokens = Math.round(message.islTokens);
+    }
+    if (message.blockSize !== 0) {
+      obj.block_size = Math.round(message.blockSize);
+    }
+    if (message.blockHashesLe.length !== 0) {
+      obj.block_hashes_le = base64FromBytes(message.blockHashesLe);
+    }
+    if (message.settings !== undefined) {
+      obj.settings = DecisionSettings.toJSON(message.settings);
+    }
+    if (message.seed !== 0n) {
+      obj.seed = message.seed.toString();
+    }
+    if (message.indexVersion !== 0n) {
+      obj.index_version = message.indexVersion.toString();
+    }
+    if (message.candidates?.length) {
+      obj.candidates = message.candidates.map((e) => DecisionCandidate.toJSON(e));
+    }
+    if (message.chosen !== 0) {
+      obj.chosen = Math.round(message.chosen);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.queuedMs !== 0) {
+      obj.queued_ms = floatToJson(message.queuedMs);
+    }
+    if (message.policyClass !== "") {
+      obj.policy_class = message.policyClass;
+    }
+    if (message.predictedCachedTokens !== 0) {
+      obj.predicted_cached_tokens = Math.round(message.predictedCachedTokens);
+    }
+    if (message.expectedOutputTokens !== undefined) {
+      obj.expected_output_tokens = Math.round(message.expectedOutputTokens);
+    }
+    if (message.outcome !== undefined) {
+      obj.outcome = RequestOutcome.toJSON(message.outcome);
+    }
+    if (message.preferredWorkerId !== undefined) {
+      obj.preferred_worker_id = message.preferredWorkerId.toString();
+    }
+    if (message.pinnedWorkerId !== undefined) {
+      obj.pinned_worker_id = message.pinnedWorkerId.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Decision>): Decision {
+    return Decision.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Decision>): Decision {
+    const message = createBaseDecision();
+    message.decisionId = object.decisionId ?? "";
+    message.requestId = object.requestId ?? "";
+    message.traceId = object.traceId ?? "";
+    message.endpoint = object.endpoint ?? "";
+    message.routerId = (object.routerId !== undefined && object.routerId !== null) ? BigInt(object.routerId) : 0n;
+    message.timestampMs = object.timestampMs ?? 0;
+    message.mode = object.mode ?? "";
+    message.islTokens = object.islTokens ?? 0;
+    message.blockSize = object.blockSize ?? 0;
+    message.blockHashesLe = object.blockHashesLe ?? new Uint8Array(0);
+    message.settings = (object.settings !== undefined && object.settings !== null)
+      ? DecisionSettings.fromPartial(object.settings)
+      : undefined;
+    message.seed = (object.seed !== undefined && object.seed !== null) ? BigInt(object.seed) : 0n;
+    message.indexVersion = (object.indexVersion !== undefined && object.indexVersion !== null)
+      ? BigInt(object.indexVersion)
+      : 0n;
+    message.candidates = object.candidates?.map((e) => DecisionCandidate.fromPartial(e)) || [];
+    message.chosen = object.chosen ?? 0;
+    message.reason = object.reason ?? "";
+    message.queuedMs = object.queuedMs ?? 0;
+    message.policyClass = object.policyClass ?? "";
+    message.predictedCachedTokens = object.predictedCachedTokens ?? 0;
+    message.expectedOutputTokens = object.expectedOutputTokens ?? undefined;
+    message.outcome = (object.outcome !== undefined && object.outcome !== null)
+      ? RequestOutcome.fromPartial(object.outcome)
+      : undefined;
+    message.preferredWorkerId = (object.preferredWorkerId !== undefined && object.preferredWorkerId !== null)
+      ? BigInt(object.preferredWorkerId)
+      : undefined;
+    message.pinnedWorkerId = (object.pinnedWorkerId !== undefined && object.pinnedWorkerId !== null)
+      ? BigInt(object.pinnedWorkerId)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDecisionSettings(): DecisionSettings {
+  return {
+    policy: "",
+    overlapScoreCredit: 0,
+    overlapScoreCreditDecay: 0,
+    prefillLoadScale: 0,
+    hostCacheHitWeight: 0,
+    diskCacheHitWeight: 0,
+    sharedCacheMultiplier: 0,
+    decodeActiveRequestWeight: 0,
+    displacementWeight: 0,
+    temperature: 0,
+    trackPrefillTokens: false,
+  };
+}
+
+export const DecisionSettings: MessageFns<DecisionSettings> = {
+  encode(message: DecisionSettings, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.policy !== "") {
+      writer.uint32(10).string(message.policy);
+    }
+    if (message.overlapScoreCredit !== 0) {
+      writer.uint32(17).double(message.overlapScoreCredit);
+    }
+    if (message.overlapScoreCreditDecay !== 0) {
+      writer.uint32(25).double(message.overlapScoreCreditDecay);
+    }
+    if (message.prefillLoadScale !== 0) {
+      writer.uint32(33).double(message.prefillLoadScale);
+    }
+    if (message.hostCacheHitWeight !== 0) {
+      writer.uint32(41).double(message.hostCacheHitWeight);
+    }
+    if (message.diskCacheHitWeight !== 0) {
+      writer.uint32(49).double(message.diskCacheHitWeight);
+    }
+    if (message.sharedCacheMultiplier !== 0) {
+      writer.uint32(57).double(message.sharedCacheMultiplier);
+    }
+    if (message.decodeActiveRequestWeight !== 0) {
+      writer.uint32(65).double(message.decodeActiveRequestWeight);
+    }
+    if (message.displacementWeight !== 0) {
+      writer.uint32(73).double(message.displacementWeight);
+    }
+    if (message.temperature !== 0) {
+      writer.uint32(81).double(message.temperature);
+    }
+    if (message.trackPrefillTokens !== false) {
+      writer.uint32(88).bool(message.trackPrefillTokens);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DecisionSettings {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDecisionSettings();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.policy = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.overlapScoreCredit = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.overlapScoreCreditDecay = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.prefillLoadScale = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.hostCacheHitWeight = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.diskCacheHitWeight = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.sharedCacheMultiplier = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.decodeActiveRequestWeight = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.displacementWeight = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.temperature = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.trackPrefillTokens = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DecisionSettings {
+    return {
+      policy: isSet(object.policy) ? globalThis.String(object.policy) : "",
+      overlapScoreCredit: isSet(object.overlap_score_credit) ? globalThis.Number(object.overlap_score_credit) : 0,
+      overlapScoreCreditDecay: isSet(object.overlap_score_credit_decay)
+        ? globalThis.Number(object.overlap_score_credit_decay)
+        : 0,
+      prefillLoadScale: isSet(object.prefill_load_scale) ? globalThis.Number(object.prefill_load_scale) : 0,
+      hostCacheHitWeight: isSet(object.host_cache_hit_weight) ? globalThis.Number(object.host_cache_hit_weight) : 0,
+      diskCacheHitWeight: isSet(object.disk_cache_hit_weight) ? globalThis.Number(object.disk_cache_hit_weight) : 0,
+      sharedCacheMultiplier: isSet(object.shared_cache_multiplier)
+        ? globalThis.Number(object.shared_cache_multiplier)
+        : 0,
+      decodeActiveRequestWeight: isSet(object.decode_active_request_weight)
+        ? globalThis.Number(object.decode_active_request_weight)
+        : 0,
+      displacementWeight: isSet(object.displacement_weight) ? globalThis.Number(object.displacement_weight) : 0,
+      temperature: isSet(object.temperature) ? globalThis.Number(object.temperature) : 0,
+      trackPrefillTokens: isSet(object.track_prefill_tokens) ? globalThis.Boolean(object.track_prefill_tokens) : false,
+    };
+  },
+
+  toJSON(message: DecisionSettings): unknown {
+    const obj: any = {};
+    if (message.policy !== "") {
+      obj.policy = message.policy;
+    }
+    if (message.overlapScoreCredit !== 0) {
+      obj.overlap_score_credit = floatToJson(message.overlapScoreCredit);
+    }
+    if (message.overlapScoreCreditDecay !== 0) {
+      obj.overlap_score_credit_decay = floatToJson(message.overlapScoreCreditDecay);
+    }
+    if (message.prefillLoadScale !== 0) {
+      obj.prefill_load_scale = floatToJson(message.prefillLoadScale);
+    }
+    if (message.hostCacheHitWeight !== 0) {
+      obj.host_cache_hit_weight = floatToJson(message.hostCacheHitWeight);
+    }
+    if (message.diskCacheHitWeight !== 0) {
+      obj.disk_cache_hit_weight = floatToJson(message.diskCacheHitWeight);
+    }
+    if (message.sharedCacheMultiplier !== 0) {
+      obj.shared_cache_multiplier = floatToJson(message.sharedCacheMultiplier);
+    }
+    if (message.decodeActiveRequestWeight !== 0) {
+      obj.decode_active_request_weight = floatToJson(message.decodeActiveRequestWeight);
+    }
+    if (message.displacementWeight !== 0) {
+      obj.displacement_weight = floatToJson(message.displacementWeight);
+    }
+    if (message.temperature !== 0) {
+      obj.temperature = floatToJson(message.temperature);
+    }
+    if (message.trackPrefillTokens !== false) {
+      obj.track_prefill_tokens = message.trackPrefillTokens;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DecisionSettings>): DecisionSettings {
+    return DecisionSettings.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DecisionSettings>): DecisionSettings {
+    const message = createBaseDecisionSettings();
+    message.policy = object.policy ?? "";
+    message.overlapScoreCredit = object.overlapScoreCredit ?? 0;
+    message.overlapScoreCreditDecay = object.overlapScoreCreditDecay ?? 0;
+    message.prefillLoadScale = object.prefillLoadScale ?? 0;
+    message.hostCacheHitWeight = object.hostCacheHitWeight ?? 0;
+    message.diskCacheHitWeight = object.diskCacheHitWeight ?? 0;
+    message.sharedCacheMultiplier = object.sharedCacheMultiplier ?? 0;
+    message.decodeActiveRequestWeight = object.decodeActiveRequestWeight ?? 0;
+    message.displacementWeight = object.displacementWeight ?? 0;
+    message.temperature = object.temperature ?? 0;
+    message.trackPrefillTokens = object.trackPrefillTokens ?? false;
+    return message;
+  },
+};
+
+function createBaseDecisionCandidate(): DecisionCandidate {
+  return {
+    workerId: 0n,
+    dpRank: 0,
+    deviceBlocks: 0,
+    hostBlocks: 0,
+    diskBlocks: 0,
+    activePrefillTokens: 0n,
+    potentialDecodeBlocks: 0,
+    activeRequests: 0,
+    cachedBlocks: 0n,
+    totalKvBlocks: 0n,
+    approximate: false,
+    creditBlocks: 0,
+    adjustedPrefillBlocks: 0,
+    displacementBlocks: 0,
+    cost: 0,
+    probability: 0,
+    rejection: "",
+    taintFactor: 0,
+  };
+}
+
+export const DecisionCandidate: MessageFns<DecisionCandidate> = {
+  encode(message: DecisionCandidate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== 0n) {
+      if (BigInt.asUintN(64, message.workerId) !== message.workerId) {
+        throw new globalThis.Error("value provided for field message.workerId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.workerId);
+    }
+    if (message.dpRank !== 0) {
+      writer.uint32(16).uint32(message.dpRank);
+    }
+    if (message.deviceBlocks !== 0) {
+      writer.uint32(24).uint32(message.deviceBlocks);
+    }
+    if (message.hostBlocks !== 0) {
+      writer.uint32(32).uint32(message.hostBlocks);
+    }
+    if (message.diskBlocks !== 0) {
+      writer.uint32(40).uint32(message.diskBlocks);
+    }
+    if (message.activePrefillTokens !== 0n) {
+      if (BigInt.asUintN(64, message.activePrefillTokens) !== message.activePrefillTokens) {
+        throw new globalThis.Error("value provided for field message.activePrefillTokens of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.activePrefillTokens);
+    }
+    if (message.potentialDecodeBlocks !== 0) {
+      writer.uint32(57).double(message.potentialDecodeBlocks);
+    }
+    if (message.activeRequests !== 0) {
+      writer.uint32(64).uint32(message.activeRequests);
+    }
+    if (message.cachedBlocks !== 0n) {
+      if (BigInt.asUintN(64, message.cachedBlocks) !== message.cachedBlocks) {
+        throw new globalThis.Error("value provided for field message.cachedBlocks of type uint64 too large");
+      }
+      writer.uint32(72).uint64(message.cachedBlocks);
+    }
+    if (message.totalKvBlocks !== 0n) {
+      if (BigInt.asUintN(64, message.totalKvBlocks) !== message.totalKvBlocks) {
+        throw new globalThis.Error("value provided for field message.totalKvBlocks of type uint64 too large");
+      }
+      writer.uint32(80).uint64(message.totalKvBlocks);
+    }
+    if (message.approximate !== false) {
+      writer.uint32(88).bool(message.approximate);
+    }
+    if (message.creditBlocks !== 0) {
+      writer.uint32(97).double(message.creditBlocks);
+    }
+    if (message.adjustedPrefillBlocks !== 0) {
+      writer.uint32(105).double(message.adjustedPrefillBlocks);
+    }
+    if (message.displacementBlocks !== 0) {
+      writer.uint32(113).double(message.displacementBlocks);
+    }
+    if (message.cost !== 0) {
+      writer.uint32(121).double(message.cost);
+    }
+    if (message.probability !== 0) {
+      writer.uint32(129).double(message.probability);
+    }
+    if (message.rejection !== "") {
+      writer.uint32(138).string(message.rejection);
+    }
+    if (message.taintFactor !== 0) {
+      writer.uint32(145).double(message.taintFactor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DecisionCandidate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDecisionCandidate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.workerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dpRank = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.deviceBlocks = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.hostBlocks = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.diskBlocks = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.activePrefillTokens = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.potentialDecodeBlocks = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.activeRequests = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.cachedBlocks = reader.uint64() as bigint;
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.totalKvBlocks = reader.uint64() as bigint;
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.approximate = reader.bool();
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.creditBlocks = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.adjustedPrefillBlocks = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 113) {
+              break;
+            }
+
+            message.displacementBlocks = reader.double();
+            continue;
+          }
+          case 15: {
+            if (tag !== 121) {
+              break;
+            }
+
+            message.cost = reader.double();
+            continue;
+          }
+          case 16: {
+            if (tag !== 129) {
+              break;
+            }
+
+            message.probability = reader.double();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.rejection = reader.string();
+            continue;
+          }
+          case 18: {
+            if (tag !== 145) {
+              break;
+            }
+
+            message.taintFactor = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DecisionCandidate {
+    return {
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
+      deviceBlocks: isSet(object.device_blocks) ? globalThis.Number(object.device_blocks) : 0,
+      hostBlocks: isSet(object.host_blocks) ? globalThis.Number(object.host_blocks) : 0,
+      diskBlocks: isSet(object.disk_blocks) ? globalThis.Number(object.disk_blocks) : 0,
+      activePrefillTokens: isSet(object.active_prefill_tokens) ? BigInt(object.active_prefill_tokens) : 0n,
+      potentialDecodeBlocks: isSet(object.potential_decode_blocks)
+        ? globalThis.Number(object.potential_decode_blocks)
+        : 0,
+      activeRequests: isSet(object.active_requests) ? globalThis.Number(object.active_requests) : 0,
+      cachedBlocks: isSet(object.cached_blocks) ? BigInt(object.cached_blocks) : 0n,
+      totalKvBlocks: isSet(object.total_kv_blocks) ? BigInt(object.total_kv_blocks) : 0n,
+      approximate: isSet(object.approximate) ? globalThis.Boolean(object.approximate) : false,
+      creditBlocks: isSet(object.credit_blocks) ? globalThis.Number(object.credit_blocks) : 0,
+      adjustedPrefillBlocks: isSet(object.adjusted_prefill_blocks)
+        ? globalThis.Number(object.adjusted_prefill_blocks)
+        : 0,
+      displacementBlocks: isSet(object.displacement_blocks) ? globalThis.Number(object.displacement_blocks) : 0,
+      cost: isSet(object.cost) ? globalThis.Number(object.cost) : 0,
+      probability: isSet(object.probability) ? globalThis.Number(object.probability) : 0,
+      rejection: isSet(object.rejection) ? globalThis.String(object.rejection) : "",
+      taintFactor: isSet(object.taint_factor) ? globalThis.Number(object.taint_factor) : 0,
+    };
+  },
+
+  toJSON(message: DecisionCandidate): unknown {
+    const obj: any = {};
+    if (message.workerId !== 0n) {
+      obj.worker_id = message.workerId.toString();
+    }
+    if (message.dpRank !== 0) {
+      obj.dp_rank = Math.round(message.dpRank);
+    }
+    if (message.deviceBlocks !== 0) {
+      obj.device_blocks = Math.round(message.deviceBlocks);
+    }
+    if (message.hostBlocks !== 0) {
+      obj.host_blocks = Math.round(message.hostBlocks);
+    }
+    if (message.diskBlocks !== 0) {
+      obj.disk_blocks = Math.round(message.diskBlocks);
+    }
+    if (message.activePrefillTokens !== 0n) {
+      obj.active_prefill_tokens = message.activePrefillTokens.toString();
+    }
+    if (message.potentialDecodeBlocks !== 0) {
+      obj.potential_decode_blocks = floatToJson(message.potentialDecodeBlocks);
+    }
+    if (message.activeRequests !== 0) {
+      obj.active_requests = Math.round(message.activeRequests);
+    }
+    if (message.cachedBlocks !== 0n) {
+      obj.cached_blocks = message.cachedBlocks.toString();
+    }
+    if (message.totalKvBlocks !== 0n) {
+      obj.total_kv_blocks = message.totalKvBlocks.toString();
+    }
+    if (message.approximate !== false) {
+      obj.approximate = message.approximate;
+    }
+    if (message.creditBlocks !== 0) {
+      obj.credit_blocks = floatToJson(message.creditBlocks);
+    }
+    if (message.adjustedPrefillBlocks !== 0) {
+      obj.adjusted_prefill_blocks = floatToJson(message.adjustedPrefillBlocks);
+    }
+    if (message.displacementBlocks !== 0) {
+      obj.displacement_blocks = floatToJson(message.displacementBlocks);
+    }
+    if (message.cost !== 0) {
+      obj.cost = floatToJson(message.cost);
+    }
+    if (message.probability !== 0) {
+      obj.probability = floatToJson(message.probability);
+    }
+    if (message.rejection !== "") {
+      obj.rejection = message.rejection;
+    }
+    if (message.taintFactor !== 0) {
+      obj.taint_factor = floatToJson(message.taintFactor);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DecisionCandidate>): DecisionCandidate {
+    return DecisionCandidate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DecisionCandidate>): DecisionCandidate {
+    const message = createBaseDecisionCandidate();
+    message.workerId = (object.workerId !== undefined && object.workerId !== null) ? BigInt(object.workerId) : 0n;
+    message.dpRank = object.dpRank ?? 0;
+    message.deviceBlocks = object.deviceBlocks ?? 0;
+    message.hostBlocks = object.hostBlocks ?? 0;
+    message.diskBlocks = object.diskBlocks ?? 0;
+    message.activePrefillTokens = (object.activePrefillTokens !== undefined && object.activePrefillTokens !== null)
+      ? BigInt(object.activePrefillTokens)
+      : 0n;
+    message.potentialDecodeBlocks = object.potentialDecodeBlocks ?? 0;
+    message.activeRequests = object.activeRequests ?? 0;
+    message.cachedBlocks = (object.cachedBlocks !== undefined && object.cachedBlocks !== null)
+      ? BigInt(object.cachedBlocks)
+      : 0n;
+    message.totalKvBlocks = (object.totalKvBlocks !== undefined && object.totalKvBlocks !== null)
+      ? BigInt(object.totalKvBlocks)
+      : 0n;
+    message.approximate = object.approximate ?? false;
+    message.creditBlocks = object.creditBlocks ?? 0;
+    message.adjustedPrefillBlocks = object.adjustedPrefillBlocks ?? 0;
+    message.displacementBlocks = object.displacementBlocks ?? 0;
+    message.cost = object.cost ?? 0;
+    message.probability = object.probability ?? 0;
+    message.rejection = object.rejection ?? "";
+    message.taintFactor = object.taintFactor ?? 0;
+    return message;
+  },
+};
+
+function createBaseRegisterWorkerRequest(): RegisterWorkerRequest {
+  return {
+    workerId: 0n,
+    endpoint: "",
+    address: "",
+    modelName: "",
+    blockSize: 0,
+    dpStartRank: 0,
+    dpSize: 0,
+    totalKvBlocks: 0,
+    maxNumBatchedTokens: 0,
+    kvEventsEndpoints: {},
+    replayEndpoints: {},
+    taints: [],
+  };
+}
+
+export const RegisterWorkerRequest: MessageFns<RegisterWorkerRequest> = {
+  encode(message: RegisterWorkerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== 0n) {
+      if (BigInt.asUintN(64, message.workerId) !== message.workerId) {
+        throw new globalThis.Error("value provided for field message.workerId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.workerId);
+    }
+    if (message.endpoint !== "") {
+      writer.uint32(18).string(message.endpoint);
+    }
+    if (message.address !== "") {
+      writer.uint32(26).string(message.address);
+    }
+    if (message.modelName !== "") {
+      writer.uint32(34).string(message.modelName);
+    }
+    if (message.blockSize !== 0) {
+      writer.uint32(40).uint32(message.blockSize);
+    }
+    if (message.dpStartRank !== 0) {
+      writer.uint32(48).uint32(message.dpStartRank);
+    }
+    if (message.dpSize !== 0) {
+      writer.uint32(56).uint32(message.dpSize);
+    }
+    if (message.totalKvBlocks !== 0) {
+      writer.uint32(64).uint32(message.totalKvBlocks);
+    }
+    if (message.maxNumBatchedTokens !== 0) {
+      writer.uint32(72).uint32(message.maxNumBatchedTokens);
+    }
+    globalThis.Object.entries(message.kvEventsEndpoints).forEach(([key, value]: [string, string]) => {
+      RegisterWorkerRequest_KvEventsEndpointsEntry.encode({ key: key as any, value }, writer.uint32(82).fork()).join();
+    });
+    globalThis.Object.entries(message.replayEndpoints).forEach(([key, value]: [string, string]) => {
+      RegisterWorkerRequest_ReplayEndpointsEntry.encode({ key: key as any, value }, writer.uint32(90).fork()).join();
+    });
+    for (const v of message.taints) {
+      writer.uint32(98).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RegisterWorkerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRegisterWorkerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.workerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.modelName = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.blockSize = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.dpStartRank = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.dpSize = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.totalKvBlocks = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.maxNumBatchedTokens = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            const entry10 = RegisterWorkerRequest_KvEventsEndpointsEntry.decode(reader, reader.uint32());
+            if (entry10.value !== undefined) {
+              message.kvEventsEndpoints[entry10.key] = entry10.value;
+            }
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            const entry11 = RegisterWorkerRequest_ReplayEndpointsEntry.decode(reader, reader.uint32());
+            if (entry11.value !== undefined) {
+              message.replayEndpoints[entry11.key] = entry11.value;
+            }
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.taints.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RegisterWorkerRequest {
+    return {
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      modelName: isSet(object.model_name) ? globalThis.String(object.model_name) : "",
+      blockSize: isSet(object.block_size) ? globalThis.Number(object.block_size) : 0,
+      dpStartRank: isSet(object.dp_start_rank) ? globalThis.Number(object.dp_start_rank) : 0,
+      dpSize: isSet(object.dp_size) ? globalThis.Number(object.dp_size) : 0,
+      totalKvBlocks: isSet(object.total_kv_blocks) ? globalThis.Number(object.total_kv_blocks) : 0,
+      maxNumBatchedTokens: isSet(object.max_num_batched_tokens) ? globalThis.Number(object.max_num_batched_tokens) : 0,
+      kvEventsEndpoints: isObject(object.kv_events_endpoints)
+        ? (globalThis.Object.entries(object.kv_events_endpoints) as [string, any][]).reduce(
+          (acc: { [key: number]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, globalThis.Number(key), {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      replayEndpoints: isObject(object.replay_endpoints)
+        ? (globalThis.Object.entries(object.replay_endpoints) as [string, any][]).reduce(
+          (acc: { [key: number]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, globalThis.Number(key), {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      taints: globalThis.Array.isArray(object?.taints) ? object.taints.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: RegisterWorkerRequest): unknown {
+    const obj: any = {};
+    if (message.workerId !== 0n) {
+      obj.worker_id = message.workerId.toString();
+    }
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.modelName !== "") {
+      obj.model_name = message.modelName;
+    }
+    if (message.blockSize !== 0) {
+      obj.block_size = Math.round(message.blockSize);
+    }
+    if (message.dpStartRank !== 0) {
+      obj.dp_start_rank = Math.round(message.dpStartRank);
+    }
+    if (message.dpSize !== 0) {
+      obj.dp_size = Math.round(message.dpSize);
+    }
+    if (message.totalKvBlocks !== 0) {
+      obj.total_kv_blocks = Math.round(message.totalKvBlocks);
+    }
+    if (message.maxNumBatchedTokens !== 0) {
+      obj.max_num_batched_tokens = Math.round(message.maxNumBatchedTokens);
+    }
+    if (message.kvEventsEndpoints) {
+      const entries = globalThis.Object.entries(message.kvEventsEndpoints) as [string, string][];
+      if (entries.length > 0) {
+        obj.kv_events_endpoints = {};
+        entries.forEach(([k, v]) => {
+          obj.kv_events_endpoints[k] = v;
+        });
+      }
+    }
+    if (message.replayEndpoints) {
+      const entries = globalThis.Object.entries(message.replayEndpoints) as [string, string][];
+      if (entries.length > 0) {
+        obj.replay_endpoints = {};
+        entries.forEach(([k, v]) => {
+          obj.replay_endpoints[k] = v;
+        });
+      }
+    }
+    if (message.taints?.length) {
+      obj.taints = message.taints;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RegisterWorkerRequest>): RegisterWorkerRequest {
+    return RegisterWorkerRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RegisterWorkerRequest>): RegisterWorkerRequest {
+    const message = createBaseRegisterWorkerRequest();
+    message.workerId = (object.workerId !== undefined && object.workerId !== null) ? BigInt(object.workerId) : 0n;
+    message.endpoint = object.endpoint ?? "";
+    message.address = object.address ?? "";
+    message.modelName = object.modelName ?? "";
+    message.blockSize = object.blockSize ?? 0;
+    message.dpStartRank = object.dpStartRank ?? 0;
+    message.dpSize = object.dpSize ?? 0;
+    message.totalKvBlocks = object.totalKvBlocks ?? 0;
+    message.maxNumBatchedTokens = object.maxNumBatchedTokens ?? 0;
+    message.kvEventsEndpoints = (globalThis.Object.entries(object.kvEventsEndpoints ?? {}) as [string, string][])
+      .reduce((acc: { [key: number]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[globalThis.Number(key)] = globalThis.String(value);
+        }
+        return acc;
+      }, {});
+    message.replayEndpoints = (globalThis.Object.entries(object.replayEndpoints ?? {}) as [string, string][]).reduce(
+      (acc: { [key: number]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[globalThis.Number(key)] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.taints = object.taints?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRegisterWorkerRequest_KvEventsEndpointsEntry(): RegisterWorkerRequest_KvEventsEndpointsEntry {
+  return { key: 0, value: "" };
+}
+
+export const RegisterWorkerRequest_KvEventsEndpointsEntry: MessageFns<RegisterWorkerRequest_KvEventsEndpointsEntry> = {
+  encode(
+    message: RegisterWorkerRequest_KvEventsEndpointsEntry,
+    writer: BinaryWriter = new BinaryWriter(),
+  ): BinaryWriter {
+    if (message.key !== 0) {
+      writer.uint32(8).uint32(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RegisterWorkerRequest_KvEventsEndpointsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRegisterWorkerRequest_KvEventsEndpointsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.key = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RegisterWorkerRequest_KvEventsEndpointsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.Number(object.key) : 0,
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: RegisterWorkerRequest_KvEventsEndpointsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== 0) {
+      obj.key = Math.round(message.key);
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(
+    base?: DeepPartial<RegisterWorkerRequest_KvEventsEndpointsEntry>,
+  ): RegisterWorkerRequest_KvEventsEndpointsEntry {
+    return RegisterWorkerRequest_KvEventsEndpointsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(
+    object: DeepPartial<RegisterWorkerRequest_KvEventsEndpointsEntry>,
+  ): RegisterWorkerRequest_KvEventsEndpointsEntry {
+    const message = createBaseRegisterWorkerRequest_KvEventsEndpointsEntry();
+    message.key = object.key ?? 0;
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseRegisterWorkerRequest_ReplayEndpointsEntry(): RegisterWorkerRequest_ReplayEndpointsEntry {
+  return { key: 0, value: "" };
+}
+
+export const RegisterWorkerRequest_ReplayEndpointsEntry: MessageFns<RegisterWorkerRequest_ReplayEndpointsEntry> = {
+  encode(message: RegisterWorkerRequest_ReplayEndpointsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== 0) {
+      writer.uint32(8).uint32(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RegisterWorkerRequest_ReplayEndpointsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRegisterWorkerRequest_ReplayEndpointsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.key = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RegisterWorkerRequest_ReplayEndpointsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.Number(object.key) : 0,
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: RegisterWorkerRequest_ReplayEndpointsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== 0) {
+      obj.key = Math.round(message.key);
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RegisterWorkerRequest_ReplayEndpointsEntry>): RegisterWorkerRequest_ReplayEndpointsEntry {
+    return RegisterWorkerRequest_ReplayEndpointsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(
+    object: DeepPartial<RegisterWorkerRequest_ReplayEndpointsEntry>,
+  ): RegisterWorkerRequest_ReplayEndpointsEntry {
+    const message = createBaseRegisterWorkerRequest_ReplayEndpointsEntry();
+    message.key = object.key ?? 0;
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseRegisterWorkerResponse(): RegisterWorkerResponse {
+  return {};
+}
+
+export const RegisterWorkerResponse: MessageFns<RegisterWorkerResponse> = {
+  encode(_: RegisterWorkerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RegisterWorkerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRegisterWorkerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): RegisterWorkerResponse {
+    return {};
+  },
+
+  toJSON(_: RegisterWorkerResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<RegisterWorkerResponse>): RegisterWorkerResponse {
+    return RegisterWorkerResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<RegisterWorkerResponse>): RegisterWorkerResponse {
+    const message = createBaseRegisterWorkerResponse();
+    return message;
+  },
+};
+
+function createBaseUnregisterWorkerRequest(): UnregisterWorkerRequest {
+  return { workerId: 0n, endpoint: "" };
+}
+
+export const UnregisterWorkerRequest: MessageFns<UnregisterWorkerRequest> = {
+  encode(message: UnregisterWorkerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== 0n) {
+      if (BigInt.asUintN(64, message.workerId) !== message.workerId) {
+        throw new globalThis.Error("value provided for field message.workerId of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.workerId);
+    }
+    if (message.endpoint !== "") {
+      writer.uint32(18).string(message.endpoint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnregisterWorkerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnregisterWorkerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.workerId = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UnregisterWorkerRequest {
+    return {
+      workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+    };
+  },
+
+  toJSON(message: UnregisterWorkerRequest): unknown {
+    const obj: any = {};
+    if (message.workerId !== 0n) {
+      obj.worker_id = message.workerId.toString();
+    }
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<UnregisterWorkerRequest>): UnregisterWorkerRequest {
+    return UnregisterWorkerRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<UnregisterWorkerRequest>): UnregisterWorkerRequest {
+    const message = createBaseUnregisterWorkerRequest();
+    message.workerId = (object.workerId !== undefined && object.workerId !== null) ? BigInt(object.workerId) : 0n;
+    message.endpoint = object.endpoint ?? "";
+    return message;
+  },
+};
+
+function createBaseUnregisterWorkerResponse(): UnregisterWorkerResponse {
+  return {};
+}
+
+export const UnregisterWorkerResponse: MessageFns<UnregisterWorkerResponse> = {
+  encode(_: UnregisterWorkerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UnregisterWorkerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnregisterWorkerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): UnregisterWorkerResponse {
+    return {};
+  },
+
+  toJSON(_: UnregisterWorkerResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<UnregisterWorkerResponse>): UnregisterWorkerResponse {
+    return UnregisterWorkerResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<UnregisterWorkerResponse>): UnregisterWorkerResponse {
+    const message = createBaseUnregisterWorkerResponse();
+    return message;
+  },
+};
+
+function createBaseListWorkersRequest(): ListWorkersRequest {
+  return { endpoint: "" };
+}
+
+export const ListWorkersRequest: MessageFns<ListWorkersRequest> = {
+  encode(message: ListWorkersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.endpoint !== "") {
+      writer.uint32(10).string(message.endpoint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListWorkersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListWorkersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListWorkersRequest {
+    return { endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "" };
+  },
+
+  toJSON(message: ListWorkersRequest): unknown {
+    const obj: any = {};
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListWorkersRequest>): ListWorkersRequest {
+    return ListWorkersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListWorkersRequest>): ListWorkersRequest {
+    const message = createBaseListWorkersRequest();
+    message.endpoint = object.endpoint ?? "";
+    return message;
+  },
+};
+
+function createBaseListWorkersResponse(): ListWorkersResponse {
+  return { workers: [] };
+}
+
+export const ListWorkersResponse: MessageFns<ListWorkersResponse> = {
+  encode(message: ListWorkersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.workers) {
+      RegisterWorkerRequest.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListWorkersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListWorkersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.workers.push(RegisterWorkerRequest.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListWorkersResponse {
+    return {
+      workers: globalThis.Array.isArray(object?.workers)
+        ? object.workers.map((e: any) => RegisterWorkerRequest.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ListWorkersResponse): unknown {
+    const obj: any = {};
+    if (message.workers?.length) {
+      obj.workers = message.workers.map((e) => RegisterWorkerRequest.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListWorkersResponse>): ListWorkersResponse {
+    return ListWorkersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListWorkersResponse>): ListWorkersResponse {
+    const message = createBaseListWorkersResponse();
+    message.workers = object.workers?.map((e) => RegisterWorkerRequest.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 export type RouterServiceService = typeof RouterServiceService;
 export const RouterServiceService = {
-  /** Picks an instance and, unless `advisory`, books the request on it. */
+  /** Picks a worker and, unless `advisory`, books the request on it. May wait in the router's queue. */
   route: {
     path: "/dynamo.router.v1.RouterService/Route" as const,
     requestStream: false as const,
@@ -714,6 +5534,16 @@ export const RouterServiceService = {
     responseSerialize: (value: PrefillDoneResponse): Buffer => Buffer.from(PrefillDoneResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PrefillDoneResponse => PrefillDoneResponse.decode(value),
   },
+  /** Output has filled one more block. */
+  outputBlock: {
+    path: "/dynamo.router.v1.RouterService/OutputBlock" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: OutputBlockRequest): Buffer => Buffer.from(OutputBlockRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): OutputBlockRequest => OutputBlockRequest.decode(value),
+    responseSerialize: (value: OutputBlockResponse): Buffer => Buffer.from(OutputBlockResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): OutputBlockResponse => OutputBlockResponse.decode(value),
+  },
   /** The request ended, however it ended. Idempotent. */
   free: {
     path: "/dynamo.router.v1.RouterService/Free" as const,
@@ -724,19 +5554,124 @@ export const RouterServiceService = {
     responseSerialize: (value: FreeResponse): Buffer => Buffer.from(FreeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): FreeResponse => FreeResponse.decode(value),
   },
+  /** How much of a prompt each worker holds. */
+  overlap: {
+    path: "/dynamo.router.v1.RouterService/Overlap" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: OverlapRequest): Buffer => Buffer.from(OverlapRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): OverlapRequest => OverlapRequest.decode(value),
+    responseSerialize: (value: OverlapResponse): Buffer => Buffer.from(OverlapResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): OverlapResponse => OverlapResponse.decode(value),
+  },
+  /** What each worker would have to do if the request came to it. */
+  potentialLoads: {
+    path: "/dynamo.router.v1.RouterService/PotentialLoads" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PotentialLoadsRequest): Buffer =>
+      Buffer.from(PotentialLoadsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PotentialLoadsRequest => PotentialLoadsRequest.decode(value),
+    responseSerialize: (value: PotentialLoadsResponse): Buffer =>
+      Buffer.from(PotentialLoadsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PotentialLoadsResponse => PotentialLoadsResponse.decode(value),
+  },
+  /** What the index holds and how far it can be trusted, per worker; on request with its content. */
+  queryIndex: {
+    path: "/dynamo.router.v1.RouterService/QueryIndex" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: QueryIndexRequest): Buffer => Buffer.from(QueryIndexRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): QueryIndexRequest => QueryIndexRequest.decode(value),
+    responseSerialize: (value: QueryIndexResponse): Buffer => Buffer.from(QueryIndexResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): QueryIndexResponse => QueryIndexResponse.decode(value),
+  },
+  /** One recorded decision. */
+  getDecision: {
+    path: "/dynamo.router.v1.RouterService/GetDecision" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetDecisionRequest): Buffer => Buffer.from(GetDecisionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetDecisionRequest => GetDecisionRequest.decode(value),
+    responseSerialize: (value: GetDecisionResponse): Buffer => Buffer.from(GetDecisionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetDecisionResponse => GetDecisionResponse.decode(value),
+  },
+  /** Decisions from now on, each when its request has ended or at once. */
+  subscribe: {
+    path: "/dynamo.router.v1.RouterService/Subscribe" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: RouterServiceSubscribeRequest): Buffer =>
+      Buffer.from(RouterServiceSubscribeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RouterServiceSubscribeRequest => RouterServiceSubscribeRequest.decode(value),
+    responseSerialize: (value: RouterServiceSubscribeResponse): Buffer =>
+      Buffer.from(RouterServiceSubscribeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RouterServiceSubscribeResponse =>
+      RouterServiceSubscribeResponse.decode(value),
+  },
+  /** Makes an engine known that registers nowhere itself. Registering again replaces the entry. */
+  registerWorker: {
+    path: "/dynamo.router.v1.RouterService/RegisterWorker" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RegisterWorkerRequest): Buffer =>
+      Buffer.from(RegisterWorkerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RegisterWorkerRequest => RegisterWorkerRequest.decode(value),
+    responseSerialize: (value: RegisterWorkerResponse): Buffer =>
+      Buffer.from(RegisterWorkerResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RegisterWorkerResponse => RegisterWorkerResponse.decode(value),
+  },
+  /** Idempotent. */
+  unregisterWorker: {
+    path: "/dynamo.router.v1.RouterService/UnregisterWorker" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UnregisterWorkerRequest): Buffer =>
+      Buffer.from(UnregisterWorkerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UnregisterWorkerRequest => UnregisterWorkerRequest.decode(value),
+    responseSerialize: (value: UnregisterWorkerResponse): Buffer =>
+      Buffer.from(UnregisterWorkerResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UnregisterWorkerResponse => UnregisterWorkerResponse.decode(value),
+  },
+  listWorkers: {
+    path: "/dynamo.router.v1.RouterService/ListWorkers" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListWorkersRequest): Buffer => Buffer.from(ListWorkersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListWorkersRequest => ListWorkersRequest.decode(value),
+    responseSerialize: (value: ListWorkersResponse): Buffer => Buffer.from(ListWorkersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListWorkersResponse => ListWorkersResponse.decode(value),
+  },
 } as const;
 
 export interface RouterServiceServer extends UntypedServiceImplementation {
-  /** Picks an instance and, unless `advisory`, books the request on it. */
+  /** Picks a worker and, unless `advisory`, books the request on it. May wait in the router's queue. */
   route: handleUnaryCall<RouteRequest, RouteResponse>;
   /** First token seen: the prompt's work is done. */
   prefillDone: handleUnaryCall<PrefillDoneRequest, PrefillDoneResponse>;
+  /** Output has filled one more block. */
+  outputBlock: handleUnaryCall<OutputBlockRequest, OutputBlockResponse>;
   /** The request ended, however it ended. Idempotent. */
   free: handleUnaryCall<FreeRequest, FreeResponse>;
+  /** How much of a prompt each worker holds. */
+  overlap: handleUnaryCall<OverlapRequest, OverlapResponse>;
+  /** What each worker would have to do if the request came to it. */
+  potentialLoads: handleUnaryCall<PotentialLoadsRequest, PotentialLoadsResponse>;
+  /** What the index holds and how far it can be trusted, per worker; on request with its content. */
+  queryIndex: handleUnaryCall<QueryIndexRequest, QueryIndexResponse>;
+  /** One recorded decision. */
+  getDecision: handleUnaryCall<GetDecisionRequest, GetDecisionResponse>;
+  /** Decisions from now on, each when its request has ended or at once. */
+  subscribe: handleServerStreamingCall<RouterServiceSubscribeRequest, RouterServiceSubscribeResponse>;
+  /** Makes an engine known that registers nowhere itself. Registering again replaces the entry. */
+  registerWorker: handleUnaryCall<RegisterWorkerRequest, RegisterWorkerResponse>;
+  /** Idempotent. */
+  unregisterWorker: handleUnaryCall<UnregisterWorkerRequest, UnregisterWorkerResponse>;
+  listWorkers: handleUnaryCall<ListWorkersRequest, ListWorkersResponse>;
 }
 
 export interface RouterServiceClient extends Client {
-  /** Picks an instance and, unless `advisory`, books the request on it. */
+  /** Picks a worker and, unless `advisory`, books the request on it. May wait in the router's queue. */
   route(
     request: RouteRequest,
     callback: (error: ServiceError | null, response: RouteResponse) => void,
@@ -767,6 +5702,22 @@ export interface RouterServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PrefillDoneResponse) => void,
+  ): ClientUnaryCall;
+  /** Output has filled one more block. */
+  outputBlock(
+    request: OutputBlockRequest,
+    callback: (error: ServiceError | null, response: OutputBlockResponse) => void,
+  ): ClientUnaryCall;
+  outputBlock(
+    request: OutputBlockRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: OutputBlockResponse) => void,
+  ): ClientUnaryCall;
+  outputBlock(
+    request: OutputBlockRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: OutputBlockResponse) => void,
   ): ClientUnaryCall;
   /** The request ended, however it ended. Idempotent. */
   free(request: FreeRequest, callback: (error: ServiceError | null, response: FreeResponse) => void): ClientUnaryCall;
@@ -780,6 +5731,127 @@ export interface RouterServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: FreeResponse) => void,
+  ): ClientUnaryCall;
+  /** How much of a prompt each worker holds. */
+  overlap(
+    request: OverlapRequest,
+    callback: (error: ServiceError | null, response: OverlapResponse) => void,
+  ): ClientUnaryCall;
+  overlap(
+    request: OverlapRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: OverlapResponse) => void,
+  ): ClientUnaryCall;
+  overlap(
+    request: OverlapRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: OverlapResponse) => void,
+  ): ClientUnaryCall;
+  /** What each worker would have to do if the request came to it. */
+  potentialLoads(
+    request: PotentialLoadsRequest,
+    callback: (error: ServiceError | null, response: PotentialLoadsResponse) => void,
+  ): ClientUnaryCall;
+  potentialLoads(
+    request: PotentialLoadsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PotentialLoadsResponse) => void,
+  ): ClientUnaryCall;
+  potentialLoads(
+    request: PotentialLoadsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PotentialLoadsResponse) => void,
+  ): ClientUnaryCall;
+  /** What the index holds and how far it can be trusted, per worker; on request with its content. */
+  queryIndex(
+    request: QueryIndexRequest,
+    callback: (error: ServiceError | null, response: QueryIndexResponse) => void,
+  ): ClientUnaryCall;
+  queryIndex(
+    request: QueryIndexRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: QueryIndexResponse) => void,
+  ): ClientUnaryCall;
+  queryIndex(
+    request: QueryIndexRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: QueryIndexResponse) => void,
+  ): ClientUnaryCall;
+  /** One recorded decision. */
+  getDecision(
+    request: GetDecisionRequest,
+    callback: (error: ServiceError | null, response: GetDecisionResponse) => void,
+  ): ClientUnaryCall;
+  getDecision(
+    request: GetDecisionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetDecisionResponse) => void,
+  ): ClientUnaryCall;
+  getDecision(
+    request: GetDecisionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetDecisionResponse) => void,
+  ): ClientUnaryCall;
+  /** Decisions from now on, each when its request has ended or at once. */
+  subscribe(
+    request: RouterServiceSubscribeRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<RouterServiceSubscribeResponse>;
+  subscribe(
+    request: RouterServiceSubscribeRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<RouterServiceSubscribeResponse>;
+  /** Makes an engine known that registers nowhere itself. Registering again replaces the entry. */
+  registerWorker(
+    request: RegisterWorkerRequest,
+    callback: (error: ServiceError | null, response: RegisterWorkerResponse) => void,
+  ): ClientUnaryCall;
+  registerWorker(
+    request: RegisterWorkerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RegisterWorkerResponse) => void,
+  ): ClientUnaryCall;
+  registerWorker(
+    request: RegisterWorkerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RegisterWorkerResponse) => void,
+  ): ClientUnaryCall;
+  /** Idempotent. */
+  unregisterWorker(
+    request: UnregisterWorkerRequest,
+    callback: (error: ServiceError | null, response: UnregisterWorkerResponse) => void,
+  ): ClientUnaryCall;
+  unregisterWorker(
+    request: UnregisterWorkerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: UnregisterWorkerResponse) => void,
+  ): ClientUnaryCall;
+  unregisterWorker(
+    request: UnregisterWorkerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UnregisterWorkerResponse) => void,
+  ): ClientUnaryCall;
+  listWorkers(
+    request: ListWorkersRequest,
+    callback: (error: ServiceError | null, response: ListWorkersResponse) => void,
+  ): ClientUnaryCall;
+  listWorkers(
+    request: ListWorkersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListWorkersResponse) => void,
+  ): ClientUnaryCall;
+  listWorkers(
+    request: ListWorkersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListWorkersResponse) => void,
   ): ClientUnaryCall;
 }
 
@@ -817,6 +5889,10 @@ function base64FromBytes(arr: Uint8Array): string {
   }
 }
 
+function floatToJson(value: number | null | undefined): number | string | null | undefined {
+  return typeof value === "number" && !globalThis.Number.isFinite(value) ? globalThis.String(value) : value;
+}
+
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
 
 export type DeepPartial<T> = T extends bigint ? string | number | bigint
@@ -825,6 +5901,10 @@ export type DeepPartial<T> = T extends bigint ? string | number | bigint
   : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
+}
 
 function isSet(value: any): boolean {
   return value !== null && value !== undefined;

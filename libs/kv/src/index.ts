@@ -1,0 +1,2 @@
+export { computeBlockHashForSeq } from './block-hash.ts';
+export type { BlockHashOptions } from './block-hash.ts';
