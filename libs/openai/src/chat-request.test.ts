@@ -76,6 +76,16 @@ const REFUSED: readonly (readonly [Record<string, unknown>, RegExp])[] = [
   [{ user: '' }, /user/],
   [{ nvext: { nonsense: 1 } }, /nonsense/],
   [{ nvext: { backend_instance_id: -1 } }, /nvext/],
+  [{ nvext: { agent_context: { session_id: '' } } }, /nvext\.agent_context\.session_id/],
+  [{ nvext: { routing_constraints: { required: [] } } }, /routing_constraints\.required/],
+  [{ nvext: { routing_constraints: { required_taints: 'a' } } }, /required_taints/],
+  [{ router_config_override: { overlap: 1 } }, /router_config_override\.overlap: Unrecognized/],
+  [{ router_config_override: { router_temperature: -1 } }, /override\.router_temperature/],
+  [{ router_config_override: { overlap_score_credit: '1' } }, /override\.overlap_score_credit/],
+  [{ router_config_override: { assume_kv_reuse: 1 } }, /override\.assume_kv_reuse/],
+  [{ router_config_override: { shared_cache_multiplier: 1 } }, /shared caches are not supported/],
+  [{ router_config_override: [] }, /router_config_override/],
+  [{ nvext: { router_config_override: { displacement_weight: -1 } } }, /displacement_weight/],
   [{ add_generation_prompt: true, continue_final_message: true }, /exclude/],
 ];
 
@@ -145,6 +155,14 @@ describe('parseChatRequest', () => {
       top_k: 5,
       ignore_eos: true,
     });
+  });
+
+  it('takes overrides of the router at either place', () => {
+    const overrides = { router_temperature: 0.5, assume_kv_reuse: false };
+    expect(chat({ router_config_override: overrides }).router_config_override).toEqual(overrides);
+    expect(chat({ nvext: { router_config_override: overrides } }).router_config_override).toEqual(
+      overrides,
+    );
   });
 
   it('samples greedily when nvext says so', () => {

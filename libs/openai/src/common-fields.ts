@@ -5,6 +5,7 @@
 import { z } from 'zod';
 
 import { nvextSchema } from './nvext.ts';
+import { routerConfigOverrideSchema } from './routing-fields.ts';
 import { MAX_TOKEN_ID, isTokenId, tokenIdsSchema } from './token-id.ts';
 
 const MAX_STOPS = 32;
@@ -111,6 +112,7 @@ export const commonShape = {
   guided_decoding_backend: text.optional(),
   guided_whitespace_pattern: text.optional(),
   mm_processor_kwargs: jsonValue.optional(),
+  router_config_override: routerConfigOverrideSchema.optional(),
   nvext: nvextSchema.optional(),
 };
 

@@ -55,6 +55,11 @@ export function requestedStopIds(request: CommonFields): readonly number[] {
   return [...(request.stop?.tokenIds ?? []), ...(request.stop_token_ids ?? [])];
 }
 
+/** What separates the request's cached blocks from those of others; two names of one thing. */
+export function requestedSalt(request: CommonFields): string | undefined {
+  return request.cache_salt ?? request.nvext?.cache_namespace;
+}
+
 function stopConditions(request: OpenAiRequest): StopConditions {
   return StopConditions.fromPartial({
     maxTokens: requestedMaxTokens(request),
@@ -121,7 +126,7 @@ function routingHints(request: CommonFields): RoutingHints {
     decodeWorkerId: nvext.decode_worker_id,
     dpRank: nvext.dp_rank,
     prefillDpRank: nvext.prefill_dp_rank,
-    cacheSalt: request.cache_salt ?? '',
+    cacheSalt: requestedSalt(request) ?? '',
     priority: hints.priority,
     strictPriority: hints.strict_priority,
     expectedOutputTokens: hints.osl,

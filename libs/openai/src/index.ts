@@ -18,6 +18,7 @@ export type { OpenAiRequest } from './generate-request.ts';
 export {
   requestedLogprobs,
   requestedMaxTokens,
+  requestedSalt,
   requestedStopIds,
   toGenerateRequest,
 } from './generate-request.ts';
@@ -36,6 +37,7 @@ export type { Nvext } from './nvext.ts';
 export type { ResponseFormat } from './response-format.ts';
 export type { ResponseParts } from './responses.ts';
 export { responseJson } from './responses.ts';
+export type { RouterConfigOverrideFields } from './routing-fields.ts';
 export { SSE_CONTENT_TYPE, SSE_DONE, SSE_KEEP_ALIVE, sseAnnotation, sseError } from './sse.ts';
 export type { UsageBody, UsageCounts } from './usage.ts';
 export { usageBody } from './usage.ts';

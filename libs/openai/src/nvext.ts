@@ -2,16 +2,12 @@
 import { tryInstanceId } from '@dynamo-ts/base';
 import { z } from 'zod';
 
+import { routerConfigOverrideSchema, routingConstraintsSchema } from './routing-fields.ts';
+import { sparseObject } from './sparse-object.ts';
 import { tokenIdsSchema } from './token-id.ts';
-import { requestObject } from './validation.ts';
 
-/** An object of exactly these fields, where null means unset. */
-function sparseObject<Shape extends z.ZodRawShape>(shape: Shape) {
-  return z.preprocess(
-    (value) => (typeof value === 'object' && value !== null ? requestObject(value) : value),
-    z.strictObject(shape),
-  );
-}
+/** Session ids are keys of the router's table. */
+const MAX_SESSION_ID_LENGTH = 256;
 
 const u32 = z.number().int().min(0).max(0xffff_ffff);
 
@@ -33,6 +29,22 @@ const agentHints = sparseObject({
   latency_sensitivity: z.number().optional(),
 });
 
+const sessionId = z.string().min(1).max(MAX_SESSION_ID_LENGTH);
+
+const agentContext = sparseObject({
+  session_type_id: z.string().optional(),
+  session_id: sessionId.optional(),
+  trajectory_id: z.string().optional(),
+  parent_trajectory_id: z.string().optional(),
+  trajectory_final: z.boolean().optional(),
+});
+
+const sessionControl = sparseObject({
+  session_id: sessionId,
+  action: z.enum(['bind', 'open', 'close']).optional(),
+  timeout: z.number().min(0).optional(),
+});
+
 /** Schema of `nvext`. */
 export const nvextSchema = sparseObject({
   greed_sampling: z.boolean().optional(),
@@ -46,14 +58,16 @@ export const nvextSchema = sparseObject({
   token_data: tokenIdsSchema.optional(),
   max_thinking_tokens: u32.optional(),
   cache_salt: z.string().optional(),
+  cache_namespace: z.string().optional(),
   extra_fields: z.array(z.string()).optional(),
   metadata_upload: sparseObject({ url: z.string() }).optional(),
   agent_hints: agentHints.optional(),
   request_timestamp_ms: z.number().optional(),
-  routing_constraints: z.unknown().optional(),
+  routing_constraints: routingConstraintsSchema.optional(),
+  router_config_override: routerConfigOverrideSchema.optional(),
   router: z.unknown().optional(),
-  agent_context: z.unknown().optional(),
-  session_control: z.unknown().optional(),
+  agent_context: agentContext.optional(),
+  session_control: sessionControl.optional(),
   // Deprecated here: the same fields at the top level win.
   ignore_eos: z.boolean().optional(),
   top_k: z.number().int().min(-1).max(0x7fff_ffff).optional(),
@@ -79,4 +93,5 @@ export const NVEXT_COMMON_FIELDS = [
   'guided_choice',
   'guided_decoding_backend',
   'cache_salt',
+  'router_config_override',
 ] as const;

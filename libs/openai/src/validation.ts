@@ -54,7 +54,8 @@ export function parseWith<Schema extends z.ZodType>(
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   if (issue === undefined) throw new DynamoError('request.invalid', 'The request is not valid.');
-  const param = issue.path.map(String).join('.');
+  const unknown = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1).map(quoted) : [];
+  const param = [...issue.path.map(String), ...unknown].join('.');
   throw invalidField(param, param === '' ? issue.message : `${param}: ${issue.message}`);
 }
 
