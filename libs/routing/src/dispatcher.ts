@@ -8,18 +8,32 @@
  */
 import { randomUUID } from 'node:crypto';
 
-import { DynamoError, hasCode, instanceIdHex, raceAbort } from '@dynamo-ts/base';
+import {
+  DynamoError,
+  hasCode,
+  instanceIdHex,
+  raceAbort,
+  systemClock,
+  toDynamoError,
+} from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { Context, RawResponse } from '@dynamo-ts/runtime';
 import { injectTraceContext } from '@dynamo-ts/telemetry';
-import type { Counter, Logger, MetricsRegistry, Tracer } from '@dynamo-ts/telemetry';
+import type { Counter, Logger, MetricsRegistry, Span, Tracer } from '@dynamo-ts/telemetry';
 
+import { AnswerMeter } from './answer-meter.ts';
 import { BookedStream } from './booked-stream.ts';
 import type { DispatchedStream } from './booked-stream.ts';
+import { withDpRank } from './dp-rank.ts';
 import { DISPATCH_METRICS } from './metrics.ts';
-import type { Placement, PlacementRouter } from './placement-router.ts';
+import type {
+  Placement,
+  PlacementRouter,
+  PlacementWishes,
+  RequestOutcome,
+} from './placement-router.ts';
 import type { RouterMode } from './router-mode.ts';
 
 /** The workers of one endpoint; a runtime `Client` is one. */
@@ -57,6 +71,7 @@ export interface DispatchRequest {
   /** Workers that must not take it: they broke earlier attempts of this request. */
   readonly excluded?: Iterable<InstanceId> | undefined;
   readonly mode?: RouterMode | undefined;
+  readonly wishes?: PlacementWishes | undefined;
   /** A worker failed it before its first token, and another one is asked. */
   readonly onRetry?: (() => void) | undefined;
 }
@@ -95,28 +110,41 @@ export class Dispatcher {
    * none, the context's reason when it was killed, a worker's own refusal of the request (`request.*`)
    */
   async dispatch(request: DispatchRequest): Promise<DispatchedStream> {
-    this.#dispatched += 1;
-    // One context may dispatch several choices, and clients of two frontends may choose the same request id.
-    const bookingId = `${request.context.id}/${this.#id}-${this.#dispatched}`;
-    const attempt: Attempt = { request, bookingId, excluded: new Set(request.excluded) };
+    const attempt = this.#attempt(request);
     let last: DynamoError | undefined;
     for (;;) {
-      const { instanceId } = await this.#route(attempt, last);
+      const placement = await this.#route(attempt, last);
       try {
-        return await this.#open(attempt, instanceId);
+        return await this.#open(attempt, placement);
       } catch (error) {
-        this.#router.free(bookingId);
+        this.#router.free(attempt.bookingId, failure(error, request.context));
         if (!isRetryable(error, request.context)) throw error;
         last = error;
-        attempt.excluded.add(instanceId);
-        this.#onRetry(request, instanceId, error);
+        attempt.excluded.add(placement.instanceId);
+        this.#onRetry(request, placement.instanceId, error);
       }
     }
   }
 
-  async #route(attempt: Attempt, last: DynamoError | undefined): Promise<Placement> {
+  /** Where the request would go now; nothing is booked or sent. @throws as {@link dispatch} for the choice */
+  async advise(request: DispatchRequest): Promise<Placement> {
+    return this.#route(this.#attempt(request), undefined, true);
+  }
+
+  #attempt(request: DispatchRequest): Attempt {
+    this.#dispatched += 1;
+    // One context may dispatch several choices, and clients of two frontends may choose the same request id.
+    const bookingId = `${request.context.id}/${this.#id}-${this.#dispatched}`;
+    return { request, bookingId, excluded: new Set(request.excluded) };
+  }
+
+  async #route(
+    attempt: Attempt,
+    last: DynamoError | undefined,
+    advisory = false,
+  ): Promise<Placement> {
     const { request, bookingId, excluded } = attempt;
-    const { context, blockHashes, blockSize, promptTokens, pinned, mode } = request;
+    const { context, blockHashes, blockSize, promptTokens, pinned, mode, wishes } = request;
     const span = this.#tracer?.startSpan('router.route_request', {
       parent: context.trace,
       attributes: { request_id: context.id },
@@ -124,14 +152,23 @@ export class Dispatcher {
     if (span !== undefined) context.addHeaders(injectTraceContext(span.context));
     try {
       const placement = await this.#router.route(
-        { bookingId, blockHashes, blockSize, promptTokens, excluded, pinned, mode },
+        {
+          ...wishes,
+          bookingId,
+          blockHashes,
+          blockSize,
+          promptTokens,
+          excluded,
+          pinned,
+          mode,
+          advisory,
+        },
         context,
       );
-      span?.setAttribute('worker_id', instanceIdHex(placement.instanceId));
-      span?.setAttribute('router_mode', placement.reason);
+      if (span !== undefined) describePlacement(span, placement);
       return placement;
     } catch (error) {
-      this.#router.free(bookingId);
+      this.#router.free(bookingId, failure(error, context));
       span?.recordError(error);
       throw this.#explain(error, last);
     } finally {
@@ -150,17 +187,25 @@ export class Dispatcher {
       : last;
   }
 
-  async #open(attempt: Attempt, instanceId: InstanceId): Promise<DispatchedStream> {
+  async #open(attempt: Attempt, placement: Placement): Promise<DispatchedStream> {
     const { request, bookingId } = attempt;
-    const { context } = request;
-    const response = await this.#accepted(instanceId, request);
+    const { instanceId } = placement;
+    const { context, promptTokens, blockSize } = request;
+    const meter = new AnswerMeter({
+      promptTokens,
+      blockSize,
+      routedAtMs: systemClock.monotonicMs(),
+      onBlock: () => this.#router.outputBlock(bookingId),
+    });
+    const response = await this.#accepted(placement, request);
     const stream = new BookedStream({
-      instanceId,
+      placement,
+      meter,
       response,
       context,
       streamTimeoutMs: this.#streamTimeoutMs,
       onTimeout: () => this.#workers.reportDown(instanceId),
-      onEnd: () => this.#router.free(bookingId),
+      onEnd: (outcome) => this.#router.free(bookingId, outcome),
     });
     await stream.peek();
     this.#router.prefillDone(bookingId);
@@ -168,9 +213,12 @@ export class Dispatcher {
   }
 
   /** Opens the request; a kill ends the wait, and an answer that is accepted after it is cancelled. */
-  async #accepted(instanceId: InstanceId, request: DispatchRequest): Promise<RawResponse> {
-    const { context, payload } = request;
-    const opening = this.#workers.openRaw(instanceId, payload, context);
+  async #accepted(
+    { instanceId, dpRank }: Placement,
+    { context, payload }: DispatchRequest,
+  ): Promise<RawResponse> {
+    const bytes = dpRank === undefined ? payload : withDpRank(payload, dpRank);
+    const opening = this.#workers.openRaw(instanceId, bytes, context);
     try {
       return await raceAbort(opening, context.killed);
     } catch (error) {
@@ -194,6 +242,22 @@ export class Dispatcher {
       error,
     });
   }
+}
+
+function describePlacement(span: Span, placement: Placement): void {
+  span.setAttribute('worker_id', instanceIdHex(placement.instanceId));
+  if (placement.dpRank !== undefined) span.setAttribute('dp_rank', placement.dpRank);
+  if (placement.decisionId !== undefined) span.setAttribute('decision_id', placement.decisionId);
+  span.setAttribute('router_mode', placement.reason);
+  span.setAttribute('overlap_blocks', placement.overlapBlocks);
+  span.setAttribute('cached_tokens', placement.cachedTokens);
+  span.setAttribute('queued_ms', placement.queuedMs);
+}
+
+/** The outcome of a request that got no answer. */
+function failure(error: unknown, context: Context): RequestOutcome {
+  const kind = context.isStopped() ? 'cancelled' : 'failed';
+  return { kind, errorCode: toDynamoError(error).code };
 }
 
 function isRetryable(error: unknown, context: Context): error is DynamoError {

@@ -1,3 +1,4 @@
+export type { AnswerReport } from './answer-meter.ts';
 export type { DispatchedStream } from './booked-stream.ts';
 export type { BookingsOptions } from './bookings.ts';
 export { Bookings } from './bookings.ts';
@@ -10,6 +11,7 @@ export type {
   Placement,
   PlacementRequest,
   PlacementRouter,
+  PlacementWishes,
   PreferredTaint,
   RequestOutcome,
   RouterConfigOverride,

@@ -88,7 +88,14 @@ export class LocalRouter implements PlacementRouter {
       this.#meter?.started(request.promptTokens);
     }
     const reason = request.pinned === undefined ? mode : 'pinned';
-    return { instanceId, dpRank: 0, overlapBlocks: 0, cachedTokens: 0, queuedMs: 0, reason };
+    return {
+      instanceId,
+
+      overlapBlocks: 0,
+      cachedTokens: 0,
+      queuedMs: 0,
+      reason,
+    };
   }
 
   prefillDone(bookingId: string): void {

@@ -3,24 +3,8 @@ import type { Context } from '@dynamo-ts/runtime';
 
 import type { RouterMode } from './router-mode.ts';
 
-/** What a router needs to know to place a request. */
-export interface PlacementRequest {
-  /** Names the booking; unique per dispatched request. Routing it again replaces its booking. */
-  readonly bookingId: string;
-  /** Local hashes of the prompt's complete blocks. */
-  readonly blockHashes: BigUint64Array;
-  readonly blockSize: number;
-  readonly promptTokens: number;
-  /** Instances that must not be chosen: they failed this request. */
-  readonly excluded: ReadonlySet<InstanceId>;
-  /** The only instance that may be chosen. */
-  readonly pinned?: InstanceId | undefined;
-  /** Overrides the router's mode. */
-  readonly mode?: RouterMode | undefined;
-  /** Whoever books: when it is gone, all its bookings can be given back together. */
-  readonly owner?: object | undefined;
-  /** Answers without booking. @default false */
-  readonly advisory?: boolean | undefined;
+/** What a request asks of its placement besides its prompt; nothing when absent. */
+export interface PlacementWishes {
   /** Rank of the pinned instance; any when undefined. */
   readonly pinnedRank?: number | undefined;
   /** The only instances that may be chosen; all when undefined. */
@@ -39,6 +23,26 @@ export interface PlacementRequest {
   readonly policyClass?: string | undefined;
   readonly requiredTaints?: readonly string[] | undefined;
   readonly preferredTaints?: readonly PreferredTaint[] | undefined;
+}
+
+/** What a router needs to know to place a request. */
+export interface PlacementRequest extends PlacementWishes {
+  /** Names the booking; unique per dispatched request. Routing it again replaces its booking. */
+  readonly bookingId: string;
+  /** Local hashes of the prompt's complete blocks. */
+  readonly blockHashes: BigUint64Array;
+  readonly blockSize: number;
+  readonly promptTokens: number;
+  /** Instances that must not be chosen: they failed this request. */
+  readonly excluded: ReadonlySet<InstanceId>;
+  /** The only instance that may be chosen. */
+  readonly pinned?: InstanceId | undefined;
+  /** Overrides the router's mode. */
+  readonly mode?: RouterMode | undefined;
+  /** Whoever books: when it is gone, all its bookings can be given back together. */
+  readonly owner?: object | undefined;
+  /** Answers without booking. @default false */
+  readonly advisory?: boolean | undefined;
 }
 
 /**
@@ -77,7 +81,8 @@ export interface RequestOutcome {
 /** A router's choice. */
 export interface Placement {
   readonly instanceId: InstanceId;
-  readonly dpRank: number;
+  /** Data-parallel rank; undefined when the instance is to choose. */
+  readonly dpRank?: number | undefined;
   /** Blocks of the prompt that the instance holds already, by tier weight. */
   readonly overlapBlocks: number;
   /** Prompt tokens that need no prefill there. */

@@ -91,7 +91,10 @@ export interface PreferredTaint {
 
 export interface RouteResponse {
   instanceId: bigint;
-  dpRank: number;
+  /** Absent: the worker chooses its rank. */
+  dpRank?:
+    | number
+    | undefined;
   /** Blocks of the prompt that the worker holds, by tier weight, rounded down. */
   overlapBlocks: number;
   reason: string;
@@ -1129,7 +1132,15 @@ export const PreferredTaint: MessageFns<PreferredTaint> = {
 };
 
 function createBaseRouteResponse(): RouteResponse {
-  return { instanceId: 0n, dpRank: 0, overlapBlocks: 0, reason: "", decisionId: "", cachedTokens: 0, queuedMs: 0 };
+  return {
+    instanceId: 0n,
+    dpRank: undefined,
+    overlapBlocks: 0,
+    reason: "",
+    decisionId: "",
+    cachedTokens: 0,
+    queuedMs: 0,
+  };
 }
 
 export const RouteResponse: MessageFns<RouteResponse> = {
@@ -1140,7 +1151,7 @@ export const RouteResponse: MessageFns<RouteResponse> = {
       }
       writer.uint32(8).uint64(message.instanceId);
     }
-    if (message.dpRank !== 0) {
+    if (message.dpRank !== undefined) {
       writer.uint32(16).uint32(message.dpRank);
     }
     if (message.overlapBlocks !== 0) {
@@ -1245,7 +1256,7 @@ export const RouteResponse: MessageFns<RouteResponse> = {
   fromJSON(object: any): RouteResponse {
     return {
       instanceId: isSet(object.instance_id) ? BigInt(object.instance_id) : 0n,
-      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
+      dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : undefined,
       overlapBlocks: isSet(object.overlap_blocks) ? globalThis.Number(object.overlap_blocks) : 0,
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
       decisionId: isSet(object.decision_id) ? globalThis.String(object.decision_id) : "",
@@ -1259,7 +1270,7 @@ export const RouteResponse: MessageFns<RouteResponse> = {
     if (message.instanceId !== 0n) {
       obj.instance_id = message.instanceId.toString();
     }
-    if (message.dpRank !== 0) {
+    if (message.dpRank !== undefined) {
       obj.dp_rank = Math.round(message.dpRank);
     }
     if (message.overlapBlocks !== 0) {
@@ -1288,7 +1299,7 @@ export const RouteResponse: MessageFns<RouteResponse> = {
     message.instanceId = (object.instanceId !== undefined && object.instanceId !== null)
       ? BigInt(object.instanceId)
       : 0n;
-    message.dpRank = object.dpRank ?? 0;
+    message.dpRank = object.dpRank ?? undefined;
     message.overlapBlocks = object.overlapBlocks ?? 0;
     message.reason = object.reason ?? "";
     message.decisionId = object.decisionId ?? "";
