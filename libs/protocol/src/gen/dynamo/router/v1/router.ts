@@ -68,6 +68,13 @@ export interface RouteRequest {
   tokenIdsLe: Uint8Array;
   loraName: string;
   cacheSalt: string;
+  /**
+   * Whoever books: all its bookings share one lease, which `Renew` of the owner prolongs. Without an owner each booking
+   * has its own.
+   */
+  ownerId: string;
+  /** How long the booking stays without a sign of life; 0 = the router's own (DYN_ROUTER_LEASE_SECS). */
+  leaseMs: number;
 }
 
 /** Settings of the cost for one request; absent ones are the router's own. */
@@ -129,6 +136,20 @@ export interface FreeRequest {
 }
 
 export interface FreeResponse {
+}
+
+/** Every other call about a request renews its lease too. */
+export interface RenewRequest {
+  endpoint: string;
+  /** Renews all bookings of an owner. */
+  ownerId: string;
+  /** Renews single bookings. */
+  requestIds: string[];
+}
+
+export interface RenewResponse {
+  /** Bookings that were renewed; fewer than asked for when some have expired or were never here. */
+  renewed: number;
 }
 
 /** What became of a request; absent fields are unknown. */
@@ -248,6 +269,17 @@ export interface GetDecisionRequest {
 
 export interface GetDecisionResponse {
   decision?: Decision | undefined;
+}
+
+export interface ListDecisionsRequest {
+  /** One endpoint; all when empty. */
+  endpoint: string;
+  /** At most so many; 0 = 100. */
+  limit: number;
+}
+
+export interface ListDecisionsResponse {
+  decisions: Decision[];
 }
 
 export interface RouterServiceSubscribeRequest {
@@ -410,6 +442,8 @@ function createBaseRouteRequest(): RouteRequest {
     tokenIdsLe: new Uint8Array(0),
     loraName: "",
     cacheSalt: "",
+    ownerId: "",
+    leaseMs: 0,
   };
 }
 
@@ -497,6 +531,12 @@ export const RouteRequest: MessageFns<RouteRequest> = {
     }
     if (message.cacheSalt !== "") {
       writer.uint32(178).string(message.cacheSalt);
+    }
+    if (message.ownerId !== "") {
+      writer.uint32(186).string(message.ownerId);
+    }
+    if (message.leaseMs !== 0) {
+      writer.uint32(192).uint32(message.leaseMs);
     }
     return writer;
   },
@@ -710,6 +750,22 @@ export const RouteRequest: MessageFns<RouteRequest> = {
             message.cacheSalt = reader.string();
             continue;
           }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.ownerId = reader.string();
+            continue;
+          }
+          case 24: {
+            if (tag !== 192) {
+              break;
+            }
+
+            message.leaseMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -758,6 +814,8 @@ export const RouteRequest: MessageFns<RouteRequest> = {
       tokenIdsLe: isSet(object.token_ids_le) ? bytesFromBase64(object.token_ids_le) : new Uint8Array(0),
       loraName: isSet(object.lora_name) ? globalThis.String(object.lora_name) : "",
       cacheSalt: isSet(object.cache_salt) ? globalThis.String(object.cache_salt) : "",
+      ownerId: isSet(object.owner_id) ? globalThis.String(object.owner_id) : "",
+      leaseMs: isSet(object.lease_ms) ? globalThis.Number(object.lease_ms) : 0,
     };
   },
 
@@ -829,6 +887,12 @@ export const RouteRequest: MessageFns<RouteRequest> = {
     if (message.cacheSalt !== "") {
       obj.cache_salt = message.cacheSalt;
     }
+    if (message.ownerId !== "") {
+      obj.owner_id = message.ownerId;
+    }
+    if (message.leaseMs !== 0) {
+      obj.lease_ms = Math.round(message.leaseMs);
+    }
     return obj;
   },
 
@@ -863,6 +927,8 @@ export const RouteRequest: MessageFns<RouteRequest> = {
     message.tokenIdsLe = object.tokenIdsLe ?? new Uint8Array(0);
     message.loraName = object.loraName ?? "";
     message.cacheSalt = object.cacheSalt ?? "";
+    message.ownerId = object.ownerId ?? "";
+    message.leaseMs = object.leaseMs ?? 0;
     return message;
   },
 };
@@ -1734,6 +1800,176 @@ export const FreeResponse: MessageFns<FreeResponse> = {
   },
   fromPartial(_: DeepPartial<FreeResponse>): FreeResponse {
     const message = createBaseFreeResponse();
+    return message;
+  },
+};
+
+function createBaseRenewRequest(): RenewRequest {
+  return { endpoint: "", ownerId: "", requestIds: [] };
+}
+
+export const RenewRequest: MessageFns<RenewRequest> = {
+  encode(message: RenewRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.endpoint !== "") {
+      writer.uint32(10).string(message.endpoint);
+    }
+    if (message.ownerId !== "") {
+      writer.uint32(18).string(message.ownerId);
+    }
+    for (const v of message.requestIds) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RenewRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenewRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ownerId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RenewRequest {
+    return {
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      ownerId: isSet(object.owner_id) ? globalThis.String(object.owner_id) : "",
+      requestIds: globalThis.Array.isArray(object?.request_ids)
+        ? object.request_ids.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: RenewRequest): unknown {
+    const obj: any = {};
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    if (message.ownerId !== "") {
+      obj.owner_id = message.ownerId;
+    }
+    if (message.requestIds?.length) {
+      obj.request_ids = message.requestIds;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RenewRequest>): RenewRequest {
+    return RenewRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RenewRequest>): RenewRequest {
+    const message = createBaseRenewRequest();
+    message.endpoint = object.endpoint ?? "";
+    message.ownerId = object.ownerId ?? "";
+    message.requestIds = object.requestIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRenewResponse(): RenewResponse {
+  return { renewed: 0 };
+}
+
+export const RenewResponse: MessageFns<RenewResponse> = {
+  encode(message: RenewResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.renewed !== 0) {
+      writer.uint32(8).uint32(message.renewed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RenewResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRenewResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.renewed = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RenewResponse {
+    return { renewed: isSet(object.renewed) ? globalThis.Number(object.renewed) : 0 };
+  },
+
+  toJSON(message: RenewResponse): unknown {
+    const obj: any = {};
+    if (message.renewed !== 0) {
+      obj.renewed = Math.round(message.renewed);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RenewResponse>): RenewResponse {
+    return RenewResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RenewResponse>): RenewResponse {
+    const message = createBaseRenewResponse();
+    message.renewed = object.renewed ?? 0;
     return message;
   },
 };
@@ -3432,6 +3668,162 @@ export const GetDecisionResponse: MessageFns<GetDecisionResponse> = {
     message.decision = (object.decision !== undefined && object.decision !== null)
       ? Decision.fromPartial(object.decision)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseListDecisionsRequest(): ListDecisionsRequest {
+  return { endpoint: "", limit: 0 };
+}
+
+export const ListDecisionsRequest: MessageFns<ListDecisionsRequest> = {
+  encode(message: ListDecisionsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.endpoint !== "") {
+      writer.uint32(10).string(message.endpoint);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(16).uint32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDecisionsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDecisionsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.endpoint = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListDecisionsRequest {
+    return {
+      endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
+      limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
+    };
+  },
+
+  toJSON(message: ListDecisionsRequest): unknown {
+    const obj: any = {};
+    if (message.endpoint !== "") {
+      obj.endpoint = message.endpoint;
+    }
+    if (message.limit !== 0) {
+      obj.limit = Math.round(message.limit);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListDecisionsRequest>): ListDecisionsRequest {
+    return ListDecisionsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListDecisionsRequest>): ListDecisionsRequest {
+    const message = createBaseListDecisionsRequest();
+    message.endpoint = object.endpoint ?? "";
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseListDecisionsResponse(): ListDecisionsResponse {
+  return { decisions: [] };
+}
+
+export const ListDecisionsResponse: MessageFns<ListDecisionsResponse> = {
+  encode(message: ListDecisionsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.decisions) {
+      Decision.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDecisionsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDecisionsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.decisions.push(Decision.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListDecisionsResponse {
+    return {
+      decisions: globalThis.Array.isArray(object?.decisions)
+        ? object.decisions.map((e: any) => Decision.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ListDecisionsResponse): unknown {
+    const obj: any = {};
+    if (message.decisions?.length) {
+      obj.decisions = message.decisions.map((e) => Decision.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListDecisionsResponse>): ListDecisionsResponse {
+    return ListDecisionsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListDecisionsResponse>): ListDecisionsResponse {
+    const message = createBaseListDecisionsResponse();
+    message.decisions = object.decisions?.map((e) => Decision.fromPartial(e)) || [];
     return message;
   },
 };
@@ -5565,6 +5957,16 @@ export const RouterServiceService = {
     responseSerialize: (value: FreeResponse): Buffer => Buffer.from(FreeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): FreeResponse => FreeResponse.decode(value),
   },
+  /** The caller is alive: its bookings stay for another lease. */
+  renew: {
+    path: "/dynamo.router.v1.RouterService/Renew" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RenewRequest): Buffer => Buffer.from(RenewRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RenewRequest => RenewRequest.decode(value),
+    responseSerialize: (value: RenewResponse): Buffer => Buffer.from(RenewResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RenewResponse => RenewResponse.decode(value),
+  },
   /** How much of a prompt each worker holds. */
   overlap: {
     path: "/dynamo.router.v1.RouterService/Overlap" as const,
@@ -5606,6 +6008,17 @@ export const RouterServiceService = {
     requestDeserialize: (value: Buffer): GetDecisionRequest => GetDecisionRequest.decode(value),
     responseSerialize: (value: GetDecisionResponse): Buffer => Buffer.from(GetDecisionResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetDecisionResponse => GetDecisionResponse.decode(value),
+  },
+  /** The latest recorded decisions, newest first. */
+  listDecisions: {
+    path: "/dynamo.router.v1.RouterService/ListDecisions" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListDecisionsRequest): Buffer => Buffer.from(ListDecisionsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListDecisionsRequest => ListDecisionsRequest.decode(value),
+    responseSerialize: (value: ListDecisionsResponse): Buffer =>
+      Buffer.from(ListDecisionsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListDecisionsResponse => ListDecisionsResponse.decode(value),
   },
   /** Decisions from now on, each when its request has ended or at once. */
   subscribe: {
@@ -5664,6 +6077,8 @@ export interface RouterServiceServer extends UntypedServiceImplementation {
   outputBlock: handleUnaryCall<OutputBlockRequest, OutputBlockResponse>;
   /** The request ended, however it ended. Idempotent. */
   free: handleUnaryCall<FreeRequest, FreeResponse>;
+  /** The caller is alive: its bookings stay for another lease. */
+  renew: handleUnaryCall<RenewRequest, RenewResponse>;
   /** How much of a prompt each worker holds. */
   overlap: handleUnaryCall<OverlapRequest, OverlapResponse>;
   /** What each worker would have to do if the request came to it. */
@@ -5672,6 +6087,8 @@ export interface RouterServiceServer extends UntypedServiceImplementation {
   queryIndex: handleUnaryCall<QueryIndexRequest, QueryIndexResponse>;
   /** One recorded decision. */
   getDecision: handleUnaryCall<GetDecisionRequest, GetDecisionResponse>;
+  /** The latest recorded decisions, newest first. */
+  listDecisions: handleUnaryCall<ListDecisionsRequest, ListDecisionsResponse>;
   /** Decisions from now on, each when its request has ended or at once. */
   subscribe: handleServerStreamingCall<RouterServiceSubscribeRequest, RouterServiceSubscribeResponse>;
   /** Makes an engine known that registers nowhere itself. Registering again replaces the entry. */
@@ -5743,6 +6160,22 @@ export interface RouterServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: FreeResponse) => void,
   ): ClientUnaryCall;
+  /** The caller is alive: its bookings stay for another lease. */
+  renew(
+    request: RenewRequest,
+    callback: (error: ServiceError | null, response: RenewResponse) => void,
+  ): ClientUnaryCall;
+  renew(
+    request: RenewRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RenewResponse) => void,
+  ): ClientUnaryCall;
+  renew(
+    request: RenewRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RenewResponse) => void,
+  ): ClientUnaryCall;
   /** How much of a prompt each worker holds. */
   overlap(
     request: OverlapRequest,
@@ -5806,6 +6239,22 @@ export interface RouterServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetDecisionResponse) => void,
+  ): ClientUnaryCall;
+  /** The latest recorded decisions, newest first. */
+  listDecisions(
+    request: ListDecisionsRequest,
+    callback: (error: ServiceError | null, response: ListDecisionsResponse) => void,
+  ): ClientUnaryCall;
+  listDecisions(
+    request: ListDecisionsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListDecisionsResponse) => void,
+  ): ClientUnaryCall;
+  listDecisions(
+    request: ListDecisionsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListDecisionsResponse) => void,
   ): ClientUnaryCall;
   /** Decisions from now on, each when its request has ended or at once. */
   subscribe(
