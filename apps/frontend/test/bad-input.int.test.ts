@@ -42,6 +42,22 @@ describe('what bad input gets', () => {
     expect(await broken.json()).toMatchObject({ error: { code: 'request.invalid' } });
   });
 
+  it('is 405 with the allowed methods for a path that has others', async () => {
+    await using test = await testFrontend();
+    for (const [method, path, allow] of [
+      ['GET', '/v1/chat/completions', 'POST'],
+      ['PUT', '/v1/completions?x=1', 'POST'],
+      ['POST', '/v1/models', 'GET, HEAD'],
+      ['DELETE', '/v1/models/org/name', 'GET, HEAD'],
+    ] as const) {
+      const response = await fetch(test.url + path, { method });
+      expect([response.status, response.headers.get('allow')]).toEqual([405, allow]);
+      expect(await response.json()).toMatchObject({
+        error: { code: 'request.method_not_allowed' },
+      });
+    }
+  });
+
   it('is the end of the connection when it comes in the middle of an answer', async () => {
     const { script, killed } = endlessScript();
     await using test = await testFrontend({ script });

@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'request.invalid'
   | 'request.context_length'
   | 'request.not_found'
+  | 'request.method_not_allowed'
   | 'request.model_not_found'
   | 'request.conflict'
   | 'request.payload_too_large'
@@ -92,9 +93,14 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, ErrorCodeInfo>> = {
   'request.context_length': client(
     400,
     'INVALID_ARGUMENT',
-    'Prompt and requested output do not fit the context length of the model; both numbers are in the details.',
+    'The prompt leaves no room for an answer within the context length of the model; both numbers are in the details. A max_tokens beyond that room is lowered to it.',
   ),
   'request.not_found': client(404, 'NOT_FOUND', 'The path or resource does not exist.'),
+  'request.method_not_allowed': client(
+    405,
+    'UNIMPLEMENTED',
+    'The path exists but not with this method; the Allow header names those that it has.',
+  ),
   'request.model_not_found': client(
     404,
     'NOT_FOUND',

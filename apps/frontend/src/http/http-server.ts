@@ -13,6 +13,7 @@ import type { Logger } from '@dynamo-ts/telemetry';
 import { fastify } from 'fastify';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 
+import { AllowedMethods } from './allowed-methods.ts';
 import type { GenerationHandler } from './generation-handler.ts';
 import { CHAT_ENDPOINT, COMPLETION_ENDPOINT } from './generation-endpoint.ts';
 import type { GenerationEndpoint } from './generation-endpoint.ts';
@@ -54,9 +55,12 @@ export function createHttpServer(logger: Logger, overloadStatus: number): Fastif
   app.addContentTypeParser('*', (_request, _payload, done) => {
     done(null);
   });
+  const allowed = new AllowedMethods();
+  app.addHook('onRoute', ({ url, method }) => allowed.add(url, method));
   app.setNotFoundHandler(async (request, reply) => {
-    const what = `${request.method} ${request.url.slice(0, 256)}`;
-    await sendError(reply, new DynamoError('request.not_found', `There is no ${what}.`));
+    const methods = allowed.of(request.url);
+    if (methods.length > 0) reply.header('allow', methods.join(', '));
+    await sendError(reply, noSuchRoute(`${request.method} ${request.url.slice(0, 256)}`, methods));
   });
   app.setErrorHandler(async (error, request, reply) => {
     const known = fastifyError(error);
@@ -80,6 +84,15 @@ export function addGenerationRoutes(
   };
   add(paths.chat, CHAT_ENDPOINT);
   add(paths.completions, COMPLETION_ENDPOINT);
+}
+
+function noSuchRoute(what: string, allowed: readonly string[]): DynamoError {
+  return allowed.length === 0
+    ? new DynamoError('request.not_found', `There is no ${what}.`)
+    : new DynamoError(
+        'request.method_not_allowed',
+        `There is no ${what}; this path takes ${allowed.join(', ')}.`,
+      );
 }
 
 /** Fastify's own errors about malformed requests are the client's. */

@@ -47,11 +47,25 @@ describe('routingHeaders', () => {
     expect(routingHeaders({})).toEqual({});
   });
 
+  it('reads the session, ours before that of a known agent, and the policy class', () => {
+    expect(
+      routingHeaders({
+        'x-dynamo-session-id': 'ours',
+        'x-claude-code-session-id': 'theirs',
+        'x-dynamo-meta-policy-class': ' Bulk , other',
+      }),
+    ).toEqual({ sessionId: 'ours', policyClass: 'Bulk' });
+    expect(routingHeaders({ 'session-id': 'codex' })).toEqual({ sessionId: 'codex' });
+    expect(routingHeaders({ 'x-dynamo-meta-policy-class': ' ' })).toEqual({});
+  });
+
   it.each([
     ['x-dynamo-worker-instance-id', '18446744073709551616'],
     ['x-worker-instance-id', 'abc'],
     ['x-dp-rank', '-1'],
     ['x-dynamo-request-priority', '1.5'],
+    ['x-dynamo-request-priority', '2147483648'],
+    ['x-dynamo-session-id', 'x'.repeat(257)],
   ])('refuses %s: %s', (name, value) => {
     expect(() => routingHeaders({ [name]: value })).toThrow(
       expect.objectContaining({ code: 'request.invalid', details: { param: name } }),

@@ -26,8 +26,41 @@ export function requestIds(headers: IncomingHttpHeaders): RequestIds {
   return { requestId, clientRequestId };
 }
 
-/** Routing wishes in headers. @throws `request.invalid` for a malformed number */
-export function routingHeaders(headers: IncomingHttpHeaders): Partial<RoutingHints> {
+/** What headers say about the worker and the order of a request. */
+export interface RoutingHeaders extends Partial<RoutingHints> {
+  sessionId?: string;
+  policyClass?: string;
+}
+
+/** Session ids of agents that are known, ours first. */
+const SESSION_HEADERS = [
+  'x-dynamo-session-id',
+  'x-claude-code-session-id',
+  'session-id',
+  'x-session-id',
+];
+const POLICY_CLASS_HEADER = 'x-dynamo-meta-policy-class';
+
+/** Routing wishes in headers. @throws `request.invalid` for a malformed number or id */
+export function routingHeaders(headers: IncomingHttpHeaders): RoutingHeaders {
+  const hints: RoutingHeaders = workerHeaders(headers);
+  const priority = first(headers, ['x-dynamo-request-priority']);
+  if (priority !== undefined) hints.priority = integer(priority, -0x8000_0000, 0x7fff_ffff);
+  const strict = first(headers, ['x-dynamo-request-strict-priority']);
+  if (strict !== undefined) hints.strictPriority = integer(strict, 0);
+  const tenant = first(headers, ['x-tenant-id']);
+  if (tenant !== undefined) hints.cacheSalt = tenant.value;
+  const session = first(headers, SESSION_HEADERS);
+  if (session !== undefined) hints.sessionId = visible(session);
+  const policy = first(headers, [POLICY_CLASS_HEADER]);
+  // Node joins repeated headers; the first one counts.
+  const policyClass = policy?.value.split(',', 1)[0]?.trim();
+  if (policyClass !== undefined && policyClass !== '') hints.policyClass = policyClass;
+  return hints;
+}
+
+/** Which worker, and which of its ranks. */
+function workerHeaders(headers: IncomingHttpHeaders): Partial<RoutingHints> {
   const hints: Partial<RoutingHints> = {};
   const pin = first(headers, ['x-dynamo-worker-instance-id', 'x-worker-instance-id']);
   if (pin !== undefined) hints.backendInstanceId = instanceId(pin);
@@ -37,12 +70,6 @@ export function routingHeaders(headers: IncomingHttpHeaders): Partial<RoutingHin
   if (rank !== undefined) setRank(hints, 'dpRank', rank);
   const prefillRank = first(headers, ['x-dynamo-prefill-dp-rank', 'x-prefill-dp-rank']);
   if (prefillRank !== undefined) setRank(hints, 'prefillDpRank', prefillRank);
-  const priority = first(headers, ['x-dynamo-request-priority']);
-  if (priority !== undefined) hints.priority = integer(priority, -0x8000_0000);
-  const strict = first(headers, ['x-dynamo-request-strict-priority']);
-  if (strict !== undefined) hints.strictPriority = integer(strict, 0);
-  const tenant = first(headers, ['x-tenant-id']);
-  if (tenant !== undefined) hints.cacheSalt = tenant.value;
   return hints;
 }
 
@@ -78,14 +105,19 @@ function instanceId(header: Header): bigint {
   return id;
 }
 
-function integer(header: Header, min: number): number {
+function integer(header: Header, min: number, max = 0xffff_ffff): number {
   const value = Number(header.value);
-  if (!Number.isInteger(value) || value < min || value > 0xffff_ffff) throw invalid(header);
+  if (!Number.isInteger(value) || value < min || value > max) throw invalid(header);
   return value;
 }
 
-function invalid(header: Header): DynamoError {
-  return new DynamoError('request.invalid', `The header ${header.name} is not a valid number.`, {
+function visible(header: Header): string {
+  if (!VISIBLE_TEXT.test(header.value)) throw invalid(header, 'a text of up to 256 characters');
+  return header.value;
+}
+
+function invalid(header: Header, expected = 'a number in range'): DynamoError {
+  return new DynamoError('request.invalid', `The header ${header.name} must be ${expected}.`, {
     details: { param: header.name },
   });
 }
