@@ -19,7 +19,7 @@ import type { Logger, MetricsRegistry, Tracer } from '@dynamo-ts/telemetry';
 import { Client } from './client.ts';
 import type { ClientOptions } from './client.ts';
 import { Namespace } from './component.ts';
-import type { Discovery } from './discovery/discovery.ts';
+import type { Discovery, DiscoveryRecord, Registration } from './discovery/discovery.ts';
 import { Endpoint } from './endpoint.ts';
 import type { EndpointHost, ServeEndpointOptions } from './endpoint.ts';
 import { EndpointPool } from './endpoint-pool.ts';
@@ -63,6 +63,7 @@ export class DistributedRuntime implements AsyncDisposable {
   readonly #namespace: string;
   readonly #inhibitedMs: number;
   readonly #served = new Set<ServedEndpoint>();
+  readonly #records = new Set<Registration>();
   readonly #pools = new Map<string, SharedPool>();
   readonly #closed = new AbortController();
   /** Aborted when nothing waits for discovery any more. */
@@ -105,6 +106,22 @@ export class DistributedRuntime implements AsyncDisposable {
   /** The endpoint of a path such as `dynamo.backend.generate` or `dyn://dynamo.backend.generate`. */
   endpoint(path: string): Endpoint {
     return new Endpoint(parseEndpointPath(path), this.#host());
+  }
+
+  /**
+   * Keeps a record of this process in discovery, a model card for example, until it is closed or the runtime deregisters.
+   * A second record under its key replaces it.
+   */
+  async register(record: DiscoveryRecord): Promise<Registration> {
+    this.#throwIfClosed();
+    const registration = await this.discovery.register(record, { signal: this.#stopping });
+    const close = async (): Promise<void> => {
+      this.#records.delete(kept);
+      await registration.close();
+    };
+    const kept: Registration = { close, [Symbol.asyncDispose]: close };
+    this.#records.add(kept);
+    return kept;
   }
 
   /** Endpoints that this process serves now. */
@@ -214,6 +231,7 @@ export class DistributedRuntime implements AsyncDisposable {
   }
 
   async #deregister(): Promise<void> {
+    await Promise.all([...this.#records].map((record) => record.close()));
     await Promise.all([...this.#served].map((endpoint) => endpoint.unregister()));
   }
 
@@ -225,6 +243,7 @@ export class DistributedRuntime implements AsyncDisposable {
 
   async #close(): Promise<void> {
     this.#closed.abort(new AbortReasonError('shutdown'));
+    await Promise.all([...this.#records].map((record) => record.close()));
     await Promise.all([...this.#served].map((endpoint) => endpoint.close()));
     await Promise.all([...this.#pools.values()].map(({ pool }) => pool.close()));
     this.#pools.clear();

@@ -52,4 +52,5 @@ export { ResponseStream } from './response-stream.ts';
 export type { SelectionPolicy, SelectionSource } from './selection.ts';
 export { SELECTION_POLICIES, createSelectionSource, selectInstance } from './selection.ts';
 export { ServedEndpoint } from './served-endpoint.ts';
-export type { EndpointHandler } from './typed-handler.ts';
+export type { EndpointHandler, HandlerCodec } from './typed-handler.ts';
+export { codecHandler } from './typed-handler.ts';

@@ -1,4 +1,4 @@
-/** Runs typed handlers (async generators over decoded requests) on the request plane's raw bytes. */
+/** Runs handlers that are async generators over decoded requests on the request plane's raw bytes. */
 import { onAbort } from '@dynamo-ts/base';
 
 import { toEnvelope } from './annotated.ts';
@@ -15,19 +15,41 @@ export type EndpointHandler<Req = unknown, Res = unknown> = (
   context: Context,
 ) => AsyncIterable<Res>;
 
+/** How requests and answers of a handler look on the wire. */
+export interface HandlerCodec<Req, Res> {
+  decode(payload: Uint8Array): Req;
+  encode(item: Res): Uint8Array;
+}
+
 /** A raw handler that decodes the request, runs the generator and encodes its items. */
-export function typedHandler<Req, Res>(handler: EndpointHandler<Req, Res>): RawHandler {
+export function codecHandler<Req, Res>(
+  handler: EndpointHandler<Req, Res>,
+  codec: HandlerCodec<Req, Res>,
+): RawHandler {
   return async (incoming, sink) => {
-    // The caller's declared type; `dynamoEndpoint` checks it where it matters.
-    const request = decodePayload(incoming.payload) as Req;
-    await pump(handler(request, incoming.context), incoming, sink);
+    const items = handler(codec.decode(incoming.payload), incoming.context);
+    await pump(items, { incoming, sink, encode: (item) => codec.encode(item) });
   };
+}
+
+/** A handler whose requests and items are MessagePack. */
+export function typedHandler<Req, Res>(handler: EndpointHandler<Req, Res>): RawHandler {
+  return codecHandler(handler, {
+    // The caller's declared type; `dynamoEndpoint` checks it where it matters.
+    decode: (payload) => decodePayload(payload) as Req,
+    encode: (item) => encodePayload(toEnvelope(item)),
+  });
+}
+
+interface PumpOptions<Res> {
+  readonly incoming: IncomingRequest;
+  readonly sink: ResponseSink;
+  readonly encode: (item: Res) => Uint8Array;
 }
 
 async function pump<Res>(
   items: AsyncIterable<Res>,
-  { context }: IncomingRequest,
-  sink: ResponseSink,
+  { incoming: { context }, sink, encode }: PumpOptions<Res>,
 ): Promise<void> {
   const iterator = items[Symbol.asyncIterator]();
   // A generator that waits for something else learns of the kill through its context; this one ends it between items.
@@ -38,7 +60,7 @@ async function pump<Res>(
     for (;;) {
       const next = await iterator.next();
       if (next.done === true) break;
-      if (!sink.write(encodePayload(toEnvelope(next.value)))) await sink.drained();
+      if (!sink.write(encode(next.value))) await sink.drained();
     }
     sink.end();
   } finally {
