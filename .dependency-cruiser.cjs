@@ -11,6 +11,7 @@ const LIBS = {
   openai: ['base', 'protocol'],
   preprocess: ['base', 'protocol', 'openai', 'telemetry'],
   routing: ['base', 'protocol', 'telemetry', 'kv', 'runtime'],
+  models: ['base', 'protocol', 'telemetry', 'runtime', 'preprocess'],
   testing: ['base', 'protocol', 'telemetry', 'runtime'],
 };
 const TESTS = '\\.test\\.ts$|\\.test-d\\.ts$|\\.(contract|fixture)\\.ts$|/test/';

@@ -18,6 +18,7 @@ const LIBS = {
   openai: ['base', 'protocol'],
   preprocess: ['base', 'protocol', 'openai', 'native'],
   routing: ['base', 'protocol', 'telemetry', 'kv', 'runtime'],
+  models: ['base', 'protocol', 'telemetry', 'runtime', 'preprocess'],
   testing: ['base', 'protocol', 'telemetry', 'runtime'],
   native: [],
 };
@@ -83,7 +84,7 @@ export default tseslint.config(
             mayImport('cli', [...APP_LIBS, ...SERVICES]),
             mayImport('bench', [...APP_LIBS, 'native']),
             mayImport('e2e', APP_LIBS),
-            mayImport('example', ['base', 'config', 'telemetry', 'runtime', 'testing']),
+            mayImport('example', ['base', 'config', 'telemetry', 'runtime', 'models', 'testing']),
           ],
         },
       ],

@@ -1,0 +1,24 @@
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+
+import { DynamoError } from '@dynamo-ts/base';
+import type { ModelSource } from '@dynamo-ts/preprocess';
+
+/** The source that a path names: a folder of Hugging Face files or a GGUF file. @throws `model.invalid` for others */
+export async function modelSourceOf(path: string): Promise<ModelSource> {
+  const status = await stat(path).catch(() => undefined);
+  if (status === undefined) {
+    throw new DynamoError('model.invalid', `there is no model at ${path}`);
+  }
+  if (status.isDirectory()) return { kind: 'folder', path };
+  if (path.toLowerCase().endsWith('.gguf')) return { kind: 'gguf', path };
+  throw new DynamoError(
+    'model.invalid',
+    `${path} is neither a folder of Hugging Face files nor a .gguf file`,
+  );
+}
+
+/** The last part of a model path, without the ending of a GGUF file. */
+export function modelNameOf(path: string): string {
+  return basename(path).replace(/\.gguf$/i, '');
+}
