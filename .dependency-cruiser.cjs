@@ -12,6 +12,7 @@ const LIBS = {
   preprocess: ['base', 'protocol', 'openai', 'telemetry'],
   routing: ['base', 'protocol', 'telemetry', 'kv', 'runtime'],
   models: ['base', 'protocol', 'telemetry', 'runtime', 'preprocess'],
+  'engine-events': ['base', 'protocol', 'telemetry', 'kv'],
   testing: ['base', 'protocol', 'telemetry', 'runtime'],
 };
 const TESTS = '\\.test\\.ts$|\\.test-d\\.ts$|\\.(contract|fixture)\\.ts$|/test/';
@@ -30,7 +31,7 @@ const THIRD_PARTY = [
   ['fastify', '(apps/frontend|libs/telemetry)'],
   ['(prom-client|pino|@opentelemetry)', 'libs/telemetry'],
   ['testcontainers', 'libs/testing'],
-  ['zeromq', 'apps/(worker-shim|router)'],
+  ['zeromq', 'libs/engine-events'],
 ];
 
 module.exports = {

@@ -19,6 +19,7 @@ const LIBS = {
   preprocess: ['base', 'protocol', 'openai', 'native'],
   routing: ['base', 'protocol', 'telemetry', 'kv', 'runtime'],
   models: ['base', 'protocol', 'telemetry', 'runtime', 'preprocess'],
+  'engine-events': ['base', 'protocol', 'telemetry', 'kv'],
   testing: ['base', 'protocol', 'telemetry', 'runtime'],
   native: [],
 };
@@ -31,7 +32,7 @@ const THIRD_PARTY = [
   { packages: ['fastify'], only: ['apps/frontend', 'libs/telemetry'] },
   { packages: ['prom-client', 'pino', '@opentelemetry/*'], only: ['libs/telemetry'] },
   { packages: ['testcontainers'], only: ['libs/testing'] },
-  { packages: ['zeromq'], only: ['apps/worker-shim', 'apps/router'] },
+  { packages: ['zeromq'], only: ['libs/engine-events'] },
 ];
 
 const scope = (name) => `scope:${name}`;
