@@ -5,8 +5,9 @@ export type {
   EngineRequest,
 } from './engine-handler.ts';
 export { engineHandler } from './engine-handler.ts';
-export { MODEL_FILES_ENDPOINT } from './model-files-endpoint.ts';
 export { modelNameOf, modelSourceOf } from './model-path.ts';
+export type { PublishModelOptions } from './publish-model.ts';
+export { publishModel } from './publish-model.ts';
 export type {
   ModelInput,
   ModelType,

@@ -1,16 +1,16 @@
-import { stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
 import { basename } from 'node:path';
 
 import { DynamoError } from '@dynamo-ts/base';
 import type { ModelSource } from '@dynamo-ts/preprocess';
 
 /** The source that a path names: a folder of Hugging Face files or a GGUF file. @throws `model.invalid` for others */
-export async function modelSourceOf(path: string): Promise<ModelSource> {
-  const status = await stat(path).catch(() => undefined);
-  if (status === undefined) {
-    throw new DynamoError('model.invalid', `there is no model at ${path}`);
+export function modelSourceOf(path: string): ModelSource {
+  const isFolder = statSync(path, { throwIfNoEntry: false })?.isDirectory();
+  if (isFolder === undefined) {
+    throw new DynamoError('model.invalid', `there is no model at ${path}; check the model path`);
   }
-  if (status.isDirectory()) return { kind: 'folder', path };
+  if (isFolder) return { kind: 'folder', path };
   if (path.toLowerCase().endsWith('.gguf')) return { kind: 'gguf', path };
   throw new DynamoError(
     'model.invalid',

@@ -69,7 +69,7 @@ const DEFAULT_BLOCK_SIZE = 16;
 export async function registerModel(options: RegisterModelOptions): Promise<RegisteredModel> {
   const { endpoint, runtime, customTemplatePath, userData } = options;
   const built = await buildModelCard({
-    source: await sourceOf(options),
+    source: sourceOf(options),
     name: nameOf(options),
     aliases: options.aliases ?? [],
     modelInput: options.modelInput ?? 'tokens',
@@ -103,7 +103,7 @@ export async function unregisterModel(options: UnregisterModelOptions): Promise<
   await model.unregister();
 }
 
-async function sourceOf({ modelInput, modelPath }: RegisterModelOptions): Promise<ModelSource> {
+function sourceOf({ modelInput, modelPath }: RegisterModelOptions): ModelSource {
   if (modelInput === 'text') return { kind: 'none' };
   return modelPath === undefined ? { kind: 'builtin' } : modelSourceOf(modelPath);
 }

@@ -1,8 +1,9 @@
+import { modelNameOf } from '@dynamo-ts/models';
 import type { BuildModelCardOptions } from '@dynamo-ts/preprocess';
 
 import type { WorkerConfig } from '../config.ts';
 import type { EngineFacts, EngineKind } from '../engines/engine.ts';
-import { modelSourceOf, nameOfPath } from './model-source.ts';
+import { modelSourceOf } from './model-source.ts';
 
 /** What goes into the model card: what the operator says, else what the engine says. */
 export function describeModel(
@@ -40,12 +41,12 @@ function smallest(wanted: number | undefined, has: number | undefined): number |
 
 function modelName(config: WorkerConfig, facts: EngineFacts): string {
   if (config.modelName !== undefined) return config.modelName;
-  if (config.modelPath !== undefined) return nameOfPath(config.modelPath);
+  if (config.modelPath !== undefined) return modelNameOf(config.modelPath);
   return publicName(facts.modelNames[0] ?? 'model');
 }
 
 /** Clients know a model by the engine's name for it, `org/name` included; an engine that gives its file gets a short one. */
 function publicName(engineName: string): string {
   const isFile = /^(?:\/|\.{1,2}\/)|\.gguf$/i.test(engineName);
-  return isFile ? nameOfPath(engineName) : engineName;
+  return isFile ? modelNameOf(engineName) : engineName;
 }
