@@ -5,6 +5,8 @@ export type {
   EngineRequest,
 } from './engine-handler.ts';
 export { engineHandler } from './engine-handler.ts';
+export type { FetchModelOptions, HubSettings } from './fetch-model.ts';
+export { fetchModel, hubSettings } from './fetch-model.ts';
 export { modelNameOf, modelSourceOf } from './model-path.ts';
 export type { PublishModelOptions } from './publish-model.ts';
 export { publishModel } from './publish-model.ts';
