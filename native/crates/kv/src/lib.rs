@@ -18,7 +18,8 @@ pub use index::{
 };
 pub use selection::{
     CandidateCost, Candidates, CostSettings, Eligibility, InvalidSetting, Pin, Rejection,
-    SeededRandom, SelectError, SelectRequest, Selection, SelectionPolicy, SelectionReason, select,
+    SeededRandom, SelectError, SelectRequest, Selection, SelectionMode, SelectionPolicy,
+    SelectionReason, select,
 };
 pub use sequences::{
     ActiveSequences, AddError, NewRequest, PotentialLoads, SequenceOptions, WorkerLoad,

@@ -303,7 +303,10 @@ fn each_filter_says_whom_it_rejected() {
 #[test]
 fn a_preferred_rank_wins_unless_it_may_not_be_chosen() {
     let preferred = SelectRequest {
-        preferred: Some(RANKS[0]),
+        preferred: Some(Pin {
+            worker_id: RANKS[0].worker_id,
+            dp_rank: Some(RANKS[0].dp_rank),
+        }),
         ..request()
     };
     let selection = choose(&preferred, &documented(), &CostSettings::default()).expect("choice");

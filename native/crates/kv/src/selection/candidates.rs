@@ -1,5 +1,6 @@
 //! What is known of each candidate, as lists: entry `i` of every list belongs to rank `i`.
 
+use super::eligibility::Rejection;
 use crate::index::WorkerRank;
 
 /// Candidates of one decision. A list other than `ranks` may be empty: zero, or none, for everyone.
@@ -29,6 +30,10 @@ pub struct Candidates<'a> {
     pub overloaded: &'a [bool],
     /// Numbers of the rank's taints, ascending.
     pub taints: &'a [&'a [u32]],
+    /// Factor of the request's preferred taints, for a recorded decision; worked out from `taints` when empty.
+    pub taint_factors: &'a [f64],
+    /// Why each may not be chosen, for a recorded decision; worked out from the request when empty.
+    pub rejections: &'a [Option<Rejection>],
 }
 
 impl Candidates<'_> {
@@ -46,6 +51,8 @@ impl Candidates<'_> {
             self.total_kv_blocks.len(),
             self.overloaded.len(),
             self.taints.len(),
+            self.taint_factors.len(),
+            self.rejections.len(),
         ];
         lengths
             .iter()

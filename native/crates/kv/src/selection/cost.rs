@@ -2,6 +2,7 @@
 
 use super::candidates::{Candidates, at};
 use super::eligibility::Rejection;
+use super::mode::SelectionMode;
 use super::settings::{CostSettings, SelectionPolicy};
 
 /// What a candidate's cost is made of. Only `rejection` means anything when there is one.
@@ -51,7 +52,28 @@ impl CostModel<'_> {
         self.isl_tokens.div_ceil(self.block_size)
     }
 
-    pub(crate) fn cost(&self, candidates: &Candidates<'_>, index: usize) -> CandidateCost {
+    /// The cost by which a mode compares.
+    pub(crate) fn cost_in(
+        &self,
+        mode: SelectionMode,
+        candidates: &Candidates<'_>,
+        index: usize,
+    ) -> CandidateCost {
+        match mode {
+            SelectionMode::Kv => self.cost(candidates, index),
+            SelectionMode::LeastLoaded | SelectionMode::PowerOfTwo => CandidateCost {
+                cost: f64::from(at(candidates.active_requests, index)),
+                taint_factor: 1.0,
+                ..CandidateCost::default()
+            },
+            SelectionMode::RoundRobin | SelectionMode::Random => CandidateCost {
+                taint_factor: 1.0,
+                ..CandidateCost::default()
+            },
+        }
+    }
+
+    fn cost(&self, candidates: &Candidates<'_>, index: usize) -> CandidateCost {
         let settings = self.settings;
         let device = f64::from(at(candidates.device_overlap_blocks, index));
         let lower_tiers = settings.host_cache_hit_weight
@@ -76,7 +98,7 @@ impl CostModel<'_> {
             active_request_cost: settings.decode_active_request_weight
                 * f64::from(at(candidates.active_requests, index)),
             displaced_blocks: self.displaced_blocks(candidates, index),
-            taint_factor: self.taint_factor(candidates.taints_of(index)),
+            taint_factor: self.taint_factor(candidates, index),
             effective_overlap_blocks: device + lower_tiers,
             ..CandidateCost::default()
         };
@@ -124,7 +146,14 @@ impl CostModel<'_> {
     }
 
     /// Between 1/e and e.
-    fn taint_factor(&self, taints: &[u32]) -> f64 {
+    fn taint_factor(&self, candidates: &Candidates<'_>, index: usize) -> f64 {
+        if let Some(factor) = candidates.taint_factors.get(index) {
+            return *factor;
+        }
+        if self.preferred_taints.is_empty() {
+            return 1.0;
+        }
+        let taints = candidates.taints_of(index);
         let matching = self
             .preferred_taints
             .iter()

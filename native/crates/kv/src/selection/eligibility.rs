@@ -1,6 +1,7 @@
 //! Who may be chosen at all, before any cost (RP 4.5).
 
 use super::candidates::{Candidates, at};
+use crate::index::WorkerRank;
 
 /// A worker that the request must run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,6 +10,14 @@ pub struct Pin {
     pub worker_id: u64,
     /// Its rank; any when none.
     pub dp_rank: Option<u32>,
+}
+
+impl Pin {
+    /// Whether a rank is meant.
+    #[must_use]
+    pub fn covers(self, rank: WorkerRank) -> bool {
+        self.worker_id == rank.worker_id && self.dp_rank.is_none_or(|dp| dp == rank.dp_rank)
+    }
 }
 
 /// Hard conditions of one request.
@@ -44,6 +53,16 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::NotAllowed,
+        Self::Excluded,
+        Self::NotPinned,
+        Self::RankOutOfRange,
+        Self::MissingTaint,
+        Self::Overloaded,
+    ];
+
     /// Stable name for decision records.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -69,10 +88,7 @@ impl Eligibility<'_> {
         if self.excluded_workers.contains(&rank.worker_id) {
             return Some(Rejection::Excluded);
         }
-        let is_pin = |pin: Pin| {
-            pin.worker_id == rank.worker_id && pin.dp_rank.is_none_or(|dp| dp == rank.dp_rank)
-        };
-        if !self.pinned.is_none_or(is_pin) {
+        if !self.pinned.is_none_or(|pin| pin.covers(rank)) {
             return Some(Rejection::NotPinned);
         }
         let is_in_range = |(start, count): (u32, u32)| {

@@ -2,8 +2,10 @@
 //! candidate's cost is made of.
 
 mod candidates;
+mod choice;
 mod cost;
 mod eligibility;
+mod mode;
 mod random;
 mod select;
 mod settings;
@@ -11,6 +13,7 @@ mod settings;
 pub use candidates::Candidates;
 pub use cost::CandidateCost;
 pub use eligibility::{Eligibility, Pin, Rejection};
+pub use mode::SelectionMode;
 pub use random::SeededRandom;
 pub use select::{SelectError, SelectRequest, Selection, SelectionReason, select};
 pub use settings::{CostSettings, InvalidSetting, SelectionPolicy};

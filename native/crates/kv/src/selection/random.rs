@@ -11,6 +11,12 @@ impl SeededRandom {
         Self(seed)
     }
 
+    /// The state: a source made of it goes on with the same numbers.
+    #[must_use]
+    pub fn state(&self) -> u64 {
+        self.0
+    }
+
     /// A number below `bound`; 0 when it is 0.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         // The high half of a 128-bit product; its bias is below 2^-50 for the bounds used here.

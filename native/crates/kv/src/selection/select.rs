@@ -3,8 +3,10 @@
 use std::fmt;
 
 use super::candidates::{Candidates, at};
+use super::choice::Chooser;
 use super::cost::{CandidateCost, CostModel};
-use super::eligibility::{Eligibility, Rejection};
+use super::eligibility::{Eligibility, Pin, Rejection};
+use super::mode::SelectionMode;
 use super::random::SeededRandom;
 use super::settings::{CostSettings, InvalidSetting};
 use crate::index::WorkerRank;
@@ -18,10 +20,14 @@ pub struct SelectRequest<'a> {
     pub block_size: u64,
     /// Who may be chosen.
     pub eligibility: Eligibility<'a>,
-    /// Chosen without regard to cost if it may be chosen, as session affinity wants.
-    pub preferred: Option<WorkerRank>,
+    /// Chosen whatever the others cost if it may be chosen, as session affinity wants.
+    pub preferred: Option<Pin>,
     /// (taint, weight): a rank that has the taint costs less, or more for a negative weight.
     pub preferred_taints: &'a [(u32, f64)],
+    /// What decides among those that may be chosen.
+    pub mode: SelectionMode,
+    /// Which turn it is, for round-robin.
+    pub turn: u64,
 }
 
 /// Why the chosen rank was chosen.
@@ -39,6 +45,14 @@ pub enum SelectionReason {
     Tie,
     /// It was drawn by temperature.
     Sampled,
+    /// Its turn had come.
+    RoundRobin,
+    /// It was drawn among all.
+    Random,
+    /// It had the fewest requests.
+    LeastLoaded,
+    /// It had fewer requests than the other one of two drawn.
+    PowerOfTwo,
 }
 
 impl SelectionReason {
@@ -52,6 +66,10 @@ impl SelectionReason {
             Self::LowestCost => "lowest_cost",
             Self::Tie => "tie",
             Self::Sampled => "sampled",
+            Self::RoundRobin => "round_robin",
+            Self::Random => "random",
+            Self::LeastLoaded => "least_loaded",
+            Self::PowerOfTwo => "power_of_two",
         }
     }
 }
@@ -129,9 +147,11 @@ pub fn select(
     if request.block_size == 0 || !candidates.is_consistent() {
         return Err(SelectError::InvalidInput);
     }
-    let rejections: Vec<Option<Rejection>> = (0..candidates.ranks.len())
-        .map(|index| request.eligibility.rejection(candidates, index))
-        .collect();
+    let rejection = |index| match candidates.rejections.get(index) {
+        Some(recorded) => *recorded,
+        None => request.eligibility.rejection(candidates, index),
+    };
+    let rejections: Vec<Option<Rejection>> = (0..candidates.ranks.len()).map(rejection).collect();
     let eligible: Vec<usize> = (0..rejections.len())
         .filter(|index| rejections[*index].is_none())
         .collect();
@@ -150,19 +170,23 @@ pub fn select(
         least_prefill_tokens: least.unwrap_or(0),
         preferred_taints: request.preferred_taints,
     };
-    let mut costs: Vec<CandidateCost> = rejections
-        .iter()
-        .enumerate()
-        .map(|(index, rejection)| match rejection {
-            None => model.cost(candidates, index),
-            Some(_) => CandidateCost {
-                rejection: *rejection,
-                ..CandidateCost::default()
-            },
-        })
-        .collect();
-    let (index, reason) = choose(request, candidates, &eligible, &mut costs, settings, random);
-    Ok(selection(&model, candidates, (index, reason), costs))
+    let cost = |(index, rejection): (usize, &Option<Rejection>)| match rejection {
+        None => model.cost_in(request.mode, candidates, index),
+        Some(_) => CandidateCost {
+            rejection: *rejection,
+            ..CandidateCost::default()
+        },
+    };
+    let costs = rejections.iter().enumerate().map(cost).collect();
+    let mut chooser = Chooser {
+        request,
+        candidates,
+        eligible: &eligible,
+        costs,
+        random,
+    };
+    let choice = chooser.choose(settings.temperature);
+    Ok(selection(&model, candidates, choice, chooser.costs))
 }
 
 fn nothing_eligible(
@@ -176,106 +200,6 @@ fn nothing_eligible(
         (None, true) => SelectError::AllEligibleWorkersOverloaded,
         (None, false) => SelectError::NoEndpoints,
     }
-}
-
-fn choose(
-    request: &SelectRequest<'_>,
-    candidates: &Candidates<'_>,
-    eligible: &[usize],
-    costs: &mut [CandidateCost],
-    settings: &CostSettings,
-    random: &mut SeededRandom,
-) -> (usize, SelectionReason) {
-    let preferred = eligible
-        .iter()
-        .find(|index| Some(candidates.ranks[**index]) == request.preferred);
-    let certain = match (preferred, eligible) {
-        (_, [only]) if request.eligibility.pinned.is_some() => {
-            Some((*only, SelectionReason::Pinned))
-        }
-        (Some(preferred), _) => Some((*preferred, SelectionReason::Preferred)),
-        (None, [only]) => Some((*only, SelectionReason::Only)),
-        (None, _) => None,
-    };
-    if let Some((index, reason)) = certain {
-        costs[index].probability = 1.0;
-        return (index, reason);
-    }
-    if settings.temperature > 0.0 {
-        let index = sample(eligible, costs, settings.temperature, random);
-        (index, SelectionReason::Sampled)
-    } else {
-        lowest(eligible, costs, random)
-    }
-}
-
-/// The lowest cost; equal ones by reservoir sampling.
-fn lowest(
-    eligible: &[usize],
-    costs: &mut [CandidateCost],
-    random: &mut SeededRandom,
-) -> (usize, SelectionReason) {
-    let mut best = eligible[0];
-    let mut ties = 1;
-    for &index in &eligible[1..] {
-        let order = costs[index].cost.total_cmp(&costs[best].cost);
-        if order.is_lt() {
-            (best, ties) = (index, 1);
-        } else if order.is_eq() {
-            ties += 1;
-            if random.below(ties) == 0 {
-                best = index;
-            }
-        }
-    }
-    let lowest = costs[best].cost;
-    for &index in eligible {
-        if costs[index].cost.total_cmp(&lowest).is_eq() {
-            costs[index].probability = 1.0 / super::cost::float(ties);
-        }
-    }
-    match ties {
-        1 => (best, SelectionReason::LowestCost),
-        _ => (best, SelectionReason::Tie),
-    }
-}
-
-/// Softmax over the costs, scaled to their range: p ∝ exp(−(c − min) / ((max − min) · T)).
-fn sample(
-    eligible: &[usize],
-    costs: &mut [CandidateCost],
-    temperature: f64,
-    random: &mut SeededRandom,
-) -> usize {
-    // Halves, because the range of two finite numbers may not be finite.
-    let half = |index: usize, costs: &[CandidateCost]| costs[index].cost / 2.0;
-    let halves = eligible.iter().map(|index| half(*index, costs));
-    let (min, max) = halves.fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), cost| {
-        (min.min(cost), max.max(cost))
-    });
-    let mut total = 0.0;
-    for &index in eligible {
-        let position = if max > min {
-            (half(index, costs) - min) / (max - min)
-        } else {
-            0.0
-        };
-        let weight = (-position / temperature).exp();
-        costs[index].probability = weight;
-        total += weight;
-    }
-    // The lowest cost weighs 1, so the total is at least that.
-    for &index in eligible {
-        costs[index].probability /= total;
-    }
-    let mut left = random.unit();
-    for &index in eligible {
-        left -= costs[index].probability;
-        if left < 0.0 {
-            return index;
-        }
-    }
-    eligible[eligible.len() - 1]
 }
 
 fn selection(
