@@ -2,9 +2,10 @@
  * What is remembered about one request: metrics, one log line, one span. Exactly one `finish` counts, whichever path it
  * comes from.
  */
-import { toDynamoError } from '@dynamo-ts/base';
+import { instanceIdHex, toDynamoError } from '@dynamo-ts/base';
 import type { ErrorCode } from '@dynamo-ts/base';
 import type { UsageCounts } from '@dynamo-ts/openai';
+import type { Placement } from '@dynamo-ts/routing';
 import type { Logger, Span } from '@dynamo-ts/telemetry';
 
 import type { FrontendMetrics, ModelMetrics } from './frontend-metrics.ts';
@@ -36,6 +37,8 @@ export class RequestRecord {
   #preparedMs = 0;
   #firstTokenMs: number | undefined;
   #lastTokenMs = 0;
+  #laterTokens = 0;
+  #placement: Placement | undefined;
   #migrations: MigrationReport | undefined;
   #finished = false;
 
@@ -47,6 +50,12 @@ export class RequestRecord {
   /** Time from receipt to the first token; undefined before it. */
   get firstTokenMs(): number | undefined {
     return this.#firstTokenMs === undefined ? undefined : this.#firstTokenMs - this.receivedMs;
+  }
+
+  /** Mean time between two tokens so far; undefined before the second batch. */
+  get meanInterTokenMs(): number | undefined {
+    if (this.#firstTokenMs === undefined || this.#laterTokens === 0) return undefined;
+    return (this.#lastTokenMs - this.#firstTokenMs) / this.#laterTokens;
   }
 
   /** Where moves between workers are reported. */
@@ -86,10 +95,14 @@ export class RequestRecord {
     (prompt.cachedTokens > 0 ? metrics.tokenizerCacheHits : metrics.tokenizerCacheMisses).inc();
   }
 
-  /** A worker has begun to answer. */
-  dispatched(): void {
-    const seconds = (performance.now() - this.#preparedMs) / 1000;
-    this.#options.metrics.dispatchSeconds.observe(seconds);
+  /** A worker has begun to answer; of several choices the first one's place is told. */
+  dispatched(placement: Placement): void {
+    const { metrics, span } = this.#options;
+    metrics.dispatchSeconds.observe((performance.now() - this.#preparedMs) / 1000);
+    if (this.#placement !== undefined) return;
+    this.#placement = placement;
+    span.setAttribute('worker_id', instanceIdHex(placement.instanceId));
+    if (placement.decisionId !== undefined) span.setAttribute('decision_id', placement.decisionId);
   }
 
   /** Tokens arrived together. */
@@ -102,6 +115,7 @@ export class RequestRecord {
       metrics.queued.dec();
     } else {
       metrics.interTokenSeconds.observe((nowMs - this.#lastTokenMs) / count / 1000, count);
+      this.#laterTokens += count;
     }
     this.#lastTokenMs = nowMs;
     metrics.outputTokensTotal.inc(count);
@@ -164,6 +178,13 @@ export class RequestRecord {
         : {
             input_tokens: outcome.usage.promptTokens,
             output_tokens: outcome.usage.completionTokens,
+            cached_tokens: outcome.usage.cachedTokens,
+          }),
+      ...(this.#placement === undefined
+        ? {}
+        : {
+            worker_id: instanceIdHex(this.#placement.instanceId),
+            decision_id: this.#placement.decisionId,
           }),
     };
     if (errorType === '') logger.info('request completed', fields);

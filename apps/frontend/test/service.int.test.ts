@@ -190,3 +190,41 @@ describe('engines whose input is text', () => {
     expect(body).toMatchObject({ n: 1 });
   });
 });
+
+describe('where a request would go', () => {
+  const ASK = { ...CHAT, nvext: { annotations: ['query_instance_id'] } };
+
+  it('is answered without running it', async () => {
+    let ran = 0;
+    await using test = await testFrontend({ script: () => (ran += 1) });
+    const id = String(test.workers[0]?.instanceId);
+    const worker = { decode_worker_id: id, decode_dp_rank: null, prefill_worker_id: id };
+    const whole = (await (await test.post('/v1/chat/completions', ASK)).json()) as {
+      usage: { prompt_tokens: number };
+      nvext: { token_data: number[] };
+    };
+    expect(whole).toMatchObject({ choices: [], nvext: { worker_id: worker } });
+    expect(whole.nvext.token_data).toHaveLength(whole.usage.prompt_tokens);
+    const stream = await test.post('/v1/chat/completions', { ...ASK, stream: true });
+    const text = await stream.text();
+    expect(text).toContain(`event: worker_instance_id\n: "${id}"\n\n`);
+    expect(text).toContain('event: token_data\n: [');
+    expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
+    expect(ran).toBe(0);
+  });
+
+  it('is the worker that the client names, or 503 when that is gone', async () => {
+    await using test = await testFrontend({ workers: 3 });
+    for (const { instanceId } of test.workers) {
+      const nvext = { decode_worker_id: String(instanceId), extra_fields: ['worker_id'] };
+      const answer = await test.post('/v1/chat/completions', { ...CHAT, nvext });
+      expect(await answer.json()).toMatchObject({
+        nvext: { worker_id: { decode_worker_id: String(instanceId) } },
+      });
+    }
+    const gone = await test.post('/v1/chat/completions', CHAT, {
+      headers: { 'content-type': 'application/json', 'x-worker-instance-id': '1' },
+    });
+    expect(gone.status).toBe(503);
+  });
+});

@@ -69,4 +69,12 @@ describe('toPublicError', () => {
       body: { error: { message: 'Internal server error', code: 'runtime.internal' } },
     });
   });
+
+  it('passes on when there may be room, and never less than a second', () => {
+    const wait = (retry_after_seconds: number): unknown =>
+      toPublicError(
+        new DynamoError('capacity.queue_full', 'full', { details: { retry_after_seconds } }),
+      ).retryAfterSeconds;
+    expect([wait(2.5), wait(0)]).toEqual([3, 1]);
+  });
 });

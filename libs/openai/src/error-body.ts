@@ -67,8 +67,17 @@ export function toPublicError(error: unknown, options: PublicErrorOptions = {}):
   return {
     status,
     body: bodyOf(known, http),
-    ...(http === 503 || http === OVERLOAD_STATUS ? { retryAfterSeconds: RETRY_AFTER_SECONDS } : {}),
+    ...(http === 503 || http === OVERLOAD_STATUS
+      ? { retryAfterSeconds: retryAfter(known.details?.['retry_after_seconds']) }
+      : {}),
   };
+}
+
+/** Whoever refused may know better when there is room. */
+function retryAfter(seconds: unknown): number {
+  return typeof seconds === 'number' && seconds >= RETRY_AFTER_SECONDS
+    ? Math.ceil(seconds)
+    : RETRY_AFTER_SECONDS;
 }
 
 function bodyOf(error: DynamoError, status: number): ErrorBody {

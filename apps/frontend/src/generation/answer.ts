@@ -1,9 +1,11 @@
 /**
  * Runs all choices of a request: dispatch, read, and add up what was used. The first choice that fails ends the others.
  */
-import { asInstanceId, asRequestId } from '@dynamo-ts/base';
+import { asRequestId } from '@dynamo-ts/base';
+import type { InstanceId } from '@dynamo-ts/base';
 import type { ChoiceFinish, UsageCounts } from '@dynamo-ts/openai';
-import type { DecodedFinishReason } from '@dynamo-ts/preprocess';
+import type { DecodedFinishReason, HashOptions } from '@dynamo-ts/preprocess';
+import type { DispatchRequest, PlacementWishes } from '@dynamo-ts/routing';
 import { Context } from '@dynamo-ts/runtime';
 
 import { MigratingStream } from '../migration/migrating-stream.ts';
@@ -21,14 +23,17 @@ export interface AnswerOptions {
   readonly context: Context;
   readonly record: RequestRecord;
   /** Worker that the client wants. */
-  readonly pinned: bigint | undefined;
+  readonly pinned: InstanceId | undefined;
+  readonly wishes: PlacementWishes;
+  /** What the block hashes of the prompts were made with. */
+  readonly hash: HashOptions;
   readonly migration: MigrationSettings;
   /** Makes the sink of a choice when a worker has begun to answer. */
   readonly createSink: (plan: ChoicePlan, worker: AnsweringWorker) => ChoiceSink;
 }
 
 /** The worker that answers; another one after a move. */
-export type AnsweringWorker = Pick<MigratingStream, 'instanceId'>;
+export type AnsweringWorker = Pick<MigratingStream, 'instanceId' | 'placement'>;
 
 /** Runs the choices to their end. @returns what was used */
 export async function runAnswer(options: AnswerOptions): Promise<UsageCounts> {
@@ -67,26 +72,36 @@ async function runChoice(
   plan: ChoicePlan,
   context: Context,
 ): Promise<ChoiceResult> {
-  const { model, pinned, record } = options;
-  const { prompt } = plan.planned;
+  const { model, record, hash } = options;
   const decoder = plan.createDecoder();
   const stream = await MigratingStream.open({
     ...options.migration,
     dispatcher: model.dispatcher,
-    request: {
-      payload: plan.payload,
-      context,
-      blockHashes: prompt.blockHashes,
-      blockSize: model.card.kvCacheBlockSize,
-      promptTokens: prompt.tokenIds.length,
-      pinned: pinned === undefined ? undefined : asInstanceId(pinned),
-    },
+    request: dispatchRequest(options, plan, context),
+    blockHashesOf: (tokenIds) => model.preprocessor.prepareTokens(tokenIds, hash).blockHashes,
     excluded: () => model.excluded,
     isComplete: () => decoder.finished,
     report: record.migrations,
   });
-  record.dispatched();
+  record.dispatched(stream.placement);
   return readChoice({ stream, decoder, sink: options.createSink(plan, stream) });
+}
+
+/** What the dispatcher is asked for one choice. */
+export function dispatchRequest(
+  { model, pinned, wishes }: Pick<AnswerOptions, 'model' | 'pinned' | 'wishes'>,
+  { payload, planned: { prompt } }: ChoicePlan,
+  context: Context,
+): Omit<DispatchRequest, 'excluded' | 'onRetry'> {
+  return {
+    payload,
+    context,
+    blockHashes: prompt.blockHashes,
+    blockSize: model.card.kvCacheBlockSize,
+    promptTokens: prompt.tokenIds.length,
+    pinned,
+    wishes,
+  };
 }
 
 /** A failed run's error; the first one that is not a consequence of another's. */

@@ -2,13 +2,15 @@
 import type { OpenAiRequest } from '@dynamo-ts/openai';
 import { sseAnnotation } from '@dynamo-ts/openai';
 import type { DecodedDelta } from '@dynamo-ts/preprocess';
+import type { Placement } from '@dynamo-ts/routing';
 
 import type { RequestRecord } from '../request-record.ts';
+import type { AnsweringWorker } from './answer.ts';
 import type { PlannedPrompt } from './choice-plan.ts';
 
 /** What extension values are made from. */
 export interface ExtrasSource {
-  readonly instanceId: bigint;
+  readonly worker: AnsweringWorker;
   readonly record: RequestRecord;
   readonly delta: DecodedDelta;
 }
@@ -22,12 +24,23 @@ export function responseNvext(
   if (wanted === undefined || wanted.length === 0) return undefined;
   const extras: Record<string, unknown> = {};
   if (wanted.includes('worker_id')) {
-    const id = String(source.instanceId);
-    extras['worker_id'] = { prefill_worker_id: id, decode_worker_id: id };
+    extras['worker_id'] = workerIds(source.worker.placement);
   }
   if (wanted.includes('timing')) extras['timing'] = timing(source.record);
   if (wanted.includes('stop_reason')) extras['stop_reason'] = source.delta.stopReason ?? null;
   return Object.keys(extras).length === 0 ? undefined : extras;
+}
+
+/** Who prefills and decodes: one worker does both. */
+export function workerIds({ instanceId, dpRank }: Placement): Readonly<Record<string, unknown>> {
+  const id = String(instanceId);
+  const rank = dpRank ?? null;
+  return {
+    prefill_worker_id: id,
+    prefill_dp_rank: rank,
+    decode_worker_id: id,
+    decode_dp_rank: rank,
+  };
 }
 
 /** Events that precede the first token of a stream. */
@@ -53,6 +66,7 @@ function timing(record: RequestRecord): Readonly<Record<string, number>> {
   return {
     request_received_ms: performance.timeOrigin + record.receivedMs,
     ttft_ms: record.firstTokenMs ?? totalMs,
+    ...(record.meanInterTokenMs === undefined ? {} : { itl_ms: record.meanInterTokenMs }),
     total_time_ms: totalMs,
   };
 }

@@ -22,7 +22,9 @@ function patternOf(path: string): RegExp {
     .split(/(:\w+|\*)/)
     .map((part) => {
       if (part === '*') return '.+';
-      return part.startsWith(':') ? '[^/]+' : RegExp.escape(part);
+      return part.startsWith(':')
+        ? '[^/]+'
+        : part.replaceAll(/[$()+.?[\\\]^{|}]/g, String.raw`\$&`);
     })
     .join('');
   return new RegExp(`^${source}$`);

@@ -8,6 +8,7 @@ import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:
 import { AbortReasonError } from '@dynamo-ts/base';
 import { sseError, toPublicError } from '@dynamo-ts/openai';
 import type { PublicErrorOptions } from '@dynamo-ts/openai';
+import type { Placement } from '@dynamo-ts/routing';
 import { Context } from '@dynamo-ts/runtime';
 import { extractTraceContext, injectTraceContext } from '@dynamo-ts/telemetry';
 import type { Span, Tracer } from '@dynamo-ts/telemetry';
@@ -15,6 +16,8 @@ import type { Span, Tracer } from '@dynamo-ts/telemetry';
 import { requestIds } from './request-headers.ts';
 import type { RequestIds } from './request-headers.ts';
 import type { SseWriter } from './sse-writer.ts';
+
+const DECISION_HEADER = 'x-dynamo-decision-id';
 
 /** What an {@link Exchange} is made of. */
 export interface ExchangeOptions {
@@ -60,6 +63,11 @@ export class Exchange {
     response.once('close', () => {
       if (!response.writableFinished) this.context.kill('client-gone');
     });
+  }
+
+  /** Names the decision in the answer's headers; of several choices the first one's. */
+  placed({ decisionId }: Placement): void {
+    if (decisionId !== undefined) this.headers[DECISION_HEADER] ??= decisionId;
   }
 
   /** Answers with JSON. */

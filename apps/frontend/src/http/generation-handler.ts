@@ -8,6 +8,7 @@ import {
   LogprobFormatter,
   SSE_DONE,
   requestedLogprobs,
+  requestedSalt,
   responseJson,
   usageChunk,
 } from '@dynamo-ts/openai';
@@ -21,6 +22,7 @@ import { runAnswer } from '../generation/answer.ts';
 import type { AnswerOptions } from '../generation/answer.ts';
 import { planChoices } from '../generation/choice-plan.ts';
 import { FoldSink } from '../generation/fold-sink.ts';
+import { pinnedWorker, placementWishes } from '../generation/placement-wishes.ts';
 import { annotationEvents, responseNvext } from '../generation/response-extras.ts';
 import { StreamSink } from '../generation/stream-sink.ts';
 import { migrationOf } from '../migration/migration-settings.ts';
@@ -32,6 +34,7 @@ import { readGenerationBody } from './generation-body.ts';
 import type { GenerationBody } from './generation-body.ts';
 import type { GenerationEndpoint, ParsedRequest } from './generation-endpoint.ts';
 import type { SseKeepAlive } from './keep-alive.ts';
+import { answerAdvice, wantsAdvice } from './placement-advice.ts';
 import { routingHeaders } from './request-headers.ts';
 import { SseWriter } from './sse-writer.ts';
 
@@ -120,6 +123,7 @@ export class GenerationHandler {
     const model = models.acquire(request.model);
     try {
       const ready = await this.#prepare(job, parsed, { body, model });
+      if (wantsAdvice(request)) return await answerAdvice(ready);
       return await (type === 'stream' ? this.#stream(ready) : this.#answer(ready));
     } finally {
       model.release();
@@ -134,8 +138,8 @@ export class GenerationHandler {
     const { endpoint, exchange, record } = job;
     const { request } = parsed;
     const routing = routingHeaders(exchange.request.headers);
-    const salt = routing.cacheSalt ?? request.cache_salt;
-    const prompts = await parsed.prepare(model, body, { salt });
+    const hash = { salt: routing.cacheSalt ?? requestedSalt(request) };
+    const prompts = await parsed.prepare(model, body, hash);
     record.prepared({
       tokens: prompts.reduce((sum, { prompt }) => sum + prompt.tokenIds.length, 0),
       cachedTokens: prompts.reduce((sum, { prompt }) => sum + prompt.cachedTokens, 0),
@@ -150,7 +154,9 @@ export class GenerationHandler {
       plans,
       context: exchange.context,
       migration: migrationOf(this.#options.settings.migration, model.card),
-      pinned: routing.backendInstanceId ?? request.nvext?.backend_instance_id,
+      pinned: pinnedWorker(request, routing),
+      wishes: placementWishes(request, routing),
+      hash,
       annotations: annotationEvents(request, requestId, prompts),
       head: {
         kind: endpoint.kind,
@@ -171,6 +177,7 @@ export class GenerationHandler {
       const usage = await runAnswer({
         ...job,
         createSink: (plan, worker) => {
+          exchange.placed(worker.placement);
           const chunks = new ChoiceChunks({ head, index: plan.index, nullUsage: withUsage });
           const { echo } = plan.planned;
           return new StreamSink({
@@ -183,12 +190,7 @@ export class GenerationHandler {
               request.stream_options?.continuous_usage_stats === true
                 ? plan.planned.prompt.tokenIds.length
                 : undefined,
-            nvext: (delta) =>
-              responseNvext(request, {
-                instanceId: worker.instanceId,
-                record: job.record,
-                delta,
-              }),
+            nvext: (delta) => responseNvext(request, { worker, record: job.record, delta }),
             preamble: (plan.index === 0 ? job.annotations : '') + (echo && chunks.text(echo)),
           });
         },
@@ -210,10 +212,11 @@ export class GenerationHandler {
     const usage = await runAnswer({
       ...job,
       createSink: (plan, worker) => {
+        exchange.placed(worker.placement);
         const fold = folds[plan.index] ?? new ChoiceFold(plan.index);
         fold.add(plan.planned.echo);
         const onFinish = (delta: Parameters<typeof responseNvext>[1]['delta']): void => {
-          nvext ??= responseNvext(request, { instanceId: worker.instanceId, record, delta });
+          nvext ??= responseNvext(request, { worker, record, delta });
         };
         return new FoldSink({ fold, record, onFinish });
       },

@@ -6,7 +6,7 @@ import {
   tokenIdsFromBytes,
   tokenIdsToBytes,
 } from '@dynamo-ts/protocol';
-import type { DispatchRequest, DispatchedStream } from '@dynamo-ts/routing';
+import type { AnswerReport, DispatchRequest, DispatchedStream } from '@dynamo-ts/routing';
 import { Context } from '@dynamo-ts/runtime';
 import { MetricsRegistry, Tracer, nullLogger } from '@dynamo-ts/telemetry';
 import { FakeClock } from '@dynamo-ts/testing';
@@ -32,6 +32,8 @@ const ids = (...values: readonly number[]): Partial<GenerateResponse> => ({
 /** Workers 1, 2, 3, … give the answers in turn; a code instead of an answer is a dispatch that fails. */
 class Workers {
   readonly requests: (DispatchRequest & { readonly message: GenerateRequest })[] = [];
+  /** What was reported to the streams. */
+  readonly reports: AnswerReport[] = [];
   readonly #answers: (Answer | ErrorCode)[];
 
   constructor(answers: readonly (Answer | ErrorCode)[]) {
@@ -43,7 +45,7 @@ class Workers {
     this.requests.push({ ...request, message: GenerateRequest.decode(request.payload) });
     const answer = this.#answers.shift() ?? 'backend.unavailable';
     if (typeof answer === 'string') throw new DynamoError(answer, 'dispatch failed');
-    return Promise.resolve(streamOf(instanceId, answer));
+    return Promise.resolve(streamOf(instanceId, answer, this.reports));
   }
 
   excluded(dispatch: number): InstanceId[] {
@@ -51,12 +53,18 @@ class Workers {
   }
 }
 
-function streamOf(instanceId: InstanceId, { messages, end }: Answer): DispatchedStream {
+function streamOf(
+  instanceId: InstanceId,
+  { messages, end }: Answer,
+  reports: AnswerReport[],
+): DispatchedStream {
   const left = messages.map((message) =>
     GenerateResponse.encode(GenerateResponse.fromPartial(message)).finish(),
   );
   return {
     instanceId,
+    placement: { instanceId, overlapBlocks: 0, cachedTokens: 0, queuedMs: 0, reason: 'test' },
+    report: (report) => void reports.push(report),
     cancel: () => undefined,
     nextBatch: async () => {
       const item = left.shift();
@@ -105,9 +113,10 @@ function bench(
           payload,
           context,
           blockHashes: new BigUint64Array(0),
-          blockSize: 16,
+          blockSize: 4,
           promptTokens: PROMPT.length,
         },
+        blockHashesOf: (tokenIds) => BigUint64Array.from(tokenIds, BigInt),
         excluded: () => [asInstanceId(99n)],
         isComplete: () => test.complete,
         report: new MigrationReport({
@@ -200,6 +209,33 @@ describe('MigratingStream', () => {
     const last = await stream.nextBatch();
     expect(last?.[0]?.usage).toEqual({ promptTokens: 3, completionTokens: 3, cachedTokens: 3 });
     expect(stream.instanceId).toBe(2n);
+    expect(test.workers.reports).toEqual([{ cachedTokens: 4 }]);
+  });
+
+  it('places the longer prompt by its own blocks once there are more of them', async () => {
+    const test = bench([
+      { messages: [], end: 'transport.disconnected' },
+      { messages: [ids(4, 5)], end: 'transport.disconnected' },
+      { messages: [ids(6)], end: 'end' },
+    ]);
+    const stream = await test.open();
+    await stream.nextBatch();
+    await stream.nextBatch();
+    expect(test.workers.requests.map(({ blockHashes }) => [...blockHashes])).toEqual([
+      [],
+      [],
+      [1n, 2n, 3n, 4n, 5n],
+    ]);
+  });
+
+  it('says that the answer was complete when the reader cuts it there', async () => {
+    const test = bench([{ messages: [ids(4)], end: 'end' }]);
+    const stream = await test.open();
+    stream.cancel();
+    expect(test.workers.reports).toEqual([]);
+    test.complete = true;
+    stream.cancel();
+    expect(test.workers.reports).toEqual([{ complete: true }]);
   });
 
   it('waits for a worker that can take over', async () => {

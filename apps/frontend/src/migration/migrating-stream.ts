@@ -8,8 +8,8 @@
  */
 import { Backoff, DynamoError, systemClock } from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
-import { GenerateRequest, GenerateResponse } from '@dynamo-ts/protocol';
-import type { DispatchRequest, DispatchedStream } from '@dynamo-ts/routing';
+import { GenerateRequest, GenerateResponse, tokenIdsFromBytes } from '@dynamo-ts/protocol';
+import type { DispatchRequest, DispatchedStream, Placement } from '@dynamo-ts/routing';
 
 import type { Dispatches } from '../models/served-model.ts';
 import type { MigrationObstacle, MigrationOutcome, MigrationReport } from './migration-report.ts';
@@ -19,8 +19,10 @@ import { TokenLog } from './token-log.ts';
 
 /** What a {@link MigratingStream} is made of. */
 export interface MigratingStreamOptions extends MigrationSettings {
-  readonly dispatcher: Dispatches;
+  readonly dispatcher: Pick<Dispatches, 'dispatch'>;
   readonly request: Omit<DispatchRequest, 'excluded' | 'onRetry'>;
+  /** Local hashes of a prompt's complete blocks. */
+  readonly blockHashesOf: (tokenIds: Uint32Array) => BigUint64Array;
   /** Instances that must not take the request whatever happens, as they are now. */
   readonly excluded: () => readonly InstanceId[];
   /** Whether the reader has seen the answer's end: what breaks after it does not matter. */
@@ -78,6 +80,11 @@ export class MigratingStream {
     return this.#stream.instanceId;
   }
 
+  /** Why it is that one. */
+  get placement(): Placement {
+    return this.#stream.placement;
+  }
+
   /**
    * Messages that arrived since the last call, waiting for at least one; undefined at the end.
    *
@@ -102,6 +109,7 @@ export class MigratingStream {
 
   /** Drops the rest and tells the worker. Idempotent. */
   cancel(): void {
+    if (this.#options.isComplete()) this.#stream.report({ complete: true });
     this.#stream.cancel();
   }
 
@@ -110,7 +118,7 @@ export class MigratingStream {
     for (const message of messages) {
       this.#received?.append(message.tokenIdsLe);
       if (message.text !== undefined || message.deltaJson.length > 0) this.#giveUp('no_token_ids');
-      if (message.usage !== undefined && this.#carried > 0) this.#correctUsage(message.usage);
+      if (message.usage !== undefined) this.#onUsage(message.usage);
     }
     this.#checkLength();
     return messages;
@@ -129,6 +137,13 @@ export class MigratingStream {
   #giveUp(obstacle: MigrationObstacle): void {
     this.#obstacle ??= obstacle;
     this.#received = undefined;
+  }
+
+  /** The router learns what the worker says; the client what is true of its prompt. */
+  #onUsage(usage: NonNullable<GenerateResponse['usage']>): void {
+    const { cachedTokens } = usage;
+    if (cachedTokens !== undefined) this.#stream.report({ cachedTokens });
+    if (this.#carried > 0) this.#correctUsage(usage);
   }
 
   /** What the present worker counts as prompt is in part the answer. */
@@ -176,13 +191,23 @@ export class MigratingStream {
     }
     if (this.#failed.size >= limit) return 'limit';
     const original = GenerateRequest.decode(request.payload);
-    return (
-      requestObstacle(original) ?? {
-        ...request,
-        payload: replayRequest(original, received),
-        promptTokens: request.promptTokens + received.count,
-      }
-    );
+    const obstacle = requestObstacle(original);
+    if (obstacle !== undefined) return obstacle;
+    const tokenIdsLe = received.after(original.tokenIdsLe);
+    return {
+      ...request,
+      payload: replayRequest(original, tokenIdsLe, received.count),
+      promptTokens: request.promptTokens + received.count,
+      blockHashes: this.#blockHashes(tokenIdsLe),
+    };
+  }
+
+  /** The received tokens may have completed blocks, which the worker may hold from the same sequence elsewhere. */
+  #blockHashes(tokenIdsLe: Uint8Array): BigUint64Array {
+    const { request, blockHashesOf } = this.#options;
+    const tokenIds = tokenIdsFromBytes(tokenIdsLe);
+    const blocks = Math.floor(tokenIds.length / Math.max(1, request.blockSize));
+    return blocks === request.blockHashes.length ? request.blockHashes : blockHashesOf(tokenIds);
   }
 
   /** Asks every other worker, and waits for one while there is none: those that died may be starting again. */

@@ -1,8 +1,6 @@
 /** The request with which another worker continues an answer (RF 2.2). */
 import { GenerateRequest } from '@dynamo-ts/protocol';
 
-import type { TokenLog } from './token-log.ts';
-
 /** What in a request keeps its answer from being continued elsewhere; undefined when nothing does. */
 export function requestObstacle(
   request: GenerateRequest,
@@ -13,15 +11,18 @@ export function requestObstacle(
 }
 
 /**
- * The encoded request for the rest of the answer: what was received is part of the prompt, and counts against the limits
+ * The encoded request for the rest of the answer. The prompt now ends with the `count` tokens received: what was received is part of the prompt, and counts against the limits
  * of the answer. A limit that the client did not set stays unset, because the engine may know a better end.
  */
-export function replayRequest(request: GenerateRequest, received: TokenLog): Uint8Array {
+export function replayRequest(
+  request: GenerateRequest,
+  tokenIdsLe: Uint8Array,
+  count: number,
+): Uint8Array {
   const { stopConditions: stop } = request;
-  const { count } = received;
   return GenerateRequest.encode({
     ...request,
-    tokenIdsLe: received.after(request.tokenIdsLe),
+    tokenIdsLe,
     // They describe the shorter prompt.
     sequenceHashesLe: new Uint8Array(0),
     stopConditions: stop && {

@@ -1,11 +1,13 @@
 import type { InstanceId } from '@dynamo-ts/base';
-import type { DispatchRequest, DispatchedStream } from '@dynamo-ts/routing';
+import type { DispatchRequest, DispatchedStream, Placement } from '@dynamo-ts/routing';
 import type { ModelPreprocessor } from '@dynamo-ts/preprocess';
 import type { ModelDeploymentCard } from '@dynamo-ts/protocol';
 
 /** Sends requests to a model's workers; a `Dispatcher` is one. */
 export interface Dispatches {
   dispatch(request: DispatchRequest): Promise<DispatchedStream>;
+  /** Where the request would go; books and sends nothing. */
+  advise(request: DispatchRequest): Promise<Placement>;
 }
 
 /** A model that can take a request, held until the request has ended. */
