@@ -38,7 +38,8 @@ export type ErrorCode =
   | 'backend.error'
   | 'capacity.worker_overloaded'
   | 'capacity.pool_exhausted'
-  | 'capacity.queue_full';
+  | 'capacity.queue_full'
+  | 'capacity.queue_timeout';
 
 /** Canonical gRPC status names (grpc/grpc `doc/statuscodes.md`). */
 export type GrpcStatusName =
@@ -249,6 +250,12 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, ErrorCodeInfo>> = {
     'RESOURCE_EXHAUSTED',
     false,
     'A bounded queue is full; retry after the Retry-After delay.',
+  ),
+  'capacity.queue_timeout': transient(
+    529,
+    'RESOURCE_EXHAUSTED',
+    false,
+    "No instance had room within the longest wait in the router's queue (DYN_ROUTER_QUEUE_TIMEOUT_SECS); retry after the Retry-After delay.",
   ),
 };
 
