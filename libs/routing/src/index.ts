@@ -4,6 +4,13 @@ export type { BookingsOptions } from './bookings.ts';
 export { Bookings } from './bookings.ts';
 export type { DispatchRequest, DispatcherOptions, WorkerPool } from './dispatcher.ts';
 export { Dispatcher } from './dispatcher.ts';
+export type { DisaggKeysOptions } from './disagg/disagg-keys.ts';
+export type {
+  ConnectDisaggregatedRouterOptions,
+  DisaggThresholds,
+  DisaggregatedRouterOptions,
+} from './disagg/disaggregated-router.ts';
+export { DisaggregatedRouter } from './disagg/disaggregated-router.ts';
 export type { InstanceView, LocalRouterOptions } from './local-router.ts';
 export { LocalRouter } from './local-router.ts';
 export { DISPATCH_METRICS, ROUTER_METRICS } from './metrics.ts';
