@@ -2,6 +2,8 @@ export type { AnswerReport } from './answer-meter.ts';
 export type { DispatchedStream } from './booked-stream.ts';
 export type { BookingsOptions } from './bookings.ts';
 export { Bookings } from './bookings.ts';
+export type { DecisionPage, DecisionSource } from './decision-page.ts';
+export { DECISIONS_PATH, decisionPage } from './decision-page.ts';
 export type { DispatchRequest, DispatcherOptions, WorkerPool } from './dispatcher.ts';
 export { Dispatcher } from './dispatcher.ts';
 export type { DisaggKeysOptions } from './disagg/disagg-keys.ts';

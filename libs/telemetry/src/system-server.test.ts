@@ -34,6 +34,22 @@ describe('SystemServer', () => {
     expect(await after.json()).toMatchObject({ status: 'ready', endpoints: { generate: 'ready' } });
   });
 
+  it('serves what its owner adds', async () => {
+    await using server = await SystemServer.listen({
+      health: new HealthState(),
+      metrics: new MetricsRegistry(),
+      port: 0,
+      logger: nullLogger,
+      host: '127.0.0.1',
+      pages: async (url) =>
+        Promise.resolve(url === '/more?x=1' ? { status: 202, json: '{"a":1}' } : undefined),
+    });
+    const get = async (path: string) => fetch(`http://127.0.0.1:${server.port}${path}`);
+    const found = await get('/more?x=1');
+    expect([found.status, await found.json()]).toEqual([202, { a: 1 }]);
+    expect((await get('/else')).status).toBe(404);
+  });
+
   it('serves metrics as Prometheus text', async () => {
     const { server, get, metrics } = await listen();
     await using _closing = server;

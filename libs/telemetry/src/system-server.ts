@@ -1,6 +1,6 @@
 /**
- * The status server of a process: `/health`, `/live` and `/metrics`, on a port of its own, so that probes and scrapes never
- * compete with requests for a listener. Plain node:http: it must start in a millisecond and answer when all else is busy.
+ * The status server of a process: `/health`, `/live`, `/metrics` and what its owner adds, on a port of its own, so that probes
+ * and scrapes never compete with requests for a listener. Plain node:http: it must start in a millisecond and answer when all else is busy.
  */
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -25,6 +25,14 @@ export interface SystemServerOptions {
   readonly healthPath?: string | undefined;
   /** @default "/live" */
   readonly livePath?: string | undefined;
+  /** Answers further GET requests by their URL; undefined leaves them to the 404. */
+  readonly pages?: ((url: string) => Promise<SystemPage | undefined>) | undefined;
+}
+
+/** A JSON answer. */
+export interface SystemPage {
+  readonly status: number;
+  readonly json: string;
 }
 
 /** Serves health and metrics of this process. */
@@ -85,13 +93,17 @@ export class SystemServer implements AsyncDisposable {
     const { healthPath = '/health', livePath = '/live', metrics } = this.#options;
     const path = (request.url ?? '/').split('?', 1)[0];
     if (request.method !== 'GET' && request.method !== 'HEAD') {
-      send(response, { status: 404, type: 'text/plain', body: 'Route not found' });
+      send(response, NOT_FOUND);
     } else if (path === healthPath || path === livePath) {
       this.#answerHealth(response);
     } else if (path === '/metrics') {
       send(response, { status: 200, type: METRICS_CONTENT_TYPE, body: await metrics.text() });
     } else {
-      send(response, { status: 404, type: 'text/plain', body: 'Route not found' });
+      const page = await this.#options.pages?.(request.url ?? '/');
+      send(
+        response,
+        page === undefined ? NOT_FOUND : { ...page, type: JSON_TYPE, body: page.json },
+      );
     }
   }
 
@@ -102,11 +114,14 @@ export class SystemServer implements AsyncDisposable {
     const nanos = Math.floor((uptimeMs % 1000) * 1_000_000);
     send(response, {
       status: status === 'ready' ? 200 : 503,
-      type: 'application/json',
+      type: JSON_TYPE,
       body: JSON.stringify({ status, uptime: { secs, nanos }, endpoints }),
     });
   }
 }
+
+const JSON_TYPE = 'application/json';
+const NOT_FOUND = { status: 404, type: 'text/plain', body: 'Route not found' };
 
 interface Answer {
   readonly status: number;
