@@ -24,6 +24,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'Start an OpenAI-compatible endpoint with workers on this machine',
     run: async (input) => (await import('./up/up-command.ts')).runUp(input),
   },
+  explain: {
+    summary: 'Say why a request went to the worker it went to',
+    run: async (input) => (await import('./explain/explain-command.ts')).runExplain(input),
+  },
   doctor: {
     summary: 'Say what is installed, what is missing and what can be reached',
     run: async (input) => (await import('./doctor/doctor.ts')).runDoctor(input),
