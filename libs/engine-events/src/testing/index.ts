@@ -1,0 +1,2 @@
+export type { ScriptedPublisherOptions } from './scripted-publisher.ts';
+export { ScriptedPublisher } from './scripted-publisher.ts';
