@@ -4,6 +4,7 @@ mod hashing;
 mod index;
 mod selection;
 mod sequences;
+mod wire;
 
 pub use events::{
     BlockFormat, BlockHasher, CacheEvent, CacheEventData, DecodeError, EngineEventStream,
@@ -23,4 +24,9 @@ pub use selection::{
 };
 pub use sequences::{
     ActiveSequences, AddError, NewRequest, PotentialLoads, SequenceOptions, WorkerLoad,
+};
+pub use wire::{
+    KvBlocksRemoved, KvBlocksStored, KvCacheCleared, KvEvent, KvEventBatch, KvEventData,
+    KvQueryInvalidRange, KvQueryResult, KvQueryTooNew, KvSnapshotChunk, WorkerKvQueryRequest,
+    WorkerKvQueryResponse, hashes_from_bytes, hashes_to_bytes,
 };
