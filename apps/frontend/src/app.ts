@@ -16,6 +16,7 @@ import { GenerationHandler } from './http/generation-handler.ts';
 import { addGenerationRoutes, createHttpServer } from './http/http-server.ts';
 import { SseKeepAlive } from './http/keep-alive.ts';
 import { addModelRoutes } from './http/models-routes.ts';
+import { readRequestTemplate } from './http/request-template.ts';
 import { addStatusRoutes } from './http/status-routes.ts';
 import { addModelGauges } from './model-gauges.ts';
 import { ModelManager } from './models/model-manager.ts';
@@ -111,6 +112,11 @@ function createServer({ config, telemetry, models, lifecycle }: ServerParts): Fa
       ignoreUnsupported: config.ignoreUnsupportedFields,
       forceIncludeUsage: config.forceIncludeUsage,
       disableNvext: config.disableNvext,
+      metadataPrefix: config.metadataHeader.toLowerCase(),
+      requestTemplate:
+        config.requestTemplatePath === undefined
+          ? undefined
+          : readRequestTemplate(config.requestTemplatePath),
       migration,
     },
   });

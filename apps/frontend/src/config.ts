@@ -68,6 +68,17 @@ const HTTP_OPTIONS = optionGroup('HTTP', {
     env: 'DYN_DISABLE_FRONTEND_NVEXT',
     help: 'Drop the extension object nvext of requests.',
   }),
+  requestTemplatePath: option.path({
+    flag: 'request-template',
+    env: 'DYN_REQUEST_TEMPLATE',
+    help: 'JSON file with model, temperature and max_completion_tokens for requests that leave them out.',
+  }),
+  metadataHeader: option.string({
+    flag: 'metadata-header',
+    env: 'DYN_METADATA_HEADER',
+    default: 'x-dynamo-meta-',
+    help: 'Request headers that begin with this go to the worker; 64 of them and 64 KiB at most.',
+  }),
 });
 
 const path = (flag: string, env: string, fallback: string, what: string) =>

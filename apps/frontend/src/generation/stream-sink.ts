@@ -1,6 +1,7 @@
 /** Writes one choice as server-sent events: one event per token, one write per batch. */
+import { sseAnnotation } from '@dynamo-ts/openai';
 import type { ChoiceChunks, LogprobFormatter, ResponseKind, UsageCounts } from '@dynamo-ts/openai';
-import type { DecodedDelta } from '@dynamo-ts/preprocess';
+import type { DecodedDelta, PreparedPrompt } from '@dynamo-ts/preprocess';
 import type { GenerateResponse, TokenLogprob } from '@dynamo-ts/protocol';
 
 import type { SseWriter } from '../http/sse-writer.ts';
@@ -20,6 +21,8 @@ export interface StreamSinkOptions {
   readonly nvext: (delta: DecodedDelta) => unknown;
   /** Prompt tokens, when the client wants the usage so far in every chunk. */
   readonly continuousUsage: number | undefined;
+  /** The prompt, when the client wants an `llm_metrics` annotation with every write. */
+  readonly metricsOf: Pick<PreparedPrompt, 'tokenIds'> | undefined;
   /** Sent before the first token: annotations, the echoed prompt. */
   readonly preamble: string;
 }
@@ -30,6 +33,8 @@ export class StreamSink implements ChoiceSink {
   readonly #writer: SseWriter;
   readonly #chunks: ChoiceChunks;
   #pending: string;
+  #writtenTokens = 0;
+  #cachedTokens: number | undefined;
   /** Tokens of the chunks so far; counted only for {@link StreamSinkOptions.continuousUsage}. */
   #tokens = 0;
   /** Log probabilities of tokens whose text is not complete yet. */
@@ -43,6 +48,7 @@ export class StreamSink implements ChoiceSink {
   }
 
   delta(delta: DecodedDelta, message: GenerateResponse): void {
+    this.#cachedTokens = message.usage?.cachedTokens ?? this.#cachedTokens;
     const isPlain =
       delta.finishReason === undefined &&
       this.#options.logprobs === undefined &&
@@ -60,10 +66,24 @@ export class StreamSink implements ChoiceSink {
   flush(tokens: number): Promise<void> | undefined {
     const nowMs = performance.now();
     this.#options.record.tokens(tokens, nowMs);
-    const text = this.#pending;
+    const text = this.#pending + this.#llmMetrics(tokens);
     if (text === '') return undefined;
     this.#pending = '';
     return this.#writer.write(text, nowMs) ? undefined : this.#writer.drained();
+  }
+
+  /** Counts of this write and so far, under the reference's names. */
+  #llmMetrics(tokens: number): string {
+    const prompt = this.#options.metricsOf;
+    if (prompt === undefined || tokens === 0) return '';
+    this.#writtenTokens += tokens;
+    const counts = {
+      input_tokens: prompt.tokenIds.length,
+      output_tokens: this.#writtenTokens,
+      chunk_tokens: tokens,
+      cached_tokens: this.#cachedTokens,
+    };
+    return sseAnnotation('llm_metrics', counts);
   }
 
   /** Anything beyond text: a finish reason, log probabilities, a ready-made delta. */

@@ -24,6 +24,8 @@ export interface GenerationEndpoint {
   /** Metric label. */
   readonly label: 'chat_completions' | 'completions';
   readonly idPrefix: string;
+  /** Name of the limit of tokens that a request template sets. */
+  readonly limitField: 'max_completion_tokens' | 'max_tokens';
   /** @throws `request.invalid`, `runtime.not_implemented` */
   parse(body: unknown, options: ValidationOptions): ParsedRequest;
 }
@@ -33,6 +35,7 @@ export const CHAT_ENDPOINT: GenerationEndpoint = {
   kind: 'chat',
   label: 'chat_completions',
   idPrefix: 'chatcmpl-',
+  limitField: 'max_completion_tokens',
   parse: (body, options) => {
     const request = parseChatRequest(body, options);
     return {
@@ -47,6 +50,7 @@ export const COMPLETION_ENDPOINT: GenerationEndpoint = {
   kind: 'completion',
   label: 'completions',
   idPrefix: 'cmpl-',
+  limitField: 'max_tokens',
   parse: (body, options) => {
     const request = parseCompletionRequest(body, options);
     return {

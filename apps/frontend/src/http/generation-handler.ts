@@ -34,8 +34,11 @@ import { readGenerationBody } from './generation-body.ts';
 import type { GenerationBody } from './generation-body.ts';
 import type { GenerationEndpoint, ParsedRequest } from './generation-endpoint.ts';
 import type { SseKeepAlive } from './keep-alive.ts';
+import { metadataHeaders } from './metadata-headers.ts';
 import { answerAdvice, wantsAdvice } from './placement-advice.ts';
 import { routingHeaders } from './request-headers.ts';
+import { fillFromTemplate } from './request-template.ts';
+import type { RequestTemplate } from './request-template.ts';
 import { SseWriter } from './sse-writer.ts';
 
 /** Settings of a {@link GenerationHandler}. */
@@ -45,6 +48,10 @@ export interface GenerationSettings {
   readonly ignoreUnsupported: boolean;
   readonly forceIncludeUsage: boolean;
   readonly disableNvext: boolean;
+  /** Headers that begin with this go to the worker. */
+  readonly metadataPrefix: string;
+  /** Values for requests that leave them out. */
+  readonly requestTemplate: RequestTemplate | undefined;
   readonly migration: MigrationSettings;
 }
 
@@ -114,7 +121,8 @@ export class GenerationHandler {
   async #run(job: Job): Promise<UsageCounts> {
     const { endpoint, exchange, record } = job;
     const { settings, models } = this.#options;
-    const body = await readGenerationBody(exchange.request, settings.bodyLimitBytes);
+    exchange.context.addHeaders(metadataHeaders(exchange.request, settings.metadataPrefix));
+    const body = await this.#readBody(job);
     if (settings.disableNvext) dropNvext(body.fields);
     const parsed = endpoint.parse(body.fields, settings);
     const { request } = parsed;
@@ -128,6 +136,14 @@ export class GenerationHandler {
     } finally {
       model.release();
     }
+  }
+
+  async #readBody({ endpoint, exchange }: Job): Promise<GenerationBody> {
+    const { bodyLimitBytes, requestTemplate } = this.#options.settings;
+    const body = await readGenerationBody(exchange.request, bodyLimitBytes);
+    return requestTemplate === undefined
+      ? body
+      : fillFromTemplate(body, requestTemplate, endpoint.limitField);
   }
 
   async #prepare(
@@ -189,6 +205,10 @@ export class GenerationHandler {
             continuousUsage:
               request.stream_options?.continuous_usage_stats === true
                 ? plan.planned.prompt.tokenIds.length
+                : undefined,
+            metricsOf:
+              request.nvext?.annotations?.includes('llm_metrics') === true
+                ? plan.planned.prompt
                 : undefined,
             nvext: (delta) => responseNvext(request, { worker, record: job.record, delta }),
             preamble: (plan.index === 0 ? job.annotations : '') + (echo && chunks.text(echo)),

@@ -1,7 +1,7 @@
 /**
  * The HTTP server: routes, error form, limits.
  *
- * Limits: headers within 60 s and 64 KiB, the whole request within 5 minutes (against clients that send drop by drop);
+ * Limits: headers within 60 s and 96 KiB, the whole request within 5 minutes (against clients that send drop by drop);
  * none on answers, which may stream for hours.
  */
 import { ServerResponse } from 'node:http';
@@ -20,7 +20,8 @@ import type { GenerationEndpoint } from './generation-endpoint.ts';
 
 /** Longest time in which a request, body included, must have arrived. */
 const REQUEST_TIMEOUT_MS = 300_000;
-const MAX_HEADER_BYTES = 64 * 1024;
+/** 64 KiB of request metadata, which has its own limit, and room for the rest. */
+const MAX_HEADER_BYTES = 96 * 1024;
 /** Longer than the idle timeouts of usual load balancers, so that they close first. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 
