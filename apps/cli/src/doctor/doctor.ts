@@ -116,7 +116,7 @@ function checkAddon(): Finding {
 }
 
 async function checkPort(port: number): Promise<Finding> {
-  return (await isPortFree(port)) ? ok('free') : absent('taken; choose another with --port');
+  return (await isPortFree(port)) ? ok('free') : absent('taken; choose another with --http-port');
 }
 
 function program(command: string, args: readonly string[], use: string): Check['run'] {

@@ -145,7 +145,7 @@ async function claimPort(host: string, port: number): Promise<number> {
         cause.code === 'EADDRINUSE'
           ? new DynamoError(
               'config.port_in_use',
-              `port ${port} is taken: stop what listens there or choose another with --port`,
+              `port ${port} is taken: stop what listens there or choose another with --http-port`,
               { cause },
             )
           : new DynamoError(

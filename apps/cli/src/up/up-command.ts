@@ -4,6 +4,7 @@ import { runService } from '@dynamo-ts/config';
 import type { Environment, RunnableService } from '@dynamo-ts/config';
 
 import { renderBanner } from './banner.ts';
+import { ignoredSettings } from './decided-settings.ts';
 import type { Fleet } from './fleet.ts';
 import { waitUntilServable } from './readiness.ts';
 import type { Progress } from './readiness.ts';
@@ -21,8 +22,10 @@ export async function runUp(input: {
     summary: 'Starts an OpenAI-compatible endpoint with workers on this machine.',
     options: UP_OPTIONS,
     health: (config) => ({ port: config.httpPort, path: config.healthPath }),
-    create: async (config, origins) =>
-      new Up(config, await createFleet(config, origins, input.env)),
+    create: async (config, origins) => {
+      for (const line of ignoredSettings(input.env)) process.stderr.write(line);
+      return new Up(config, await createFleet(config, origins, input.env));
+    },
   });
 }
 

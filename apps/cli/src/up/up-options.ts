@@ -43,6 +43,13 @@ const {
 export const UP_OPTIONS = {
   ...FLEET,
   ...SERVICES,
+  // On the address of this machine alone, so that decisions can be shown on the same port.
+  httpHost: {
+    ...FRONTEND_OPTIONS.httpHost,
+    fallback: '127.0.0.1',
+    fallbackText: '127.0.0.1',
+    help: 'Address to listen on; 0.0.0.0 serves other machines too, and then /debug is not shown.',
+  },
   ...FLEET, // again: first for the order of the help text, last for the type of engineUrl
   logFilter: { ...LOGGING_OPTIONS.logFilter, fallback: 'warn', fallbackText: 'warn' },
   grpcPort: { ...ROUTER_OPTIONS.grpcPort, fallback: -1, fallbackText: '-1' },
