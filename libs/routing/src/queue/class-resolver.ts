@@ -24,6 +24,8 @@ export class ClassResolver {
   }
 
   /**
+   * The class that a request waits in.
+   *
    * @param name what the client asked for: an explicit class or a family
    * @param uncachedTokens asked only when it decides
    */

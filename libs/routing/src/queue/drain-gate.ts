@@ -1,6 +1,6 @@
 import { isHeldUp, occupancyOf } from './eligibility.ts';
 import type { QueueGate } from './flow.ts';
-import type { PlacementHost, RankLoad } from './placement-host.ts';
+import type { PlacementHost, RankLoad } from '../kv/collaborators.ts';
 import type { QueueEntry } from './queue-entry.ts';
 
 /**

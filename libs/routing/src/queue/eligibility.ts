@@ -1,5 +1,5 @@
 import type { PlacementRequest } from '../placement-router.ts';
-import type { RankLoad } from './placement-host.ts';
+import type { RankLoad } from '../kv/collaborators.ts';
 import type { PolicyClass } from './policy-profile.ts';
 
 /** What a class assumes of a rank that does not say how much it computes at once (RP 4.6). */

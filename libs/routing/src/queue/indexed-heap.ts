@@ -8,7 +8,7 @@ export class IndexedHeap<T extends HeapItem> {
   readonly #items: T[] = [];
   readonly #compare: (a: T, b: T) => number;
 
-  /** @param compare negative when its first argument goes first */
+  /** An empty heap; `compare` is negative when its first argument goes first. */
   constructor(compare: (a: T, b: T) => number) {
     this.#compare = compare;
   }

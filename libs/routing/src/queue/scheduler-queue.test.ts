@@ -50,8 +50,9 @@ function setUp({ instances = 1, queuePolicy, ...options }: Setup = {}) {
     for (const { instanceId } of host.ranks()) host.prefillDone(`fill-${instanceId}`);
     queue.capacityChanged();
     await settle();
-    for (let done = 0; done < host.placed.length; done++) {
-      host.prefillDone(host.placed[done] ?? '');
+    // Grows while it is read.
+    for (const placed of host.placed) {
+      host.prefillDone(placed);
       queue.capacityChanged();
       await settle();
     }

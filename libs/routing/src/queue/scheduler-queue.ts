@@ -24,7 +24,7 @@ import { DrainGate } from './drain-gate.ts';
 import { DrainRate } from './drain-rate.ts';
 import { conditionsKey, isHeldUp, occupancyOf } from './eligibility.ts';
 import { FairQueue } from './fair-queue.ts';
-import type { PlacementHost } from './placement-host.ts';
+import type { PlacementHost, RequestQueue } from '../kv/collaborators.ts';
 import { isQueueing } from './policy-profile.ts';
 import type { PolicyProfile } from './policy-profile.ts';
 import type { QueueEntry } from './queue-entry.ts';
@@ -65,7 +65,7 @@ const RECONCILE_MS = 1000;
 const MOST_PER_DRAIN = 128;
 
 /** The router's queue. */
-export class SchedulerQueue implements AsyncDisposable {
+export class SchedulerQueue implements RequestQueue {
   readonly #options: SchedulerQueueOptions;
   readonly #host: PlacementHost;
   readonly #clock: Clock;

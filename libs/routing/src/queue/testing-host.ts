@@ -4,7 +4,7 @@ import type { InstanceId } from '@dynamo-ts/base';
 
 import type { Placement, PlacementRequest } from '../placement-router.ts';
 import { isEligible } from './eligibility.ts';
-import type { PlacementHost, QueuedPlacement, RankLoad } from './placement-host.ts';
+import type { PlacementHost, QueuedFor, RankLoad } from '../kv/collaborators.ts';
 
 /** A request without conditions. */
 export function requestOf(id: string, fields: Partial<PlacementRequest> = {}): PlacementRequest {
@@ -22,7 +22,7 @@ export function requestOf(id: string, fields: Partial<PlacementRequest> = {}): P
 export class TestingHost implements PlacementHost {
   /** Booking ids in the order in which they were placed. */
   readonly placed: string[] = [];
-  readonly queued = new Map<string, QueuedPlacement>();
+  readonly queued = new Map<string, QueuedFor>();
   /** Cached prompt tokens by booking id. */
   readonly cached = new Map<string, number>();
   rankLooks = 0;
@@ -35,6 +35,9 @@ export class TestingHost implements PlacementHost {
         instanceId: asInstanceId(BigInt(index + 1)),
         dpRank: 0,
         prefillTokens: 0,
+        decodeBlocks: 0,
+        activeRequests: 0,
+        totalKvBlocks: 0,
         maxBatchedTokens: 1000,
         overloaded: false,
         taints: [],
@@ -50,7 +53,7 @@ export class TestingHost implements PlacementHost {
     return this.cached.get(bookingId) ?? 0;
   }
 
-  place(request: PlacementRequest, queued: QueuedPlacement): Placement {
+  place(request: PlacementRequest, queued: QueuedFor): Placement {
     const free = this.#ranks.filter((rank) => isEligible(rank, request) && !rank.overloaded);
     const [best] = [...free].sort((a, b) => a.prefillTokens - b.prefillTokens);
     if (best === undefined) throw new DynamoError('capacity.pool_exhausted', 'all are busy');
