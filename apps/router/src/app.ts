@@ -3,7 +3,12 @@
  */
 import { Lifecycle } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
-import { RouterService, routerEndpointPath, serveRouterEndpoints } from '@dynamo-ts/routing';
+import {
+  LocalEndpointRouter,
+  RouterService,
+  routerEndpointPath,
+  serveRouterEndpoints,
+} from '@dynamo-ts/routing';
 import { DistributedRuntime, createGrpcServer, createPlanes } from '@dynamo-ts/runtime';
 import type { ServedEndpoint } from '@dynamo-ts/runtime';
 import { HealthState, SystemServer, createTelemetry } from '@dynamo-ts/telemetry';
@@ -124,7 +129,15 @@ class RouterProcess implements RouterApp {
   async #prepareService(runtime: DistributedRuntime): Promise<RouterService> {
     const { routerMode: mode, bookingExpiryMs, endpoints, namespace } = this.#config;
     const { metrics, logger } = this.#telemetry;
-    const service = new RouterService({ runtime, mode, bookingExpiryMs, metrics, logger });
+    const service = new RouterService({
+      open: async (path) => {
+        const client = await runtime.endpoint(formatEndpointPath(path)).client();
+        const routerId = runtime.instanceId;
+        return new LocalEndpointRouter({ client, routerId, mode, bookingExpiryMs, metrics });
+      },
+      leaseMs: this.#config.leaseMs,
+      logger,
+    });
     this.#lifecycle.onShutdown('abort', 'router', () => service.close());
     const known = endpoints.length > 0 ? endpoints : [`${namespace}.backend.generate`];
     await Promise.all(known.map((endpoint) => service.prepare(endpoint)));

@@ -32,6 +32,14 @@ const ROUTER_GROUP = optionGroup('Router', {
     default: 3_600_000,
     help: 'Age at which the booking of a request that nobody gave back goes; longer than the longest request.',
   }),
+  leaseMs: option.duration({
+    flag: 'router-lease',
+    env: 'DYN_ROUTER_LEASE_SECS',
+    unit: 's',
+    min: 1000,
+    default: 300_000,
+    help: 'How long the booking of a public caller stays when it says nothing about the request; each call about it and Renew begin the time anew.',
+  }),
   grpcHost: option.string({
     flag: 'router-grpc-host',
     env: 'DYN_ROUTER_GRPC_HOST',

@@ -152,7 +152,7 @@ describe('router service', () => {
     await using fleet = await Fleet.start();
     const app = await fleet.router();
     await expect(grpcRoute(app, {})).rejects.toMatchObject({ code: 14 });
-    const failure = await grpcRoute(app, { routerMode: 'kv' }).catch((error: unknown) => error);
+    const failure = await grpcRoute(app, { routerMode: 'best' }).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 3 });
     expect((failure as { metadata: Metadata }).metadata.get('dynamo-error-code')).toEqual([
       'request.invalid',
@@ -288,8 +288,8 @@ describe('a frontend with the router service', () => {
     const active = async (): Promise<string | undefined> =>
       /active_requests\{[^}]*\} (\d+)/.exec((await statusOf(app, '/metrics')).text)?.[1];
     expect(await active()).toBe('1');
-    // All that the router sees of a process that dies: its connections end.
+    // All that the router sees of a process that dies: its connections end, and nothing comes for the grace time.
     await runtime.requestPlane.close();
-    await vi.waitFor(async () => expect(await active()).toBe('0'));
-  });
+    await vi.waitFor(async () => expect(await active()).toBe('0'), 15_000);
+  }, 20_000);
 });

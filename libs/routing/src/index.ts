@@ -25,11 +25,26 @@ export type {
   RequestOutcome,
   RouterConfigOverride,
 } from './placement-router.ts';
-export type { RemoteRouterOptions } from './remote-router.ts';
-export { RemoteRouter } from './remote-router.ts';
-export { serveRouterEndpoints } from './router-endpoints.ts';
+export type { RemoteRouterOptions } from './remote/remote-router.ts';
+export { RemoteRouter } from './remote/remote-router.ts';
+export { serveRouterEndpoints } from './service/router-endpoints.ts';
 export type { RouterMode } from './router-mode.ts';
 export { ROUTER_MODES, parseRouterMode } from './router-mode.ts';
-export { ROUTER_COMPONENT, ROUTER_ENDPOINTS, routerEndpointPath } from './router-names.ts';
-export type { RouterServiceOptions } from './router-service.ts';
-export { RouterService } from './router-service.ts';
+export { ROUTER_COMPONENT, ROUTER_ENDPOINTS, routerEndpointPath } from './service/router-names.ts';
+export type { CallOrigin, RouterServiceOptions } from './service/router-service.ts';
+export { RouterService } from './service/router-service.ts';
+export type {
+  EndpointRouter,
+  ExternalWorker,
+  IndexHealth,
+  PromptQuery,
+  QueueStats,
+  RankLoads,
+  RankOverlaps,
+} from './service/endpoint-router.ts';
+export type { OpenEngineFeed } from './service/external-workers.ts';
+export { LocalEndpointRouter } from './service/local-endpoint-router.ts';
+export type { OpenEndpointRouter, RoutedEndpoint } from './service/routed-endpoints.ts';
+export type { RouterMethod } from './service/router-methods.ts';
+export { ROUTER_METHODS } from './service/router-methods.ts';
+export type { RouterMethodName } from './service/router-names.ts';

@@ -26,6 +26,7 @@ export type { EventPlane, EventPublisher, EventTopic } from './event-plane/event
 export { advertisedHost } from './grpc/advertised-host.ts';
 export type { GrpcServerOptions, GrpcService } from './grpc/grpc-server.ts';
 export { GrpcServer, createGrpcServer } from './grpc/grpc-server.ts';
+export { serverStreamMethod } from './grpc/server-stream-method.ts';
 export { unaryMethod } from './grpc/unary-method.ts';
 export type { InstanceChange } from './instance-set.ts';
 export { createLocalPlanes } from './local-planes.ts';

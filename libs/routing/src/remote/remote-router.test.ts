@@ -1,18 +1,20 @@
 import { describe, expect, it, vi } from 'vitest';
 
 import { asInstanceId } from '@dynamo-ts/base';
-import { parseEndpointPath, RouteRequest, RouteResponse } from '@dynamo-ts/protocol';
+import { FreeRequest, parseEndpointPath, RouteRequest, RouteResponse } from '@dynamo-ts/protocol';
+import type { RequestOutcome } from '@dynamo-ts/protocol';
 import { Context } from '@dynamo-ts/runtime';
 import type { DistributedRuntime } from '@dynamo-ts/runtime';
 import { MetricsRegistry, nullLogger } from '@dynamo-ts/telemetry';
 
-import { LocalRouter } from './local-router.ts';
-import type { PlacementRequest } from './placement-router.ts';
+import { LocalRouter } from '../local-router.ts';
+import type { Placement, PlacementRequest } from '../placement-router.ts';
 import { RemoteRouter } from './remote-router.ts';
 import type { RemoteRouterOptions } from './remote-router.ts';
-import { serveRouterEndpoints } from './router-endpoints.ts';
-import { RouterService } from './router-service.ts';
-import { TestCluster, WORKER_ENDPOINT } from './testing-cluster.ts';
+import { serveRouterEndpoints } from '../service/router-endpoints.ts';
+import { RouterService } from '../service/router-service.ts';
+import { openLocal } from '../service/testing-router.ts';
+import { TestCluster, WORKER_ENDPOINT } from '../testing-cluster.ts';
 
 const idle = (): void => undefined;
 
@@ -25,7 +27,7 @@ interface Replica {
 async function replica(cluster: TestCluster): Promise<Replica> {
   const runtime = await cluster.runtime();
   const metrics = new MetricsRegistry();
-  const service = new RouterService({ runtime, metrics, logger: nullLogger });
+  const service = new RouterService({ open: openLocal(runtime, metrics), logger: nullLogger });
   await service.prepare(WORKER_ENDPOINT);
   await serveRouterEndpoints(runtime, 'test', service);
   return { runtime, service, metrics };
@@ -54,6 +56,54 @@ async function frontend(
     ...options,
   });
   return { router, fallback, metrics };
+}
+
+interface StillReplica {
+  /** Requests that it was asked to place. */
+  readonly asked: string[];
+  readonly freed: string[];
+  readonly outcomes: (RequestOutcome | undefined)[];
+  /** How long a request waits in its queue. */
+  holdMs: number;
+  /** From now on it answers; until then it takes calls and says nothing. */
+  goOn(): void;
+}
+
+/** A replica that stands still until it is told to go on. */
+async function stillReplica(cluster: TestCluster, instanceId: bigint): Promise<StillReplica> {
+  const runtime = await cluster.runtime();
+  const awake = Promise.withResolvers<undefined>();
+  const still: StillReplica = {
+    asked: [],
+    freed: [],
+    outcomes: [],
+    holdMs: 0,
+    goOn: () => {
+      awake.resolve(undefined);
+    },
+  };
+  const serve = (name: string, answer: (payload: Uint8Array) => Promise<Uint8Array>) =>
+    runtime.endpoint(`test.router.${name}`).serveRaw(async ({ payload, context }, sink) => {
+      const answered = answer(payload);
+      await awake.promise;
+      if (context.isKilled()) return;
+      sink.write(await answered);
+      sink.end();
+    });
+  await serve('renew', async () => Promise.resolve(new Uint8Array()));
+  await serve('free', async (payload) => {
+    await awake.promise;
+    const { requestId, outcome } = FreeRequest.decode(payload);
+    still.freed.push(requestId);
+    still.outcomes.push(outcome);
+    return new Uint8Array();
+  });
+  await serve('route', async (payload) => {
+    still.asked.push(RouteRequest.decode(payload).requestId);
+    await new Promise((resolve) => setTimeout(resolve, still.holdMs));
+    return RouteResponse.encode(RouteResponse.create({ instanceId, reason: 'awake' })).finish();
+  });
+  return still;
 }
 
 function placement(options: Partial<PlacementRequest> = {}): PlacementRequest {
@@ -145,7 +195,7 @@ describe('RemoteRouter', () => {
     expect(await active(two)).toBe(3);
     await two.runtime.close();
     const choice = await router.route(placement({ bookingId: 'd' }), new Context());
-    expect(choice).toMatchObject({ instanceId: worker.id, reason: 'fallback round-robin' });
+    expect(choice).toMatchObject({ instanceId: worker.id, reason: 'fallback least-loaded' });
     expect(await metrics.text()).toMatch(/placement_fallback_total\{[^}]*\} 1/);
     expect(fallback.inFlight(worker.id)).toBe(1);
     for (const bookingId of ['a', 'b', 'c', 'd']) router.free(bookingId);
@@ -153,22 +203,54 @@ describe('RemoteRouter', () => {
     await router.close();
   });
 
-  it('does not wait for a replica that is silent, and takes back what it may have booked', async () => {
+  it('asks a replica that stands still once, and returns to it with what it missed', async () => {
     await using cluster = await TestCluster.start();
     const worker = await cluster.worker(idle);
-    const mute = await cluster.runtime();
-    const freed = vi.fn();
-    await mute.endpoint('test.router.route').serveRaw(() => undefined);
-    await mute.endpoint('test.router.free').serveRaw((_request, sink) => {
-      freed();
-      sink.write(new Uint8Array(0));
-      sink.end();
-    });
-    const { router } = await frontend(cluster, { timeoutMs: 20 });
-    const choice = await router.route(placement(), new Context());
-    expect(choice).toMatchObject({ instanceId: worker.id, reason: 'fallback round-robin' });
-    await vi.waitFor(() => expect(freed).toHaveBeenCalledTimes(1));
+    const still = await stillReplica(cluster, worker.id);
+    const { router, metrics } = await frontend(cluster, { timeoutMs: 50 });
+    const route = (bookingId: string): Promise<Placement> =>
+      router.route(placement({ bookingId }), new Context());
+    const first = await Promise.all(['a', 'b', 'c'].map(route));
+    for (const choice of first)
+      expect(choice).toMatchObject({ instanceId: worker.id, reason: 'fallback least-loaded' });
+    expect(still.asked).toEqual(['a', 'b', 'c']);
+    for (let at = 0; at < 20; at += 1) await route(`later ${at}`);
+    expect(still.asked).toEqual(['a', 'b', 'c']);
+    expect(await metrics.text()).toMatch(/placement_fallback_total\{[^}]*\} 23/);
+    still.goOn();
+    // What it may have booked before it fell silent.
+    await vi.waitFor(() => expect(still.freed.toSorted()).toEqual(['a', 'b', 'c']));
+    expect(await route('back')).toMatchObject({ reason: 'awake' });
     await router.close();
+  });
+
+  it('waits for a replica that lets a request queue, and sends it the outcome', async () => {
+    await using cluster = await TestCluster.start();
+    const worker = await cluster.worker(idle);
+    const queueing = await stillReplica(cluster, worker.id);
+    queueing.goOn();
+    const { router } = await frontend(cluster, { timeoutMs: 20 });
+    queueing.holdMs = 200;
+    const choice = await router.route(placement(), new Context());
+    expect(choice).toMatchObject({ instanceId: worker.id, reason: 'awake' });
+    router.free('r1', { kind: 'completed', cachedTokens: 16 });
+    await vi.waitFor(() =>
+      expect(queueing.outcomes).toMatchObject([{ kind: 'completed', cachedTokens: 16 }]),
+    );
+    await router.close();
+  });
+
+  it('keeps its bookings alive at the replica as long as it lives itself', async () => {
+    await using cluster = await TestCluster.start();
+    await cluster.worker(idle);
+    const one = await replica(cluster);
+    const { router } = await frontend(cluster, { leaseMs: 400 });
+    await router.route(placement(), new Context());
+    const startedMs = performance.now();
+    await vi.waitFor(() => expect(performance.now() - startedMs).toBeGreaterThan(2500), 5000);
+    expect(await active(one)).toBe(1);
+    await router.close();
+    await vi.waitFor(async () => expect(await active(one)).toBe(0), 5000);
   });
 
   it('ends at once when the client goes, and takes back what may have been booked', async () => {
@@ -201,55 +283,5 @@ describe('RemoteRouter', () => {
       code: 'backend.unavailable',
     });
     await router.close();
-  });
-});
-
-describe('RouterService', () => {
-  it('refuses an endpoint or a mode that cannot be, and the mode that is not offered yet', async () => {
-    await using cluster = await TestCluster.start();
-    await cluster.worker(idle);
-    const { service } = await replica(cluster);
-    const ask = (request: Partial<RouteRequest>): Promise<RouteResponse> =>
-      service.route(
-        RouteRequest.create({ requestId: 'r', endpoint: WORKER_ENDPOINT, ...request }),
-        new Context(),
-      );
-    await expect(ask({ endpoint: 'nonsense' })).rejects.toMatchObject({ code: 'request.invalid' });
-    await expect(ask({ routerMode: 'best' })).rejects.toMatchObject({ code: 'request.invalid' });
-    await expect(ask({ routerMode: 'kv' })).rejects.toMatchObject({
-      code: 'request.invalid',
-      message: expect.stringContaining('kv is not offered') as string,
-    });
-    await expect(ask({ routerMode: 'direct' })).rejects.toMatchObject({ code: 'request.invalid' });
-  });
-
-  it('answers without booking when only advice is wanted', async () => {
-    await using cluster = await TestCluster.start();
-    const worker = await cluster.worker(idle);
-    const one = await replica(cluster);
-    const request = RouteRequest.create({
-      requestId: 'r',
-      endpoint: WORKER_ENDPOINT,
-      advisory: true,
-    });
-    const answer = await one.service.route(request, new Context());
-    expect(answer.instanceId).toBe(worker.id);
-    expect(await active(one)).toBe(0);
-  });
-
-  it('spreads by load: a long request keeps its worker out of the least-loaded choice', async () => {
-    await using cluster = await TestCluster.start();
-    const workers = [await cluster.worker(idle), await cluster.worker(idle)];
-    const { service } = await replica(cluster);
-    const route = async (requestId: string): Promise<bigint> => {
-      const request = { requestId, endpoint: WORKER_ENDPOINT, routerMode: 'least-loaded' };
-      return (await service.route(RouteRequest.create(request), new Context())).instanceId;
-    };
-    const long = await route('long');
-    const other = workers.find(({ id }) => id !== long)?.id;
-    for (let round = 0; round < 5; round += 1) {
-      expect(await route(`short ${round}`)).toBe(other);
-      await service.free({ requestId: `short ${round}`, endpoint: WORKER_ENDPOINT });
-    }
   });
 });

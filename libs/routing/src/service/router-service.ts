@@ -1,0 +1,318 @@
+/**
+ * Placement for other processes, whatever carries the calls: one router per endpoint that is asked for, and the
+ * bookings of all callers under leases.
+ *
+ * A request that is routed again gives its earlier booking back first, whether that one is made or still on its way, so
+ * that a call which was repeated by its caller books once.
+ */
+import { DynamoError, asInstanceId, instanceIdHex } from '@dynamo-ts/base';
+import {
+  ListDecisionsResponse,
+  OverlapResponse,
+  PotentialLoadsResponse,
+  QueryIndexResponse,
+  RouterServiceSubscribeResponse,
+} from '@dynamo-ts/protocol';
+import type {
+  Decision,
+  FreeRequest,
+  GetDecisionRequest,
+  GetDecisionResponse,
+  ListDecisionsRequest,
+  ListWorkersRequest,
+  ListWorkersResponse,
+  OutputBlockRequest,
+  OverlapRequest,
+  PotentialLoadsRequest,
+  PrefillDoneRequest,
+  QueryIndexRequest,
+  RegisterWorkerRequest,
+  RenewRequest,
+  RenewResponse,
+  RouteRequest,
+  RouteResponse,
+  RouterServiceSubscribeRequest,
+  UnregisterWorkerRequest,
+} from '@dynamo-ts/protocol';
+import type { Context } from '@dynamo-ts/runtime';
+import type { Logger } from '@dynamo-ts/telemetry';
+
+import type { Placement, PlacementRequest } from '../placement-router.ts';
+import { BookingLeases } from './booking-leases.ts';
+import type { LeasedBooking } from './booking-leases.ts';
+import { decisionFeed } from './decision-feed.ts';
+import type { EndpointRouter } from './endpoint-router.ts';
+import { ExternalWorkers } from './external-workers.ts';
+import type { OpenEngineFeed } from './external-workers.ts';
+import { loadMessages, overlapMessages } from './rank-messages.ts';
+import { outcomeOf, placementMessage, placementRequest, promptQuery } from './route-message.ts';
+import { RoutedEndpoints } from './routed-endpoints.ts';
+import type { OpenEndpointRouter } from './routed-endpoints.ts';
+
+/** Settings of a {@link RouterService}. */
+export interface RouterServiceOptions {
+  /** Makes the router of an endpoint. */
+  readonly open: OpenEndpointRouter;
+  /** Listens to the events of engines that are registered; without it they are scored by what was routed to them. */
+  readonly openFeed?: OpenEngineFeed | undefined;
+  /** How long bookings of callers that are silent stay. @default 5 minutes */
+  readonly leaseMs?: number | undefined;
+  /** What is left of a lease when its caller's connection ends. @default 7 seconds */
+  readonly leaseGraceMs?: number | undefined;
+  readonly logger: Logger;
+}
+
+/** How a call came. */
+export interface CallOrigin {
+  readonly context: Context;
+  /** Aborted when the connection of a caller on the request plane ends. */
+  readonly caller?: AbortSignal | undefined;
+  /** The caller reaches workers over the request plane only. @default false */
+  readonly onRequestPlane?: boolean | undefined;
+}
+
+const DEFAULT_LEASE_MS = 300_000;
+const DEFAULT_DECISIONS = 100;
+
+/** Routes for any endpoint by its path. */
+export class RouterService implements AsyncDisposable {
+  readonly endpoints: RoutedEndpoints;
+  readonly #logger: Logger;
+  readonly #leases: BookingLeases;
+  readonly #workers: ExternalWorkers;
+  /** Requests that are being placed, by booking. */
+  readonly #placing = new Map<string, Context>();
+  #closing: Promise<void> | undefined;
+
+  constructor(options: RouterServiceOptions) {
+    this.#logger = options.logger;
+    this.endpoints = new RoutedEndpoints(options.open);
+    this.#workers = new ExternalWorkers(options.openFeed);
+    this.#leases = new BookingLeases({
+      leaseMs: options.leaseMs ?? DEFAULT_LEASE_MS,
+      graceMs: options.leaseGraceMs,
+      onExpired: (booking) => {
+        this.#onExpired(booking);
+      },
+    });
+  }
+
+  /** Bookings of callers elsewhere. */
+  get leasedBookings(): number {
+    return this.#leases.size;
+  }
+
+  /** Opens the router of an endpoint before the first request for it. */
+  async prepare(endpoint: string): Promise<EndpointRouter> {
+    return this.endpoints.open(endpoint);
+  }
+
+  /**
+   * Picks an instance and books the request on it.
+   *
+   * @throws `backend.unavailable`, `capacity.*`, or `request.invalid` for an endpoint, a mode or weights that cannot be
+   */
+  async route(request: RouteRequest, origin: CallOrigin): Promise<RouteResponse> {
+    const router = await this.endpoints.open(request.endpoint);
+    const wanted = this.#wanted(request, router, origin);
+    const placement = request.advisory
+      ? await router.route(wanted, origin.context)
+      : await this.#book(request, origin, (context) => router.route(wanted, context));
+    this.#logPlacement(placement, origin.context);
+    return placementMessage(placement);
+  }
+
+  /** First token seen. Unknown requests are ignored. */
+  prefillDone(request: PrefillDoneRequest): void {
+    this.#leases.touch(request);
+    this.endpoints.tryGet(request.endpoint)?.prefillDone(request.requestId);
+  }
+
+  /** Output has filled one more block. Unknown requests are ignored. */
+  outputBlock(request: OutputBlockRequest): void {
+    this.#leases.touch(request);
+    this.endpoints.tryGet(request.endpoint)?.outputBlock(request.requestId);
+  }
+
+  /** The request ended, also one that is still being placed. Idempotent. */
+  free(request: FreeRequest): void {
+    const outcome = outcomeOf(request.outcome);
+    this.#placing.get(bookingName(request))?.kill('superseded');
+    this.#leases.release(request);
+    this.endpoints.tryGet(request.endpoint)?.free(request.requestId, outcome);
+  }
+
+  /** The caller is alive. */
+  renew({ endpoint, ownerId, requestIds }: RenewRequest): RenewResponse {
+    const owned = ownerId === '' ? 0 : this.#leases.renewOwner(ownerId);
+    const single = requestIds.filter((requestId) => this.#leases.touch({ endpoint, requestId }));
+    return { renewed: owned + single.length };
+  }
+
+  /** How much of a prompt each worker holds. */
+  async overlap(request: OverlapRequest): Promise<OverlapResponse> {
+    const router = await this.endpoints.open(request.endpoint);
+    return OverlapResponse.create({
+      workers: overlapMessages(router.overlap(promptQuery(request))),
+      blockSize: router.blockSize ?? 0,
+    });
+  }
+
+  /** What each worker would have to do if the request came to it. */
+  async potentialLoads(request: PotentialLoadsRequest): Promise<PotentialLoadsResponse> {
+    const router = await this.endpoints.open(request.endpoint);
+    const prompt = promptQuery(request);
+    const promptTokens = request.promptTokens || (prompt.tokenIds?.length ?? 0);
+    const { pendingCount, pendingIslTokens } = router.queueStats();
+    return PotentialLoadsResponse.create({
+      loads: loadMessages(router.potentialLoads({ ...prompt, promptTokens })),
+      pendingCount,
+      pendingIslTokens: BigInt(pendingIslTokens),
+    });
+  }
+
+  /** What the index holds and how far it can be trusted. */
+  async queryIndex(request: QueryIndexRequest): Promise<QueryIndexResponse> {
+    const router = await this.endpoints.open(request.endpoint);
+    const { workerId, includeBlocks } = request;
+    if (includeBlocks) {
+      const id = workerId === undefined ? undefined : asInstanceId(workerId);
+      return QueryIndexResponse.decode(router.dumpIndex(id));
+    }
+    const { ranks, blocks, bytes } = router.indexHealth();
+    const wanted = ranks.filter((rank) => workerId === undefined || rank.workerId === workerId);
+    return QueryIndexResponse.create({ ranks: wanted, blocks, bytes });
+  }
+
+  /** One recorded decision. @throws `request.not_found` */
+  getDecision({ decisionId }: GetDecisionRequest): GetDecisionResponse {
+    for (const { router } of this.endpoints.all()) {
+      const decision = router.decision(decisionId);
+      if (decision !== undefined) return { decision };
+    }
+    throw new DynamoError(
+      'request.not_found',
+      `decision ${decisionId} is not here: another router made it, or it is too old`,
+    );
+  }
+
+  /** The latest decisions, newest first. */
+  listDecisions({ endpoint, limit }: ListDecisionsRequest): ListDecisionsResponse {
+    const most = limit > 0 ? limit : DEFAULT_DECISIONS;
+    const decisions = this.endpoints
+      .all()
+      .filter(({ name }) => endpoint === '' || name === endpoint)
+      .flatMap(({ router }) => router.recentDecisions(most))
+      .toSorted((a, b) => b.timestampMs - a.timestampMs);
+    return ListDecisionsResponse.create({ decisions: decisions.slice(0, most) });
+  }
+
+  /** Decisions from now on, until the context ends. */
+  async *subscribe(
+    { endpoint, immediately }: RouterServiceSubscribeRequest,
+    { context }: CallOrigin,
+  ): AsyncGenerator<RouterServiceSubscribeResponse> {
+    const signal = context.stopped;
+    const decisions: AsyncGenerator<Decision> = decisionFeed(this.endpoints, {
+      endpoint,
+      immediately,
+      signal,
+    });
+    for await (const decision of decisions)
+      yield RouterServiceSubscribeResponse.create({ decision });
+  }
+
+  /** Makes an engine known that registers nowhere itself. */
+  async registerWorker(request: RegisterWorkerRequest): Promise<void> {
+    await this.#workers.register(request, await this.endpoints.open(request.endpoint));
+  }
+
+  /** Idempotent. */
+  async unregisterWorker(request: UnregisterWorkerRequest): Promise<void> {
+    await this.#workers.unregister(request);
+  }
+
+  /** Engines that were registered here. */
+  listWorkers({ endpoint }: ListWorkersRequest): ListWorkersResponse {
+    return { workers: this.#workers.list(endpoint) };
+  }
+
+  /** Closes every router. Idempotent. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Who calls over the request plane cannot reach engines that are not on it. */
+  #wanted(request: RouteRequest, router: EndpointRouter, origin: CallOrigin): PlacementRequest {
+    const wanted = placementRequest(request, router.blockSize);
+    if (origin.onRequestPlane !== true) return wanted;
+    const unreachable = this.#workers.idsOf(request.endpoint);
+    if (unreachable.length === 0) return wanted;
+    return { ...wanted, excluded: new Set([...wanted.excluded, ...unreachable]) };
+  }
+
+  /** Places a request under a lease; what its caller no longer wants is given back. */
+  async #book(
+    request: RouteRequest,
+    { context, caller }: CallOrigin,
+    place: (context: Context) => Promise<Placement>,
+  ): Promise<Placement> {
+    const name = bookingName(request);
+    this.#placing.get(name)?.kill('superseded');
+    if (this.#leases.has(request)) this.#giveBack(request);
+    const placing = context.child();
+    this.#placing.set(name, placing);
+    try {
+      const placement = await place(placing);
+      if (placing.isKilled()) {
+        if (this.#placing.get(name) === placing) this.#giveBack(request);
+        throw new DynamoError('request.cancelled', `request ${request.requestId} was given up`);
+      }
+      this.#leases.hold(request, { ownerId: request.ownerId, leaseMs: request.leaseMs, caller });
+      return placement;
+    } finally {
+      context.unlinkChild(placing);
+      if (this.#placing.get(name) === placing) this.#placing.delete(name);
+    }
+  }
+
+  #giveBack(booking: LeasedBooking): void {
+    this.#leases.release(booking);
+    this.endpoints.tryGet(booking.endpoint)?.free(booking.requestId, { kind: 'cancelled' });
+  }
+
+  #onExpired({ endpoint, requestId }: LeasedBooking): void {
+    this.#logger.warn('the lease of a booking has ended: its caller is gone', {
+      endpoint,
+      request_id: requestId,
+    });
+    const outcome = { kind: 'failed', errorCode: 'request.deadline_exceeded' } as const;
+    this.endpoints.tryGet(endpoint)?.free(requestId, outcome);
+  }
+
+  #logPlacement(placement: Placement, context: Context): void {
+    this.#logger.info('request is placed', {
+      trace_id: context.trace?.traceId,
+      span_id: context.trace?.spanId,
+      request_id: context.id,
+      worker_id: instanceIdHex(placement.instanceId),
+      decision_id: placement.decisionId,
+      reason: placement.reason,
+    });
+  }
+
+  async #close(): Promise<void> {
+    this.#leases.close();
+    await this.#workers[Symbol.asyncDispose]();
+    await this.endpoints.close();
+  }
+}
+
+function bookingName({ endpoint, requestId }: LeasedBooking): string {
+  return `${endpoint} ${requestId}`;
+}
