@@ -30,6 +30,7 @@ runTests(env);
 
 const gguf = await engine;
 const dockerReady = await images;
+await runner.run('faults', ['npm', 'run', '--silent', 'faults'], { kind: 'lines' });
 await realEngineSuite();
 await containerSuites();
 runner.close();

@@ -35,6 +35,13 @@ const COUNTERS = {
     if (code !== 0 && total.failed === 0) total.failed = 1;
     return total;
   },
+  /** A runner that ends in "N passed, N failed". */
+  lines: ({ code, output }) => {
+    const [, passed, failed] = /(\d+) passed, (\d+) failed\s*$/.exec(output) ?? [0, 0, 1];
+    const total = { ...none(), passed: Number(passed), failed: Number(failed) };
+    if (code !== 0 && total.failed === 0) total.failed = 1;
+    return total;
+  },
   vitest: ({ code, report }) => {
     if (!existsSync(report)) return { ...none(), failed: 1 };
     const result = JSON.parse(readFileSync(report, 'utf8'));
@@ -58,7 +65,7 @@ export class SuiteRunner {
    *
    * @param {string} name shown in progress and in the list of failures
    * @param {string[]} command program and arguments
-   * @param {{ kind?: 'exit' | 'cargo' | 'vitest', cwd?: string, env?: Record<string, string>, forbid?: RegExp }} [options]
+   * @param {{ kind?: 'exit' | 'cargo' | 'lines' | 'vitest', cwd?: string, env?: Record<string, string>, forbid?: RegExp }} [options]
    *   `forbid` fails a command whose output matches, even when it exits with 0
    */
   async run(name, command, options = {}) {

@@ -43,6 +43,11 @@ export class NodeProgram implements AsyncDisposable {
     );
   }
 
+  /** Process id; undefined when it could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   /** Complete lines printed to stdout so far. */
   get lines(): readonly string[] {
     return this.#stdout.split('\n').slice(0, -1);

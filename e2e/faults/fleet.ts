@@ -1,0 +1,188 @@
+/** A whole deployment on this machine, every service a process, on files or on real brokers. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { etcdProvider, eventually, freePort, natsProvider } from '@dynamo-ts/testing';
+import type { Broker } from '@dynamo-ts/testing';
+
+import { MODEL, complete } from './completion.ts';
+import { Service } from './service.ts';
+import type { ServiceKind } from './service.ts';
+
+/** Settings of a {@link Fleet}. */
+export interface FleetOptions {
+  /** @default 1 */
+  readonly frontends?: number;
+  /** Router services; 0 routes inside the frontends. @default 0 */
+  readonly routers?: number;
+  /** @default 3 */
+  readonly workers?: number;
+  /** What services find each other by: files and direct connections, or etcd and NATS. @default 'files' */
+  readonly planes?: 'files' | 'brokers';
+  readonly frontendArgs?: readonly string[];
+  readonly routerArgs?: readonly string[];
+  /** @default the mocker at a speed at which an answer takes about a second */
+  readonly workerArgs?: readonly string[];
+  /** Log level of every service. @default 'error' */
+  readonly log?: string;
+  /** Starts nothing; the scenario does. @default false */
+  readonly cold?: boolean;
+}
+
+/** etcd and NATS of a fleet. */
+export interface Brokers {
+  readonly etcd: Broker;
+  readonly nats: Broker;
+}
+
+const READY_TIMEOUT_MS = 60_000;
+
+/** A deployment that a scenario may hurt. */
+export class Fleet implements AsyncDisposable {
+  readonly services: Service[] = [];
+  readonly #options: FleetOptions;
+  readonly #folder: string;
+  readonly #brokers: Brokers | undefined;
+  #made = 0;
+
+  private constructor(options: FleetOptions, folder: string, brokers: Brokers | undefined) {
+    this.#options = options;
+    this.#folder = folder;
+    this.#brokers = brokers;
+  }
+
+  /** Starts brokers and services and waits until every frontend answers a request. */
+  static async start(options: FleetOptions = {}): Promise<Fleet> {
+    const folder = await mkdtemp(join(tmpdir(), 'dynamo-faults-'));
+    const brokers = options.planes === 'brokers' ? await startBrokers() : undefined;
+    const fleet = new Fleet(options, folder, brokers);
+    try {
+      await fleet.#make('worker', options.workers ?? 3);
+      await fleet.#make('router', options.routers ?? 0);
+      await fleet.#make('frontend', options.frontends ?? 1);
+      if (options.cold !== true) {
+        for (const service of fleet.services) service.launch();
+        await fleet.answers();
+      }
+      return fleet;
+    } catch (error) {
+      await fleet[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** The fleet's etcd and NATS. */
+  get brokers(): Brokers {
+    if (this.#brokers === undefined) throw new Error('this fleet has no brokers');
+    return this.#brokers;
+  }
+
+  /** Addresses of the frontends. */
+  get urls(): readonly string[] {
+    return this.all('frontend').map(({ url }) => url);
+  }
+
+  /** Services of a kind, in the order in which they were made. */
+  all(kind: ServiceKind): readonly Service[] {
+    return this.services.filter((service) => service.kind === kind);
+  }
+
+  /** One service of a kind. */
+  one(kind: ServiceKind, index = 0): Service {
+    const service = this.all(kind)[index];
+    if (service === undefined) throw new Error(`the fleet has no ${kind} ${index}`);
+    return service;
+  }
+
+  /** Makes one more service that is not started yet. */
+  async add(kind: ServiceKind): Promise<Service> {
+    const [service] = await this.#make(kind, 1);
+    if (service === undefined) throw new Error('nothing was made');
+    return service;
+  }
+
+  /** Waits until every frontend answers a request, and its router knows every worker that runs. */
+  async answers(): Promise<void> {
+    for (const url of this.urls)
+      await eventually(
+        async () => (await complete(url, { prompt: 'up?', max_tokens: 1 })).kind === 'answered',
+        { timeoutMs: READY_TIMEOUT_MS, what: `${url} answers` },
+      );
+    for (const service of this.services) if (service.runs) await service.ready();
+  }
+
+  /** Requests that run on the workers, by their own metrics. */
+  async inFlight(): Promise<number> {
+    const running = this.all('worker').filter(({ runs }) => runs);
+    const counts = await Promise.all(running.map(async (worker) => inFlight(worker)));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.services.map((service) => service[Symbol.asyncDispose]()));
+    await this.#brokers?.etcd.close();
+    await this.#brokers?.nats.close();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #make(kind: ServiceKind, count: number): Promise<readonly Service[]> {
+    const made: Service[] = [];
+    for (let index = 0; index < count; index += 1) made.push(await this.#service(kind));
+    this.services.push(...made);
+    return made;
+  }
+
+  async #service(kind: ServiceKind): Promise<Service> {
+    this.#made += 1;
+    const name = `${kind}-${this.#made}`;
+    const port = await freePort();
+    const args = [...this.#planeArgs(), ...this.#ownArgs(kind, port)];
+    const url = `http://127.0.0.1:${port}`;
+    return new Service({ kind, name, args, url, log: this.#options.log });
+  }
+
+  #ownArgs(kind: ServiceKind, port: number): readonly string[] {
+    const {
+      frontendArgs = [],
+      routerArgs = [],
+      workerArgs = ['--speedup-ratio=1'],
+    } = this.#options;
+    const status = ['--system-host=127.0.0.1', `--system-port=${port}`];
+    switch (kind) {
+      case 'worker':
+        return [...status, '--engine=mocker', `--model-name=${MODEL}`, ...workerArgs];
+      case 'router':
+        return [...status, '--router-grpc-port=-1', ...routerArgs];
+      case 'frontend': {
+        const placement = (this.#options.routers ?? 0) > 0 ? 'service' : 'in-process';
+        const http = ['--http-host=127.0.0.1', `--http-port=${port}`];
+        return [...http, `--router-placement=${placement}`, ...frontendArgs];
+      }
+    }
+  }
+
+  #planeArgs(): readonly string[] {
+    const local = ['--rpc-host=127.0.0.1', '--rpc-advertised-host=127.0.0.1'];
+    if (this.#brokers === undefined)
+      return [
+        ...['--discovery-backend=file', `--file-discovery-dir=${this.#folder}`],
+        ...['--request-plane=grpc', '--event-plane=direct', ...local],
+      ];
+    const { etcd, nats } = this.#brokers;
+    return [
+      ...['--discovery-backend=etcd', `--etcd-endpoints=http://${etcd.address}`],
+      ...['--request-plane=grpc', '--event-plane=nats', `--nats-server=nats://${nats.address}`],
+      ...local,
+    ];
+  }
+}
+
+async function inFlight(worker: Service): Promise<number> {
+  return worker.metric('dynamo_component_inflight_requests', 'dynamo_endpoint="generate"');
+}
+
+async function startBrokers(): Promise<Brokers> {
+  const [etcd, nats] = await Promise.all([etcdProvider(), natsProvider()]);
+  return { etcd: await etcd.start(), nats: await nats.start() };
+}

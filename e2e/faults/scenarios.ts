@@ -1,0 +1,50 @@
+import type { Missing, Scenario } from './scenario.ts';
+import { BODY_SIZES, ONE_TRACE, SCALE_TO_ZERO, SILENT_PREFILL } from './scenarios/bodies.ts';
+import { BROKER_SCENARIOS, LEASE_LOST } from './scenarios/brokers.ts';
+import {
+  CLIENT_ERRORS,
+  DISCONNECTS,
+  SLOW_LORIS,
+  SLOW_READERS,
+  UNKNOWN_MODELS,
+} from './scenarios/clients.ts';
+import { FRONTEND_KILLED, ROUTER_KILLED } from './scenarios/control.ts';
+import { SOAK } from './scenarios/memory.ts';
+import { FRONTEND_DRAINS, ROLLING_RESTART, START_ORDER } from './scenarios/rolling-restart.ts';
+import { SPLIT_STREAMS } from './scenarios/split-streams.ts';
+import { WORKER_DRAINS, WORKER_HANGS, WORKER_KILLED } from './scenarios/worker-death.ts';
+
+/** Every scenario, in the order in which they are run. */
+export const SCENARIOS: readonly Scenario[] = [
+  CLIENT_ERRORS,
+  DISCONNECTS,
+  WORKER_KILLED,
+  WORKER_HANGS,
+  WORKER_DRAINS,
+  FRONTEND_DRAINS,
+  ROLLING_RESTART,
+  FRONTEND_KILLED,
+  ROUTER_KILLED,
+  START_ORDER,
+  ...BROKER_SCENARIOS,
+  LEASE_LOST,
+  SCALE_TO_ZERO,
+  BODY_SIZES,
+  SILENT_PREFILL,
+  SPLIT_STREAMS,
+  UNKNOWN_MODELS,
+  SLOW_READERS,
+  SLOW_LORIS,
+  ONE_TRACE,
+  SOAK,
+];
+
+/** Acceptance tests that need parts of the product which do not exist yet. */
+export const NOT_YET: readonly Missing[] = [
+  {
+    outage: 4,
+    name: 'a prefill worker killed before its transfer',
+    reason: 'needs disaggregated serving',
+  },
+  { outage: 19, name: 'recorded agent requests', reason: 'needs the Responses and Messages APIs' },
+];

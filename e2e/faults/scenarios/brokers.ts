@@ -1,0 +1,118 @@
+/** etcd and NATS that die, freeze or lose their data under load: traffic goes on with what is known. */
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { eventually } from '@dynamo-ts/testing';
+import type { Broker } from '@dynamo-ts/testing';
+
+import { complete } from '../completion.ts';
+import { Fleet } from '../fleet.ts';
+import { Load, MIXED_BODIES } from '../load.ts';
+import { outcomeOf } from '../outcome.ts';
+import { bySize } from '../scenario.ts';
+import type { Scenario, ScenarioContext, ScenarioResult } from '../scenario.ts';
+
+type Fault = (broker: Broker, awayMs: number) => Promise<void>;
+
+const killed: Fault = async (broker, awayMs) => {
+  await broker.kill();
+  await delay(awayMs);
+  await broker.start();
+};
+
+const wiped: Fault = async (broker, awayMs) => {
+  await broker.kill();
+  await broker.wipe();
+  await delay(awayMs);
+  await broker.start();
+};
+
+const frozen: Fault = async (broker, awayMs) => {
+  await broker.pause();
+  await delay(awayMs);
+  await broker.resume();
+};
+
+/** A broker is hurt while requests run; a worker that starts meanwhile must be used soon afterwards. */
+async function hurt(
+  { size, progress }: ScenarioContext,
+  which: 'etcd' | 'nats',
+  fault: Fault,
+): Promise<ScenarioResult> {
+  const awayMs = bySize(size, { short: 8000, long: 60_000 });
+  await using fleet = await Fleet.start({
+    planes: 'brokers',
+    workers: 3,
+    routers: 1,
+    frontends: 2,
+  });
+  const load = await Load.start({ urls: fleet.urls, clients: 8, bodies: MIXED_BODIES });
+  const newcomer = await fleet.add('worker');
+  progress(`${which} is away for ${awayMs / 1000} s`);
+  const fixed = fault(fleet.brokers[which], awayMs);
+  newcomer.launch();
+  await fixed;
+  const backMs = performance.now();
+  await eventually(async () => (await newcomer.metric('dynamo_component_requests_total')) > 0, {
+    timeoutMs: 30_000,
+    what: 'a worker that joined afterwards is used',
+  });
+  const usedMs = performance.now();
+  // What was known before must have registered again: no request fails after every lease has had its time.
+  await delay(bySize(size, { short: 12_000, long: 20_000 }));
+  const counts = await load.stop();
+  const ending = await complete(fleet.urls[0] ?? '', { prompt: 'still there?', max_tokens: 4 });
+  return outcomeOf(counts, {
+    recoverySeconds,
+    problems: ending.kind === 'answered' ? [] : [`afterwards: ${JSON.stringify(ending)}`],
+  });
+}
+
+function brokerScenario(
+  which: 'etcd' | 'nats',
+  how: string,
+  [name, fault]: readonly [string, Fault],
+): Scenario {
+  return {
+    name: `${which}-${name}`,
+    outage: 8,
+    load: '8 clients on two frontends, router service, three workers',
+    fault: `${which} ${how}`,
+    assertion: 'no request fails; a worker that starts meanwhile is used soon afterwards',
+    run: (context) => hurt(context, which, fault),
+  };
+}
+
+/** Both brokers, each hurt in several ways. */
+export const BROKER_SCENARIOS: readonly Scenario[] = [
+  brokerScenario('etcd', 'killed and started again', ['killed', killed]),
+  brokerScenario('etcd', 'killed, its data wiped, started again', ['wiped', wiped]),
+  brokerScenario('etcd', 'frozen, then running again', ['frozen', frozen]),
+  brokerScenario('nats', 'killed and started again', ['killed', killed]),
+  brokerScenario('nats', 'frozen, then running again', ['frozen', frozen]),
+];
+
+/** A worker whose lease ends while it is frozen comes back by itself. */
+export const LEASE_LOST: Scenario = {
+  name: 'lease-lost',
+  outage: 8,
+  load: '8 clients',
+  fault: 'a worker frozen for longer than its lease',
+  assertion: 'nothing is sent to it after its lease has ended; it registers again by itself',
+  async run({ progress }) {
+    await using fleet = await Fleet.start({ planes: 'brokers', workers: 3 });
+    const load = await Load.start({ urls: fleet.urls, clients: 8, bodies: MIXED_BODIES });
+    const worker = fleet.one('worker');
+    worker.pause();
+    progress('the lease runs out');
+    await delay(20_000);
+    worker.resume();
+    const backMs = performance.now();
+    const before = await worker.metric('dynamo_component_requests_total');
+    await eventually(
+      async () => (await worker.metric('dynamo_component_requests_total')) > before,
+      { timeoutMs: 30_000, what: 'the worker is used again' },
+    );
+    const recoverySeconds = (performance.now() - backMs) / 1000;
+    return outcomeOf(await load.stop(), { recoverySeconds });
+  },
+};
