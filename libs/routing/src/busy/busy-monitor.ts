@@ -1,0 +1,241 @@
+/**
+ * Keeps ranks that are over the busy thresholds of their model out of selection (RF 2.3).
+ *
+ * Two accounts of a rank's load count, and either makes it busy, so that it is free again only when both are below: what
+ * the rank itself reported, and what routers have booked on it. A report that is older than the limit does not count: a
+ * worker that fell silent while it was busy, and the last one at that, must not stay shut out.
+ */
+import { TaskGroup, asInstanceId, systemClock } from '@dynamo-ts/base';
+import type { Clock, InstanceId } from '@dynamo-ts/base';
+import type { EndpointPath } from '@dynamo-ts/protocol';
+import type { EventPlane } from '@dynamo-ts/runtime';
+import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
+
+import type { BusyRanks } from '../kv/collaborators.ts';
+import { hasThreshold } from './busy-thresholds.ts';
+import type { BusyThreshold, BusyThresholds } from './busy-thresholds.ts';
+import { BUSY_METRICS } from './metrics.ts';
+import { exceeds } from './rank-pressure.ts';
+import type { RankLimits } from './rank-pressure.ts';
+import { LOAD_TOPIC, ReportedLoads } from './reported-loads.ts';
+import type { ReportedLoad } from './reported-loads.ts';
+
+/** Where bookings are counted and busy ranks are kept out; a `PlacementCore` is one. */
+export interface BusyCore {
+  /** Load of every rank by its bookings; arrays of the same length. */
+  loads(): {
+    readonly workerIds: BigUint64Array;
+    readonly dpRanks: Uint32Array;
+    readonly prefillTokens: Float64Array;
+    readonly decodeBlocks: Float64Array;
+  };
+  setOverloaded(workerId: InstanceId, dpRank: number, overloaded: boolean): void;
+}
+
+/** Settings of a {@link BusyMonitor}. */
+export interface BusyMonitorOptions {
+  readonly thresholds: BusyThresholds;
+  /** Whose thresholds apply. */
+  readonly model: string;
+  /** What is known of a worker's limits. */
+  readonly limitsOf: (instanceId: InstanceId) => RankLimits | undefined;
+  /** Undefined where nothing is booked by blocks: reports alone count. */
+  readonly core?: BusyCore | undefined;
+  /** Endpoint of the workers. */
+  readonly path: EndpointPath;
+  readonly events: EventPlane;
+  /** A rank became busy or free. */
+  readonly onChange?: (() => void) | undefined;
+  /** Age in milliseconds at which a report does not count any more. @default 30 s */
+  readonly maxReportAgeMs?: number | undefined;
+  readonly clock?: Clock | undefined;
+  readonly metrics?: MetricsRegistry | undefined;
+  readonly logger: Logger;
+}
+
+/** A rank that is busy. */
+interface BusyRank {
+  readonly instanceId: InstanceId;
+  readonly dpRank: number;
+}
+
+const MAX_REPORT_AGE_MS = 30_000;
+
+/** Bookings within so short a time are looked at together. */
+const MIN_INTERVAL_MS = 2;
+
+/** How often ages are looked at while nothing is routed. */
+const IDLE_INTERVAL_MS = 1000;
+
+/** Watches the ranks of one endpoint. */
+export class BusyMonitor implements BusyRanks {
+  readonly #options: BusyMonitorOptions;
+  readonly #clock: Clock;
+  readonly #reported: ReportedLoads;
+  readonly #busy = new Map<string, BusyRank>();
+  readonly #tasks: TaskGroup;
+  #offCollect: () => void = () => undefined;
+  #lookedAtMs = -Infinity;
+  #seenVersion = -1;
+
+  constructor(options: BusyMonitorOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#reported = new ReportedLoads(this.#clock);
+    this.#tasks = new TaskGroup({
+      name: 'busy monitor',
+      onError: (error, task) => {
+        options.logger.error('loads of workers are not followed any more', { task, error });
+      },
+    });
+  }
+
+  /** Begins to listen to the workers. */
+  start(): void {
+    const { path, events, metrics, model } = this.#options;
+    const { namespace, component } = path;
+    this.#tasks.start('loads', async (signal) => {
+      const topic = { scope: { namespace, component }, topic: LOAD_TOPIC };
+      for await (const { payload } of events.subscribe(topic, { signal })) this.accept(payload);
+    });
+    this.#tasks.start('ages', async (signal) => {
+      for (;;) {
+        await this.#clock.sleep(IDLE_INTERVAL_MS, { signal });
+        if (this.#busy.size > 0) this.refresh();
+      }
+    });
+    if (metrics === undefined) return;
+    const gauge = metrics.gauge(BUSY_METRICS.busyRanks).bind({ model });
+    this.#offCollect = metrics.onCollect(() => {
+      gauge.set(this.#busy.size);
+    });
+  }
+
+  /** Takes the payload of a `load_metrics` event. */
+  accept(payload: Uint8Array): void {
+    const reported = this.#reported.accept(payload);
+    if (reported === undefined) return;
+    const rank = { instanceId: reported.instanceId, dpRank: reported.load.dpRank };
+    if (this.#isOver(reported, this.#threshold) === this.#busy.has(keyOf(rank))) return;
+    this.#lookedAtMs = -Infinity;
+    this.refresh();
+  }
+
+  /** Brings everything up to date; called right before a choice. Costs nothing without thresholds. */
+  refresh(): void {
+    const threshold = this.#threshold;
+    if (!hasThreshold(threshold) && this.#busy.size === 0) return;
+    const nowMs = this.#clock.monotonicMs();
+    const { version } = this.#options.thresholds;
+    if (nowMs - this.#lookedAtMs < MIN_INTERVAL_MS && version === this.#seenVersion) return;
+    this.#lookedAtMs = nowMs;
+    this.#seenVersion = version;
+    this.#apply(this.#find(threshold));
+  }
+
+  /** Whether all ranks of a worker are busy. */
+  isBusy(instanceId: InstanceId): boolean {
+    if (this.#busy.size === 0) return false;
+    const ranks = this.#ranks().filter((rank) => rank.instanceId === instanceId);
+    return ranks.length > 0 && ranks.every((rank) => this.#busy.has(keyOf(rank)));
+  }
+
+  /** Last reports of the workers. */
+  get reported(): ReportedLoads {
+    return this.#reported;
+  }
+
+  /** Stops listening; what is busy stays so in the core. Idempotent. */
+  async close(): Promise<void> {
+    this.#offCollect();
+    await this.#tasks.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  get #threshold(): BusyThreshold {
+    return this.#options.thresholds.get(this.#options.model);
+  }
+
+  /** Ranks that have bookings or said something. */
+  #ranks(): readonly BusyRank[] {
+    const ranks = new Map<string, BusyRank>();
+    for (const { instanceId, load } of this.#reported.all()) {
+      const rank = { instanceId, dpRank: load.dpRank };
+      if (this.#options.limitsOf(instanceId) !== undefined) ranks.set(keyOf(rank), rank);
+    }
+    const loads = this.#options.core?.loads();
+    for (const [index, id] of loads?.workerIds.entries() ?? []) {
+      const rank = { instanceId: asInstanceId(id), dpRank: loads?.dpRanks[index] ?? 0 };
+      ranks.set(keyOf(rank), rank);
+    }
+    return [...ranks.values()];
+  }
+
+  #find(threshold: BusyThreshold): ReadonlyMap<string, BusyRank> {
+    const busy = new Map<string, BusyRank>();
+    if (!hasThreshold(threshold)) return busy;
+    this.#addBooked(threshold, busy);
+    this.#addReported(threshold, busy);
+    return busy;
+  }
+
+  #addBooked(threshold: BusyThreshold, busy: Map<string, BusyRank>): void {
+    const loads = this.#options.core?.loads();
+    if (loads === undefined) return;
+    for (const [index, id] of loads.workerIds.entries()) {
+      const rank = { instanceId: asInstanceId(id), dpRank: loads.dpRanks[index] ?? 0 };
+      const pressure = {
+        decodeBlocks: loads.decodeBlocks[index] ?? 0,
+        prefillTokens: loads.prefillTokens[index] ?? 0,
+      };
+      if (exceeds(pressure, this.#limitsOf(rank.instanceId), threshold))
+        busy.set(keyOf(rank), rank);
+    }
+  }
+
+  #addReported(threshold: BusyThreshold, busy: Map<string, BusyRank>): void {
+    const { maxReportAgeMs = MAX_REPORT_AGE_MS } = this.#options;
+    const oldestMs = this.#clock.monotonicMs() - maxReportAgeMs;
+    for (const reported of this.#reported.all()) {
+      if (reported.heardAtMs < oldestMs || !this.#isOver(reported, threshold)) continue;
+      const rank = { instanceId: reported.instanceId, dpRank: reported.load.dpRank };
+      busy.set(keyOf(rank), rank);
+    }
+  }
+
+  #isOver({ instanceId, load }: ReportedLoad, threshold: BusyThreshold): boolean {
+    // Another endpoint's worker, or one that has left.
+    const known = this.#options.limitsOf(instanceId);
+    if (known === undefined) return false;
+    const { activeDecodeBlocks, activePrefillTokens, totalKvBlocks } = load;
+    const limits = { ...known, totalKvBlocks: totalKvBlocks || known.totalKvBlocks };
+    const pressure = { decodeBlocks: activeDecodeBlocks, prefillTokens: activePrefillTokens };
+    return exceeds(pressure, limits, threshold);
+  }
+
+  #limitsOf(instanceId: InstanceId): RankLimits {
+    return this.#options.limitsOf(instanceId) ?? { totalKvBlocks: 0, maxBatchedTokens: 0 };
+  }
+
+  #apply(busy: ReadonlyMap<string, BusyRank>): void {
+    const { core, onChange } = this.#options;
+    const freed = [...this.#busy].filter(([key]) => !busy.has(key));
+    const filled = [...busy].filter(([key]) => !this.#busy.has(key));
+    for (const [key, { instanceId, dpRank }] of freed) {
+      this.#busy.delete(key);
+      core?.setOverloaded(instanceId, dpRank, false);
+    }
+    for (const [key, rank] of filled) {
+      this.#busy.set(key, rank);
+      core?.setOverloaded(rank.instanceId, rank.dpRank, true);
+    }
+    if (freed.length + filled.length > 0) onChange?.();
+  }
+}
+
+function keyOf({ instanceId, dpRank }: BusyRank): string {
+  return `${instanceId}/${dpRank}`;
+}
