@@ -57,6 +57,11 @@ export class Counter<Name extends string = never> {
     return { inc: (by = 1) => void (cell.value += by) };
   }
 
+  /** Forgets a label set, for example that of a worker that left. */
+  remove(labels: LabelsOf<Name>): void {
+    if (labels !== undefined) this.#table.remove(labels);
+  }
+
   /** The lines of a scrape. */
   *samples(): Iterable<Sample> {
     for (const { labels, cell } of this.#table.all()) yield { labels, value: cell.value };
