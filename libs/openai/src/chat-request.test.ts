@@ -183,4 +183,29 @@ describe('parseChatRequest', () => {
     ];
     expect(chat({ messages }).messages).toHaveLength(3);
   });
+
+  it('checks every message, however many there are, up to a limit', () => {
+    const plain = { role: 'user', content: 'x' };
+    const conversation = (length: number, odd: object = plain): object => ({
+      model: 'm',
+      messages: Array.from({ length }, (_, index) => (index === length - 2 ? odd : plain)),
+    });
+    expect(parseChatRequest(conversation(32_768)).messages).toHaveLength(32_768);
+    expect(() => parseChatRequest(conversation(32_769))).toThrow(
+      'messages: at most 32768 messages are allowed, got 32769',
+    );
+    for (const [odd, message] of [
+      [{ role: 'robot', content: 'x' }, /^messages\.998\.role: expected one of/],
+      [{ role: 'user', content: 5 }, /^messages\.998\.content: /],
+      [{ role: 'user' }, /^messages\.998\.content: content is required/],
+      [{ role: 'user', content: 'x', name: 5 }, /^messages\.998\.name: /],
+      [
+        { role: 'assistant', content: '', tool_calls: [{ function: {} }] },
+        /^messages\.998\.tool_calls\.0/,
+      ],
+      [[], /^messages\.998/],
+    ] as const) {
+      expect(() => parseChatRequest(conversation(1000, odd))).toThrow(message);
+    }
+  });
 });

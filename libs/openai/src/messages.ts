@@ -22,25 +22,58 @@ const toolCall = z.looseObject({
   function: z.looseObject({ name: z.string().min(1), arguments: z.unknown() }).optional(),
 });
 
-const message = z
-  .looseObject({
-    role: z.enum(ROLES, { error: `expected one of ${ROLES.join(', ')}` }),
-    content: content.nullish(),
-    tool_calls: z.array(toolCall).nullish(),
-    name: z.string().nullish(),
-    tool_call_id: z.string().nullish(),
-  })
-  .superRefine((value, context) => {
-    if (value.role === 'assistant' || value.role === 'function') return;
-    if (value.content === undefined || value.content === null) {
-      context.addIssue({ code: 'custom', path: ['content'], message: 'content is required' });
+const ROLE_SET: ReadonlySet<unknown> = new Set(ROLES);
+/** More than fits in any context, so that a list of tiny messages cannot keep the service from others. */
+const MAX_MESSAGES = 32_768;
+
+const messageShape = {
+  role: z.enum(ROLES, { error: `expected one of ${ROLES.join(', ')}` }),
+  content: content.nullish(),
+  tool_calls: z.array(toolCall).nullish(),
+  name: z.string().nullish(),
+  tool_call_id: z.string().nullish(),
+};
+
+const message = z.looseObject(messageShape).superRefine((value, context) => {
+  if (value.role === 'assistant' || value.role === 'function') return;
+  if (value.content === undefined || value.content === null) {
+    context.addIssue({ code: 'custom', path: ['content'], message: 'content is required' });
+  }
+});
+
+/** A message of the conversation. */
+type Message = z.output<typeof message>;
+
+/** The conversation. A plain message, as nearly all are, costs no schema: thousands of those would take milliseconds. */
+export const messagesSchema = z
+  .custom<readonly Message[]>((value) => Array.isArray(value), 'expected an array of messages')
+  .superRefine((messages, context) => {
+    if (messages.length === 0) context.addIssue('at least one message is required');
+    if (messages.length > MAX_MESSAGES) {
+      context.addIssue(`at most ${MAX_MESSAGES} messages are allowed, got ${messages.length}`);
+      return;
+    }
+    for (const [index, value] of messages.entries()) {
+      if (isPlain(value)) continue;
+      const [issue] = message.safeParse(value).error?.issues ?? [];
+      if (issue === undefined) continue;
+      context.addIssue({ code: 'custom', path: [index, ...issue.path], message: issue.message });
+      return;
     }
   });
 
-/** The conversation. */
-export const messagesSchema = z
-  .array(message, { error: 'expected an array of messages' })
-  .min(1, 'at least one message is required');
+/** A role and a text, and nothing else that is checked. */
+function isPlain(value: unknown): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'role' in value &&
+    ROLE_SET.has(value.role) &&
+    'content' in value &&
+    typeof value.content === 'string' &&
+    !('tool_calls' in value || 'name' in value || 'tool_call_id' in value)
+  );
+}
 
 /** Functions that the model may call. */
 export const toolsSchema = z
