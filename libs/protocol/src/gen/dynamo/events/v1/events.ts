@@ -252,6 +252,8 @@ export interface SessionBinding {
   workerId: bigint;
   dpRank: number;
   released: boolean;
+  /** Unix milliseconds at which the session was bound: of two bindings the older one stands. */
+  boundAtMs: number;
 }
 
 function createBaseSubscribeRequest(): SubscribeRequest {
@@ -2409,7 +2411,7 @@ export const SequenceFreed: MessageFns<SequenceFreed> = {
 };
 
 function createBaseSessionBinding(): SessionBinding {
-  return { routerId: 0n, endpoint: "", sessionId: "", workerId: 0n, dpRank: 0, released: false };
+  return { routerId: 0n, endpoint: "", sessionId: "", workerId: 0n, dpRank: 0, released: false, boundAtMs: 0 };
 }
 
 export const SessionBinding: MessageFns<SessionBinding> = {
@@ -2437,6 +2439,9 @@ export const SessionBinding: MessageFns<SessionBinding> = {
     }
     if (message.released !== false) {
       writer.uint32(48).bool(message.released);
+    }
+    if (message.boundAtMs !== 0) {
+      writer.uint32(57).double(message.boundAtMs);
     }
     return writer;
   },
@@ -2502,6 +2507,14 @@ export const SessionBinding: MessageFns<SessionBinding> = {
             message.released = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.boundAtMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2522,6 +2535,7 @@ export const SessionBinding: MessageFns<SessionBinding> = {
       workerId: isSet(object.worker_id) ? BigInt(object.worker_id) : 0n,
       dpRank: isSet(object.dp_rank) ? globalThis.Number(object.dp_rank) : 0,
       released: isSet(object.released) ? globalThis.Boolean(object.released) : false,
+      boundAtMs: isSet(object.bound_at_ms) ? globalThis.Number(object.bound_at_ms) : 0,
     };
   },
 
@@ -2545,6 +2559,9 @@ export const SessionBinding: MessageFns<SessionBinding> = {
     if (message.released !== false) {
       obj.released = message.released;
     }
+    if (message.boundAtMs !== 0) {
+      obj.bound_at_ms = floatToJson(message.boundAtMs);
+    }
     return obj;
   },
 
@@ -2559,6 +2576,7 @@ export const SessionBinding: MessageFns<SessionBinding> = {
     message.workerId = (object.workerId !== undefined && object.workerId !== null) ? BigInt(object.workerId) : 0n;
     message.dpRank = object.dpRank ?? 0;
     message.released = object.released ?? false;
+    message.boundAtMs = object.boundAtMs ?? 0;
     return message;
   },
 };
