@@ -54,9 +54,9 @@ async function hurt(
   const backMs = performance.now();
   await eventually(async () => (await newcomer.metric('dynamo_component_requests_total')) > 0, {
     timeoutMs: 30_000,
-    what: 'a worker that joined afterwards is used',
+    what: 'the worker that joined meanwhile is used',
   });
-  const usedMs = performance.now();
+  const recoverySeconds = (performance.now() - backMs) / 1000;
   // What was known before must have registered again: no request fails after every lease has had its time.
   await delay(bySize(size, { short: 12_000, long: 20_000 }));
   const counts = await load.stop();
