@@ -2,6 +2,18 @@ export type { AnswerReport } from './answer-meter.ts';
 export type { DispatchedStream } from './booked-stream.ts';
 export type { BookingsOptions } from './bookings.ts';
 export { Bookings } from './bookings.ts';
+export { withoutBusy } from './busy/busy-instance-view.ts';
+export type { BusyMonitorOptions } from './busy/busy-monitor.ts';
+export { BusyMonitor } from './busy/busy-monitor.ts';
+export type {
+  BusyThreshold,
+  BusyThresholdPatch,
+  BusyThresholdsOptions,
+  ModelBusyThreshold,
+} from './busy/busy-thresholds.ts';
+export { BusyThresholds } from './busy/busy-thresholds.ts';
+export { BUSY_METRICS } from './busy/metrics.ts';
+export { LOAD_TOPIC, ReportedLoads } from './busy/reported-loads.ts';
 export type { DecisionPage, DecisionSource } from './decision-page.ts';
 export { DECISIONS_PATH, decisionPage } from './decision-page.ts';
 export type { DispatchRequest, DispatcherOptions, WorkerPool } from './dispatcher.ts';
@@ -13,6 +25,27 @@ export type {
   DisaggregatedRouterOptions,
 } from './disagg/disaggregated-router.ts';
 export { DisaggregatedRouter } from './disagg/disaggregated-router.ts';
+export { learnBlockSize } from './kv/block-size.ts';
+export type {
+  BusyRanks,
+  LoadSharing,
+  PlacementHost,
+  QueueClassStats,
+  QueuedFor,
+  RankLoad,
+  RequestQueue,
+  SessionBindings,
+  SessionTarget,
+  SharedBooking,
+} from './kv/collaborators.ts';
+export type { DecisionFileOptions } from './kv/decision-file.ts';
+export { DecisionFile } from './kv/decision-file.ts';
+export type { IndexReport } from './kv/index-health.ts';
+export type { CollaboratorSeat, KvRouterOptions } from './kv/kv-router-parts.ts';
+export type { KvRouterSettings } from './kv/kv-router-settings.ts';
+export { KV_ROUTER_DEFAULTS } from './kv/kv-router-settings.ts';
+export { KvRouter } from './kv/kv-router.ts';
+export { KV_INDEX_METRICS, KV_ROUTER_METRICS, ROUTED_WORKER_METRICS } from './kv/metrics.ts';
 export type { InstanceView, LocalRouterOptions } from './local-router.ts';
 export { LocalRouter } from './local-router.ts';
 export { DISPATCH_METRICS, ROUTER_METRICS } from './metrics.ts';
@@ -21,10 +54,18 @@ export type {
   PlacementRequest,
   PlacementRouter,
   PlacementWishes,
+  PreferredInstance,
   PreferredTaint,
   RequestOutcome,
   RouterConfigOverride,
 } from './placement-router.ts';
+export { QUEUE_METRICS } from './queue/metrics.ts';
+export type { PolicyConfig } from './queue/policy-config.ts';
+export { parsePolicyConfig, profileFor, readPolicyConfig } from './queue/policy-config.ts';
+export type { PolicyClass, PolicyProfile, QueuePolicy } from './queue/policy-profile.ts';
+export { QUEUE_POLICIES, defaultProfile } from './queue/policy-profile.ts';
+export type { SchedulerQueueOptions } from './queue/scheduler-queue.ts';
+export { SchedulerQueue } from './queue/scheduler-queue.ts';
 export type { RemoteRouterOptions } from './remote/remote-router.ts';
 export { RemoteRouter } from './remote/remote-router.ts';
 export { serveRouterEndpoints } from './service/router-endpoints.ts';
@@ -33,18 +74,13 @@ export { ROUTER_MODES, parseRouterMode } from './router-mode.ts';
 export { ROUTER_COMPONENT, ROUTER_ENDPOINTS, routerEndpointPath } from './service/router-names.ts';
 export type { CallOrigin, RouterServiceOptions } from './service/router-service.ts';
 export { RouterService } from './service/router-service.ts';
-export type {
-  EndpointRouter,
-  ExternalWorker,
-  IndexHealth,
-  PromptQuery,
-  QueueStats,
-  RankLoads,
-  RankOverlaps,
-} from './service/endpoint-router.ts';
+export type { EndpointRouter, IndexHealth, QueueStats } from './service/endpoint-router.ts';
 export type { OpenEngineFeed } from './service/external-workers.ts';
-export { LocalEndpointRouter } from './service/local-endpoint-router.ts';
-export type { OpenEndpointRouter, RoutedEndpoint } from './service/routed-endpoints.ts';
+export type {
+  OpenEndpointRouter,
+  OpenRouterOptions,
+  RoutedEndpoint,
+} from './service/routed-endpoints.ts';
 export type { RouterMethod } from './service/router-methods.ts';
 export { ROUTER_METHODS } from './service/router-methods.ts';
 export type { RouterMethodName } from './service/router-names.ts';

@@ -87,7 +87,7 @@ export class LocalRouter implements PlacementRouter {
       this.#bookings.book(request.bookingId, instanceId, request.owner);
       this.#meter?.started(request.promptTokens);
     }
-    const reason = request.pinned === undefined ? mode : 'pinned';
+    const reason = request.pinned === undefined ? policyOf(mode) : 'pinned';
     return {
       instanceId,
 
@@ -126,13 +126,14 @@ export class LocalRouter implements PlacementRouter {
   }
 
   #select(mode: RouterMode, excluded: ReadonlySet<InstanceId>): InstanceId {
-    if (mode === 'direct') {
+    const policy = policyOf(mode);
+    if (policy === 'direct') {
       throw new DynamoError(
         'request.invalid',
         'router mode direct needs the instance id in the request (nvext.backend_instance_id)',
       );
     }
-    const id = this.#pick(mode, without(this.#instances.free(), excluded));
+    const id = this.#pick(policy, without(this.#instances.free(), excluded));
     if (id !== undefined) return id;
     const name = formatEndpointPath(this.#instances.path);
     throw without(this.#instances.routable(), excluded).length > 0
@@ -163,6 +164,11 @@ export class LocalRouter implements PlacementRouter {
       `instance ${instanceIdHex(pinned ?? 0n)} of ${name} cannot take the request: it is not registered or has failed it`,
     );
   }
+}
+
+/** This router knows nothing of caches: for `kv` it takes the least loaded. */
+function policyOf(mode: RouterMode): SelectionPolicy | 'direct' {
+  return mode === 'kv' ? 'least-loaded' : mode;
 }
 
 function without(

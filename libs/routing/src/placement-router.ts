@@ -43,6 +43,16 @@ export interface PlacementRequest extends PlacementWishes {
   readonly owner?: object | undefined;
   /** Answers without booking. @default false */
   readonly advisory?: boolean | undefined;
+  /** Taken when it can be, whatever it costs: the instance that the request's session is bound to. */
+  readonly preferred?: PreferredInstance | undefined;
+  /** Trace of the request, for the record of the decision. */
+  readonly traceId?: string | undefined;
+}
+
+/** An instance, and one of its ranks or any. */
+export interface PreferredInstance {
+  readonly instanceId: InstanceId;
+  readonly dpRank?: number | undefined;
 }
 
 /**

@@ -1,0 +1,68 @@
+/** The addon's `NativePlacement` in this library's types: instance ids are branded, absent values may be undefined. */
+import * as native from '@dynamo-ts/native';
+import type { InstanceId } from '@dynamo-ts/base';
+
+import type {
+  BookingOutcome,
+  DrainedDecisions,
+  FeedResult,
+  FreedBooking,
+  IndexHealth,
+  NotSelected,
+  PlacementCoreOptions,
+  PresentLoads,
+  PromptQuery,
+  RankLoads,
+  RankOverlaps,
+  Recovery,
+  RemoteBooking,
+  SelectRequest,
+  Selected,
+  WorkerEntry,
+} from './placement-types.ts';
+
+/** What the addon offers. */
+export interface PlacementAddon {
+  setWorker(worker: WorkerEntry): void;
+  removeWorker(workerId: InstanceId): string[];
+  setOverloaded(workerId: InstanceId, dpRank: number, overloaded: boolean): void;
+  select(request: SelectRequest): Selected | NotSelected;
+  overlap(prompt: PromptQuery): RankOverlaps;
+  potentialLoads(prompt: PromptQuery & { readonly promptTokens: number }): RankLoads;
+  loads(): PresentLoads;
+  prefillDone(bookingId: string, nowMs: number): boolean;
+  outputBlock(bookingId: string, nowMs: number): boolean;
+  free(
+    bookingId: string,
+    outcome: BookingOutcome | undefined,
+    unixMs: number,
+  ): FreedBooking | undefined | null;
+  expire(nowMs: number): string[];
+  addRemote(booking: RemoteBooking): boolean;
+  applyEvents(payload: Uint8Array, nowMs: number): FeedResult;
+  finishRecovery(
+    workerId: InstanceId,
+    dpRank: number,
+    items: readonly Uint8Array[],
+    nowMs: number,
+  ): Promise<FeedResult>;
+  failRecovery(workerId: InstanceId, dpRank: number, nowMs: number): FeedResult;
+  recoveriesDue(nowMs: number): Recovery[];
+  restoreNeeded(workerId: InstanceId, dpRank: number): void;
+  health(nowMs: number): IndexHealth;
+  dumpIndex(workerId?: InstanceId): Uint8Array;
+  decision(decisionId: string): Uint8Array | undefined | null;
+  recentDecisions(limit: number): Uint8Array[];
+  drainDecisions(limit: number): Promise<DrainedDecisions>;
+  memoryBytes(): number;
+  close(): void;
+}
+
+type Addon = new (options: PlacementCoreOptions) => PlacementAddon;
+
+/** Makes one. @throws with the code `config.invalid` */
+export function createPlacementAddon(options: PlacementCoreOptions): PlacementAddon {
+  // The generated declarations know no branded ids and take undefined for absent without saying so.
+  const { NativePlacement } = native as unknown as { readonly NativePlacement: Addon };
+  return new NativePlacement(options);
+}

@@ -1,0 +1,256 @@
+/** What goes into the placement core and what comes out. Arrays of one result have the same length and order. */
+import type { InstanceId } from '@dynamo-ts/base';
+
+/** Weights of the cost (RP 4.3). */
+export interface CostSettings {
+  /** `linear` adds prefill and decode blocks, `lmetric` multiplies them. */
+  readonly policy: 'linear' | 'lmetric';
+  /** Share of a cached device block that prefill is relieved of. */
+  readonly overlapScoreCredit: number;
+  /** How fast the credit goes as a worker has more prefill to do than the least busy one. */
+  readonly overlapScoreCreditDecay: number;
+  readonly prefillLoadScale: number;
+  readonly hostCacheHitWeight: number;
+  readonly diskCacheHitWeight: number;
+  readonly sharedCacheMultiplier: number;
+  /** Blocks that one active request costs besides those it holds. */
+  readonly decodeActiveRequestWeight: number;
+  /** Weight of the cached blocks that the request would displace. */
+  readonly displacementWeight: number;
+  /** 0 takes the cheapest; greater ones draw by softmax. */
+  readonly temperature: number;
+  readonly trackPrefillTokens: boolean;
+}
+
+/** Settings of a `PlacementCore`. */
+export interface PlacementCoreOptions {
+  readonly blockSize: number;
+  /** `namespace.component.endpoint`, for decisions. */
+  readonly endpoint: string;
+  readonly routerId: InstanceId;
+  /** Off: workers are scored by what was routed to them. */
+  readonly useKvEvents: boolean;
+  /** Memory that the index may take; the coldest blocks go beyond it. */
+  readonly indexBudgetBytes?: number | undefined;
+  /** How long a routed prompt counts as cached where there are no events. */
+  readonly ttlMs: number;
+  readonly maxTreeSize: number;
+  readonly pruneTargetRatio: number;
+  /** How long a routed prompt counts as cached before its event comes; absent is not at all. */
+  readonly predictedTtlMs?: number | undefined;
+  readonly trackActiveBlocks: boolean;
+  readonly trackOutputBlocks: boolean;
+  readonly assumeKvReuse: boolean;
+  readonly activeSequenceStride: number;
+  readonly bookingExpiryMs: number;
+  readonly cost: CostSettings;
+  readonly seed: bigint;
+  /** Memory for recent decisions; 0 records none. */
+  readonly decisionRingBytes: number;
+}
+
+/** A worker and its ranks `dpStart` to `dpStart + dpSize - 1`. */
+export interface WorkerEntry {
+  readonly workerId: InstanceId;
+  readonly dpStart: number;
+  readonly dpSize: number;
+  /** 0 is unknown. */
+  readonly totalKvBlocks: number;
+  /** 0 is unknown. */
+  readonly maxBatchedTokens: number;
+  /** Publishes KV events. */
+  readonly kvEvents: boolean;
+  readonly taints: readonly string[];
+}
+
+/** A prompt, as hashes or as tokens. */
+export interface PromptQuery {
+  /** Local hashes of its complete blocks; taken before `tokenIds`. */
+  readonly blockHashes?: BigUint64Array | undefined;
+  readonly tokenIds?: Uint32Array | undefined;
+  readonly loraName?: string | undefined;
+  readonly salt?: string | undefined;
+}
+
+/** Settings of the cost for one request. */
+export interface SelectOverrides {
+  readonly overlapScoreCredit?: number | undefined;
+  readonly prefillLoadScale?: number | undefined;
+  readonly overlapScoreWeight?: number | undefined;
+  readonly temperature?: number | undefined;
+  readonly assumeKvReuse?: boolean | undefined;
+  readonly trackPrefillTokens?: boolean | undefined;
+  readonly displacementWeight?: number | undefined;
+}
+
+/** How the core chooses. */
+export type SelectMode = 'kv' | 'round-robin' | 'random' | 'least-loaded' | 'power-of-two';
+
+/** A request to place. */
+export interface SelectRequest extends PromptQuery {
+  readonly requestId: string;
+  readonly traceId?: string | undefined;
+  readonly mode: SelectMode;
+  readonly promptTokens: number;
+  /** Monotonic. */
+  readonly nowMs: number;
+  readonly unixMs: number;
+  /** Off: only answers. */
+  readonly book: boolean;
+  /** Keeps the decision. @default `book` */
+  readonly record?: boolean | undefined;
+  readonly excludedWorkers?: BigUint64Array | undefined;
+  readonly allowedWorkers?: BigUint64Array | undefined;
+  readonly pinnedWorker?: InstanceId | undefined;
+  readonly pinnedRank?: number | undefined;
+  readonly preferredWorker?: InstanceId | undefined;
+  readonly preferredRank?: number | undefined;
+  readonly requiredTaints?: readonly string[] | undefined;
+  readonly preferredTaints?:
+    readonly { readonly taint: string; readonly weight: number }[] | undefined;
+  readonly overrides?: SelectOverrides | undefined;
+  readonly expectedOutputTokens?: number | undefined;
+  readonly queuedMs?: number | undefined;
+  readonly policyClass?: string | undefined;
+}
+
+/** Why nothing was chosen. */
+export type SelectFailure =
+  | 'no_endpoints'
+  | 'all_overloaded'
+  | 'pinned_unavailable'
+  | 'pinned_overloaded'
+  | 'invalid_override';
+
+/** A choice. */
+export interface Selected {
+  readonly failure?: undefined;
+  readonly workerId: InstanceId;
+  readonly dpRank: number;
+  readonly reason: string;
+  /** Blocks of the prompt that the rank holds, by tier weight. */
+  readonly overlapBlocks: number;
+  /** Prompt tokens that need no prefill there. */
+  readonly cachedTokens: number;
+  readonly requiredBlocks: number;
+  readonly prefillTokens: number;
+  readonly potentialDecodeBlocks: number;
+  /** Empty when the decision is not recorded. */
+  readonly decisionId: string;
+}
+
+/** No choice. */
+export interface NotSelected {
+  readonly failure: SelectFailure;
+  readonly message?: string | undefined;
+}
+
+/** Cached blocks of a prompt per rank; ranks that hold none are left out. */
+export interface RankOverlaps {
+  readonly workerIds: BigUint64Array;
+  readonly dpRanks: Uint32Array;
+  /** Device, host, disk of the first rank, then of the second; each tier counted from where the faster one ends. */
+  readonly blocks: Uint32Array;
+}
+
+/** Load per rank. */
+export interface RankLoads {
+  readonly workerIds: BigUint64Array;
+  readonly dpRanks: Uint32Array;
+  readonly prefillTokens: Float64Array;
+  readonly decodeBlocks: Float64Array;
+  readonly activeRequests: Uint32Array;
+}
+
+/** Load per rank now. */
+export interface PresentLoads extends RankLoads {
+  /** 1 where the rank is out of selection. */
+  readonly overloaded: Uint8Array;
+}
+
+/** Another router's booking. */
+export interface RemoteBooking {
+  readonly id: string;
+  readonly workerId: InstanceId;
+  readonly dpRank: number;
+  readonly blockHashes: BigUint64Array;
+  readonly prefillTokens: number;
+  readonly nowMs: number;
+  /** The prompt counts as cached there until its event comes. */
+  readonly predict: boolean;
+}
+
+/** What a booking was. */
+export interface FreedBooking {
+  readonly workerId: InstanceId;
+  readonly dpRank: number;
+  readonly predictedCachedTokens: number;
+}
+
+/** Events that are missing: ask the worker. */
+export interface Recovery {
+  readonly workerId: InstanceId;
+  readonly dpRank: number;
+  /** Epoch of the events that are known; 0 when none. */
+  readonly epoch: bigint;
+  /** First missing event; absent asks for everything. */
+  readonly startEventId?: bigint | undefined;
+}
+
+/** What became of fed events. */
+export interface FeedResult {
+  readonly recoveries: readonly Recovery[];
+  readonly applied: number;
+  readonly stale: number;
+  readonly refused: number;
+}
+
+/** How far a rank's part of the index can be trusted; `silent` has no events. */
+export type RankState = 'waiting' | 'live' | 'recovering' | 'demoted' | 'silent';
+
+/** The index, per rank and in total. */
+export interface IndexHealth {
+  readonly workerIds: BigUint64Array;
+  readonly dpRanks: Uint32Array;
+  readonly states: readonly RankState[];
+  readonly epochs: BigUint64Array;
+  readonly lastEventIds: BigUint64Array;
+  readonly blocks: Float64Array;
+  readonly bytes: Float64Array;
+  readonly gaps: Float64Array;
+  readonly resyncs: Float64Array;
+  readonly stalenessMs: Float64Array;
+  readonly predictedCachedTokens: Float64Array;
+  readonly reportedCachedTokens: Float64Array;
+  readonly totals: IndexTotals;
+}
+
+/** The whole index. */
+export interface IndexTotals {
+  readonly blocks: number;
+  readonly bytes: number;
+  readonly entries: number;
+  readonly evicted: number;
+  /** Event batches applied. */
+  readonly version: number;
+  /** Events by `type:status`, for example `stored:ok`. */
+  readonly eventsByStatus: Readonly<Record<string, number>>;
+}
+
+/** What became of a request. */
+export interface BookingOutcome {
+  readonly kind: string;
+  readonly cachedTokens?: number | undefined;
+  readonly outputTokens?: number | undefined;
+  readonly ttftMs?: number | undefined;
+  readonly itlMs?: number | undefined;
+  readonly errorCode?: string | undefined;
+}
+
+/** Decisions that have ended, as NDJSON. */
+export interface DrainedDecisions {
+  readonly lines: string;
+  readonly count: number;
+  /** Decisions that left the ring unread since the last call. */
+  readonly dropped: number;
+}

@@ -1,0 +1,65 @@
+import type { CostSettings } from '@dynamo-ts/kv';
+
+/** Settings of a `KvRouter` (RP 4.12); what the queue, affinity and busy thresholds need is theirs. */
+export interface KvRouterSettings {
+  /** Weights of the cost. */
+  readonly cost: CostSettings;
+  /** Off: workers are scored by what was routed to them, even those that publish events. */
+  readonly useKvEvents: boolean;
+  /** How long a routed prompt counts as cached on workers without events. */
+  readonly ttlMs: number;
+  /** Blocks over which the approximate index is pruned. */
+  readonly maxTreeSize: number;
+  /** Share of `maxTreeSize` that pruning leaves. */
+  readonly pruneTargetRatio: number;
+  /** How long a routed prompt counts as cached before its event comes; undefined is not at all. */
+  readonly predictedTtlMs: number | undefined;
+  /** Counts the blocks that running requests hold. */
+  readonly trackActiveBlocks: boolean;
+  /** Counts blocks as answers grow, too. */
+  readonly trackOutputBlocks: boolean;
+  /** Blocks that two requests share on a worker count once. */
+  readonly assumeKvReuse: boolean;
+  /** Keeps every nth block hash of running requests. */
+  readonly activeSequenceStride: number;
+  /** Age at which a forgotten booking goes; longer than the longest request. */
+  readonly bookingExpiryMs: number;
+  /** Memory that the index may take; undefined is no limit. */
+  readonly indexBudgetBytes: number | undefined;
+  /** Memory for recent decisions; 0 records none. */
+  readonly decisionRingBytes: number;
+  /** Workers that must be there, and restored, before the router is ready. */
+  readonly minInitialWorkers: number;
+}
+
+const MIB = 1024 * 1024;
+
+/** Defaults of {@link KvRouterSettings}. */
+export const KV_ROUTER_DEFAULTS: KvRouterSettings = {
+  cost: {
+    policy: 'linear',
+    overlapScoreCredit: 1,
+    overlapScoreCreditDecay: 0,
+    prefillLoadScale: 1,
+    hostCacheHitWeight: 0.75,
+    diskCacheHitWeight: 0.25,
+    sharedCacheMultiplier: 0,
+    decodeActiveRequestWeight: 0,
+    displacementWeight: 1,
+    temperature: 0,
+    trackPrefillTokens: true,
+  },
+  useKvEvents: true,
+  ttlMs: 120_000,
+  maxTreeSize: 1_048_576,
+  pruneTargetRatio: 0.8,
+  predictedTtlMs: undefined,
+  trackActiveBlocks: true,
+  trackOutputBlocks: false,
+  assumeKvReuse: true,
+  activeSequenceStride: 1,
+  bookingExpiryMs: 3_600_000,
+  indexBudgetBytes: undefined,
+  decisionRingBytes: 16 * MIB,
+  minInitialWorkers: 0,
+};

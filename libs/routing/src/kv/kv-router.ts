@@ -1,0 +1,391 @@
+/**
+ * Placement by cached prefixes and load for one endpoint, in this process (RP 4.8).
+ *
+ * Session and queue decide when a request is placed and what may be chosen; the choice itself, its booking and its record
+ * are one call of the native core. The index behind it is fed from the workers' events. All other router modes go the
+ * same way, so that load, bookings and decisions are the same in all of them.
+ */
+import { TaskGroup, instanceIdHex, raceAbort, throwIfAborted } from '@dynamo-ts/base';
+import type { AbortOptions, InstanceId } from '@dynamo-ts/base';
+import type { PromptQuery, RankLoads, RankOverlaps, Selected, WorkerEntry } from '@dynamo-ts/kv';
+import type { Decision } from '@dynamo-ts/protocol';
+import type { Context } from '@dynamo-ts/runtime';
+
+import type {
+  Placement,
+  PlacementRequest,
+  PlacementRouter,
+  RequestOutcome,
+} from '../placement-router.ts';
+import type {
+  BusyRanks,
+  LoadSharing,
+  PlacementHost,
+  QueuedFor,
+  RankLoad,
+  RequestQueue,
+  SessionBindings,
+} from './collaborators.ts';
+import { DecisionLog } from './decision-log.ts';
+import type { DecisionListener } from './decision-log.ts';
+import { IndexGauges } from './index-gauges.ts';
+import { indexReport } from './index-health.ts';
+import type { IndexReport } from './index-health.ts';
+import { KvRouterMeter } from './kv-router-meter.ts';
+import { closeParts, openParts } from './kv-router-parts.ts';
+import type { KvRouterOptions, KvRouterParts } from './kv-router-parts.ts';
+import { LiveBookings } from './live-bookings.ts';
+import { Placer } from './placer.ts';
+import { placeInSession } from './session-placement.ts';
+import { WorkerFacts } from './worker-facts.ts';
+import { WorkerRoster } from './worker-roster.ts';
+import type { RosterChange } from './worker-roster.ts';
+
+/** How often forgotten bookings and old entries are looked for. */
+const EXPIRY_MS = 1000;
+
+/** In-process {@link PlacementRouter} that knows what is cached where. */
+export class KvRouter implements PlacementRouter, PlacementHost {
+  /** Tokens per block. */
+  readonly blockSize: number;
+  readonly #options: KvRouterOptions;
+  readonly #parts: KvRouterParts;
+  readonly #facts: WorkerFacts;
+  readonly #roster: WorkerRoster;
+  readonly #placer: Placer;
+  readonly #live: LiveBookings;
+  readonly #decisions: DecisionLog;
+  readonly #meter: KvRouterMeter | undefined;
+  readonly #gauges: IndexGauges | undefined;
+  readonly #queue: RequestQueue | undefined;
+  readonly #affinity: SessionBindings | undefined;
+  readonly #sharing: LoadSharing | undefined;
+  readonly #busy: BusyRanks | undefined;
+  readonly #tasks: TaskGroup;
+  /** Woken when more workers are there or more of the index is restored. */
+  readonly #waiting = new Set<() => void>();
+  #closing: Promise<void> | undefined;
+
+  private constructor(options: KvRouterOptions, parts: KvRouterParts) {
+    const { runtime, path, blockSize, logger, metrics } = options;
+    const { core, client, clock, settings } = parts;
+    this.blockSize = blockSize;
+    this.#options = options;
+    this.#parts = parts;
+    this.#live = new LiveBookings(clock);
+    this.#meter = metrics && new KvRouterMeter(metrics, path, runtime.instanceId);
+    const routerId = instanceIdHex(runtime.instanceId);
+    this.#gauges = metrics && new IndexGauges({ core, registry: metrics, path, routerId, clock });
+    const { discovery } = runtime;
+    const onFact = (id: InstanceId): void => this.#roster.refresh(id);
+    this.#facts = new WorkerFacts({ path, discovery, logger, onChange: onFact });
+    this.#roster = new WorkerRoster({
+      core,
+      instances: client,
+      factOf: (id) => this.#facts.get(id),
+      feed: parts.feed,
+      onChange: (change) => this.#onRoster(change),
+    });
+    const seat = {
+      core,
+      host: this,
+      facts: this.#facts,
+      path,
+      blockSize,
+      settings,
+      capacityChanged: () => this.#queue?.capacityChanged(),
+    };
+    this.#busy = options.createBusy?.(seat);
+    const { mode = 'kv' } = options;
+    const roster = this.#roster;
+    const busy = this.#busy;
+    this.#placer = new Placer({ core, roster, instances: client, blockSize, mode, busy, clock });
+    this.#sharing = options.createSharing?.(seat);
+    this.#affinity = options.createAffinity?.(seat);
+    this.#queue = options.createQueue?.(seat);
+    const onDropped = (count: number): void => this.#meter?.decisionsDropped(count);
+    const file = options.decisionFile;
+    this.#decisions = new DecisionLog({ core, file, logger, clock, onDropped });
+    this.#tasks = new TaskGroup({
+      name: 'kv router',
+      onError: (error, task) => logger.error('router task failed', { task, error }),
+    });
+  }
+
+  /** A router that knows the workers that there are; their caches come in the background, see {@link ready}. */
+  static async connect(options: KvRouterOptions): Promise<KvRouter> {
+    let wake = (): void => undefined;
+    const parts = await openParts(options, () => wake());
+    const router = new KvRouter(options, parts);
+    wake = () => router.#wake();
+    await router.#start();
+    return router;
+  }
+
+  /** Bookings that have not been given back. */
+  get activeRequests(): number {
+    return this.#live.size;
+  }
+
+  /** Ranks whose part of the index has been restored, or whose worker was asked once in vain, and all. */
+  get restored(): { readonly done: number; readonly total: number } {
+    return this.#parts.feed?.progress ?? { done: 0, total: 0 };
+  }
+
+  /** Resolves when enough workers are there and those that there are have been restored. */
+  async ready({ signal }: AbortOptions = {}): Promise<void> {
+    while (!this.#isReady()) {
+      const woken = Promise.withResolvers<undefined>();
+      const wake = (): void => woken.resolve(undefined);
+      this.#waiting.add(wake);
+      try {
+        await raceAbort(woken.promise, signal);
+      } finally {
+        this.#waiting.delete(wake);
+      }
+    }
+  }
+
+  async route(request: PlacementRequest, context: Context): Promise<Placement> {
+    throwIfAborted(context.stopped);
+    const { clock } = this.#parts;
+    const startMs = clock.monotonicMs();
+    const traced = { ...request, traceId: request.traceId ?? context.trace?.traceId };
+    const schedule = (each: PlacementRequest): Promise<Placement> => this.#schedule(each, context);
+    const placement =
+      this.#affinity === undefined
+        ? await schedule(traced)
+        : await placeInSession(this.#affinity, traced, schedule);
+    this.#meter?.routed(clock.monotonicMs() - startMs - placement.queuedMs);
+    return placement;
+  }
+
+  place(request: PlacementRequest, queued: QueuedFor): Placement {
+    const { clock } = this.#parts;
+    const startMs = clock.monotonicMs();
+    const selected = this.#placer.select(request, queued);
+    const { promptTokens } = request;
+    this.#meter?.chosen(
+      promptTokens > 0 ? selected.cachedTokens / promptTokens : 0,
+      clock.monotonicMs() - startMs,
+    );
+    if (request.advisory !== true) this.#book(request, selected);
+    const { workerId, decisionId } = selected;
+    if (decisionId !== '') this.#decisions.made(decisionId);
+    return {
+      instanceId: workerId,
+      dpRank: selected.dpRank,
+      overlapBlocks: selected.overlapBlocks,
+      cachedTokens: selected.cachedTokens,
+      decisionId: decisionId === '' ? undefined : decisionId,
+      queuedMs: queued.queuedMs,
+      reason: selected.reason,
+    };
+  }
+
+  bestCachedTokens(request: PlacementRequest): number {
+    return this.#placer.bestCachedTokens(request);
+  }
+
+  ranks(): readonly RankLoad[] {
+    return this.#placer.ranks();
+  }
+
+  prefillDone(bookingId: string): void {
+    const ageMs = this.#live.prefillDone(bookingId);
+    if (ageMs === undefined) return;
+    this.#parts.core.prefillDone(bookingId, this.#parts.clock.monotonicMs());
+    this.#meter?.prefillDone(ageMs);
+    this.#affinity?.confirmed(bookingId);
+    this.#sharing?.prefillDone(bookingId);
+    this.#queue?.capacityChanged();
+  }
+
+  outputBlock(bookingId: string): void {
+    const { core, clock, settings } = this.#parts;
+    if (settings.trackOutputBlocks) core.outputBlock(bookingId, clock.monotonicMs());
+  }
+
+  free(bookingId: string, outcome?: RequestOutcome): void {
+    const booking = this.#live.take(bookingId);
+    if (booking === undefined || this.#closing !== undefined) return;
+    this.#parts.core.free(bookingId, outcome, this.#parts.clock.now());
+    if (booking.decisionId !== '') this.#decisions.ended(booking.decisionId);
+    if (outcome !== undefined) {
+      this.#meter?.ended(outcome);
+      this.#gauges?.ended(booking, { islTokens: booking.promptTokens, ...outcome });
+    }
+    this.#affinity?.ended(bookingId, outcome);
+    this.#sharing?.freed(bookingId);
+    this.#meter?.released('freed');
+    this.#queue?.capacityChanged();
+  }
+
+  /** Gives back what an owner that is gone has booked. */
+  freeOwned(owner: object): void {
+    for (const bookingId of this.#live.idsOf(owner)) this.free(bookingId);
+  }
+
+  /** How much of a prompt each rank holds. */
+  overlap(prompt: PromptQuery): RankOverlaps {
+    return this.#parts.core.overlap(prompt);
+  }
+
+  /** What each rank would have to do if a request came to it. */
+  potentialLoads(prompt: PromptQuery & { readonly promptTokens: number }): RankLoads {
+    return this.#parts.core.potentialLoads(prompt);
+  }
+
+  /** Requests that wait. */
+  queueStats(): { readonly pendingCount: number; readonly pendingIslTokens: number } {
+    let pendingCount = 0;
+    let pendingIslTokens = 0;
+    for (const each of this.#queue?.stats() ?? []) {
+      pendingCount += each.pendingCount;
+      pendingIslTokens += each.pendingIslTokens;
+    }
+    return { pendingCount, pendingIslTokens };
+  }
+
+  /** What the index holds and how far it can be trusted. */
+  indexHealth(): IndexReport {
+    return indexReport(this.#parts.core, this.#parts.clock.monotonicMs());
+  }
+
+  /** Content of the index: an encoded `QueryIndexResponse`. */
+  dumpIndex(workerId?: InstanceId): Uint8Array {
+    return this.#parts.core.dumpIndex(workerId);
+  }
+
+  /** A recorded decision; undefined when it is not known (any more). */
+  decision(decisionId: string): Decision | undefined {
+    return this.#decisions.get(decisionId);
+  }
+
+  /** The latest decisions, newest first. */
+  recentDecisions(limit: number): readonly Decision[] {
+    return this.#decisions.recent(limit);
+  }
+
+  /** Follows decisions from now on, when they are made or when their requests have ended. @returns an unsubscribe */
+  onDecision(
+    listener: DecisionListener,
+    options: { readonly immediately?: boolean } = {},
+  ): () => void {
+    return this.#decisions.onDecision(listener, options);
+  }
+
+  /** Adds an engine that registers nowhere, or replaces it. */
+  addWorker(worker: WorkerEntry): void {
+    this.#roster.addExternal(worker);
+  }
+
+  /** Takes an added engine out. Idempotent. */
+  removeWorker(workerId: InstanceId): void {
+    this.#roster.removeExternal(workerId);
+  }
+
+  /** Applies an encoded `KvEventBatch` of an added engine. After a gap its whole cache must be sent again. */
+  applyEvents(payload: Uint8Array): void {
+    const { core, clock } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    for (const { workerId, dpRank } of core.applyEvents(payload, nowMs).recoveries)
+      if (this.#roster.isExternal(workerId)) core.failRecovery(workerId, dpRank, nowMs);
+  }
+
+  /** Ends its bookings and lets go of everything. Idempotent. */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #start(): Promise<void> {
+    this.#tasks.start('follow model cards', (signal) => this.#facts.follow(signal));
+    this.#tasks.start('expiry', (signal) => this.#expire(signal));
+    await raceAbort(this.#facts.ready(), this.#options.runtime.signal);
+    this.#roster.start();
+    this.#decisions.start();
+  }
+
+  async #schedule(request: PlacementRequest, context: Context): Promise<Placement> {
+    if (this.#queue === undefined || request.advisory === true)
+      return Promise.resolve(this.place(request, { queuedMs: 0 }));
+    return this.#queue.schedule(request, context);
+  }
+
+  #book(request: PlacementRequest, selected: Selected): void {
+    const { bookingId, promptTokens, owner, blockHashes, expectedOutputTokens } = request;
+    const { workerId, dpRank, decisionId, prefillTokens } = selected;
+    const booking = { workerId, dpRank, promptTokens, decisionId, owner };
+    if (this.#live.add(bookingId, booking)) {
+      this.#sharing?.freed(bookingId);
+      this.#meter?.released('freed');
+    }
+    this.#meter?.started(promptTokens);
+    this.#sharing?.added({
+      bookingId,
+      instanceId: workerId,
+      dpRank,
+      blockHashes,
+      islTokens: promptTokens,
+      prefillTokens,
+      expectedOutputTokens,
+    });
+  }
+
+  #onRoster(change: RosterChange): void {
+    if (change.kind === 'gone') {
+      this.#forget(change.bookings, 'freed');
+      this.#affinity?.instanceGone(change.workerId);
+    }
+    this.#queue?.capacityChanged();
+    this.#wake();
+  }
+
+  async #expire(signal: AbortSignal): Promise<void> {
+    const { core, clock } = this.#parts;
+    while (!signal.aborted) {
+      const bookings = core.expire(clock.monotonicMs());
+      if (bookings.length > 0) {
+        this.#forget(bookings, 'expired');
+        this.#queue?.capacityChanged();
+      }
+      await clock.sleep(EXPIRY_MS, { signal });
+    }
+  }
+
+  /** The core has dropped bookings, of this router or of others. */
+  #forget(bookingIds: readonly string[], how: 'freed' | 'expired'): void {
+    for (const bookingId of bookingIds) {
+      if (this.#live.take(bookingId) === undefined) continue;
+      this.#affinity?.ended(bookingId, undefined);
+      this.#meter?.released(how);
+    }
+    this.#sharing?.forgotten(bookingIds);
+  }
+
+  #isReady(): boolean {
+    const { done, total } = this.restored;
+    return done === total && this.#roster.size >= this.#parts.settings.minInitialWorkers;
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+  }
+
+  async #close(): Promise<void> {
+    this.#roster.close();
+    await this.#queue?.[Symbol.asyncDispose]();
+    await this.#tasks.close();
+    await this.#decisions.close();
+    await this.#affinity?.[Symbol.asyncDispose]();
+    await this.#sharing?.[Symbol.asyncDispose]();
+    await this.#busy?.[Symbol.asyncDispose]();
+    this.#gauges?.close();
+    await closeParts(this.#parts);
+  }
+}

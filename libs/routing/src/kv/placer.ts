@@ -1,0 +1,190 @@
+/** One choice: the request as the core wants it, the answer as callers want it, failures as errors. */
+import { DynamoError, asInstanceId, instanceIdHex } from '@dynamo-ts/base';
+import type { Clock, InstanceId } from '@dynamo-ts/base';
+import type {
+  NotSelected,
+  PlacementCore,
+  SelectMode,
+  SelectOverrides,
+  SelectRequest,
+  Selected,
+} from '@dynamo-ts/kv';
+import { formatEndpointPath } from '@dynamo-ts/protocol';
+
+import type { PlacementRequest, RouterConfigOverride } from '../placement-router.ts';
+import type { RouterMode } from '../router-mode.ts';
+import type { BusyRanks, QueuedFor, RankLoad } from './collaborators.ts';
+import type { FollowedInstances, WorkerRoster } from './worker-roster.ts';
+
+/** What a {@link Placer} works with. */
+export interface PlacerOptions {
+  readonly core: PlacementCore;
+  readonly roster: WorkerRoster;
+  readonly instances: FollowedInstances;
+  readonly blockSize: number;
+  readonly mode: RouterMode;
+  readonly busy: BusyRanks | undefined;
+  readonly clock: Clock;
+}
+
+const NO_HASHES = new BigUint64Array(0);
+
+/** Chooses. */
+export class Placer {
+  readonly #options: PlacerOptions;
+
+  constructor(options: PlacerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Chooses now and books, unless the request is advisory.
+   *
+   * @throws `backend.unavailable`, `capacity.pool_exhausted`, `request.invalid`
+   */
+  select(request: PlacementRequest, queued: QueuedFor): Selected {
+    this.#options.busy?.refresh();
+    const selected = this.#options.core.select(this.#message(request, queued));
+    if (selected.failure !== undefined) throw this.#error(selected, request);
+    return selected;
+  }
+
+  /** Most prompt tokens that a rank which may take the request has in cache. */
+  bestCachedTokens(request: PlacementRequest): number {
+    const { core, roster, blockSize } = this.#options;
+    const { pinned, pinnedRank, allowed } = request;
+    const { workerIds, dpRanks, blocks } = core.overlap({ blockHashes: this.#hashes(request) });
+    const excluded = new Set(roster.excluded(request.excluded));
+    let best = 0;
+    for (const [index, id] of workerIds.entries()) {
+      const workerId = asInstanceId(id);
+      const isPossible =
+        pinned === undefined
+          ? !excluded.has(id) && (allowed === undefined || allowed.has(workerId))
+          : id === pinned && (pinnedRank === undefined || dpRanks[index] === pinnedRank);
+      if (isPossible) best = Math.max(best, blocks[index * 3] ?? 0);
+    }
+    return Math.min(best * blockSize, request.promptTokens);
+  }
+
+  /** Load and limits of all ranks. */
+  ranks(): readonly RankLoad[] {
+    const { core, roster } = this.#options;
+    const loads = core.loads();
+    return Array.from(loads.workerIds, (id, index): RankLoad => {
+      const instanceId = asInstanceId(id);
+      const fact = roster.get(instanceId);
+      return {
+        instanceId,
+        dpRank: loads.dpRanks[index] ?? 0,
+        prefillTokens: loads.prefillTokens[index] ?? 0,
+        decodeBlocks: loads.decodeBlocks[index] ?? 0,
+        activeRequests: loads.activeRequests[index] ?? 0,
+        maxBatchedTokens: fact?.maxBatchedTokens ?? 0,
+        totalKvBlocks: fact?.totalKvBlocks ?? 0,
+        overloaded: loads.overloaded[index] === 1,
+        taints: fact?.taints ?? [],
+      };
+    });
+  }
+
+  #message(request: PlacementRequest, queued: QueuedFor): SelectRequest {
+    const { clock, roster } = this.#options;
+    const { pinned, preferred, allowed, overrides } = request;
+    const isAdvisory = request.advisory ?? false;
+    return {
+      requestId: request.bookingId,
+      traceId: request.traceId,
+      mode: this.#mode(request),
+      blockHashes: this.#hashes(request),
+      promptTokens: request.promptTokens,
+      nowMs: clock.monotonicMs(),
+      unixMs: clock.now(),
+      book: !isAdvisory,
+      // A pinned worker is the caller's choice, also when it is out of order.
+      excludedWorkers:
+        pinned === undefined ? roster.excluded(request.excluded) : arrayOf(request.excluded),
+      allowedWorkers: allowed === undefined ? undefined : BigUint64Array.from(allowed),
+      pinnedWorker: pinned,
+      pinnedRank: request.pinnedRank,
+      preferredWorker: preferred?.instanceId,
+      preferredRank: preferred?.dpRank,
+      requiredTaints: request.requiredTaints,
+      preferredTaints: request.preferredTaints,
+      overrides: overrides === undefined ? undefined : overridesOf(overrides),
+      expectedOutputTokens: request.expectedOutputTokens,
+      queuedMs: queued.queuedMs,
+      policyClass: queued.policyClass,
+    };
+  }
+
+  #mode({ mode = this.#options.mode, pinned }: PlacementRequest): SelectMode {
+    if (mode !== 'direct') return mode;
+    if (pinned !== undefined) return 'kv';
+    throw new DynamoError(
+      'request.invalid',
+      'router mode direct needs the instance id in the request (nvext.backend_instance_id)',
+    );
+  }
+
+  /** Hashes of other blocks than the index's say nothing about it. */
+  #hashes(request: PlacementRequest): BigUint64Array {
+    return request.blockSize === this.#options.blockSize ? request.blockHashes : NO_HASHES;
+  }
+
+  #error({ failure, message }: NotSelected, request: PlacementRequest): DynamoError {
+    const name = formatEndpointPath(this.#options.instances.path);
+    switch (failure) {
+      case 'invalid_override':
+        return new DynamoError(
+          'request.invalid',
+          `router_config_override cannot be used: ${message ?? 'a value is out of range'}`,
+        );
+      case 'pinned_unavailable':
+        return new DynamoError(
+          'backend.unavailable',
+          `instance ${instanceIdHex(request.pinned ?? 0n)} of ${name} cannot take the request: it is not registered, has not the rank, or has failed it`,
+        );
+      case 'pinned_overloaded':
+        return new DynamoError(
+          'capacity.pool_exhausted',
+          `instance ${instanceIdHex(request.pinned ?? 0n)} of ${name} is busy, please retry later`,
+        );
+      case 'all_overloaded':
+        return exhausted(name);
+      case 'no_endpoints':
+        return this.#isExhausted(request) ? exhausted(name) : this.#unavailable(name, request);
+    }
+  }
+
+  /** Whether there are instances for the request that are only overloaded. */
+  #isExhausted({ excluded, allowed }: PlacementRequest): boolean {
+    const isPossible = (id: InstanceId): boolean =>
+      !excluded.has(id) && (allowed === undefined || allowed.has(id));
+    const { instances } = this.#options;
+    return !instances.free().some(isPossible) && instances.routable().some(isPossible);
+  }
+
+  #unavailable(name: string, { excluded, requiredTaints }: PlacementRequest): DynamoError {
+    const taints = requiredTaints?.length ? `, required taints: ${requiredTaints.join(', ')}` : '';
+    return new DynamoError(
+      'backend.unavailable',
+      `no instance of ${name} can take the request (${this.#options.roster.size} known, ${excluded.size} failed it${taints}); retry later`,
+    );
+  }
+}
+
+function exhausted(name: string): DynamoError {
+  return new DynamoError(
+    'capacity.pool_exhausted',
+    `all instances of ${name} are busy, please retry later`,
+  );
+}
+
+function arrayOf(ids: ReadonlySet<InstanceId>): BigUint64Array | undefined {
+  return ids.size === 0 ? undefined : BigUint64Array.from(ids);
+}
+
+function overridesOf({ routerTemperature, ...rest }: RouterConfigOverride): SelectOverrides {
+  return { ...rest, temperature: routerTemperature };
+}

@@ -1,0 +1,145 @@
+/**
+ * The workers that the core may choose: every instance that discovery knows, with what it publishes about itself, and
+ * engines that were added by hand.
+ */
+import { asInstanceId } from '@dynamo-ts/base';
+import type { InstanceId } from '@dynamo-ts/base';
+import type { PlacementCore, WorkerEntry } from '@dynamo-ts/kv';
+import type { InstanceChange } from '@dynamo-ts/runtime';
+
+import type { InstanceView } from '../local-router.ts';
+import type { IndexFeed } from './index-feed.ts';
+import type { WorkerFact } from './worker-facts.ts';
+
+/** Instances that can be followed; a runtime `Client` is such. */
+export interface FollowedInstances extends InstanceView {
+  onInstances(listener: (change: InstanceChange) => void): () => void;
+}
+
+/** Settings of a {@link WorkerRoster}. */
+export interface WorkerRosterOptions {
+  readonly core: PlacementCore;
+  readonly instances: FollowedInstances;
+  readonly factOf: (workerId: InstanceId) => WorkerFact;
+  /** Undefined when events are not used. */
+  readonly feed: IndexFeed | undefined;
+  /** Who can be chosen has changed; `bookings` went with a worker. */
+  readonly onChange: (change: RosterChange) => void;
+}
+
+/** A worker that came, changed or went. */
+export type RosterChange =
+  | { readonly kind: 'set'; readonly workerId: InstanceId }
+  | {
+      readonly kind: 'gone';
+      readonly workerId: InstanceId;
+      readonly fact: WorkerFact;
+      readonly bookings: readonly string[];
+    };
+
+const NOBODY: readonly InstanceId[] = [];
+
+/** Who can be chosen. */
+export class WorkerRoster {
+  readonly #options: WorkerRosterOptions;
+  readonly #entries = new Map<InstanceId, WorkerFact>();
+  readonly #external = new Map<InstanceId, WorkerFact>();
+  #offInstances: () => void = () => undefined;
+  /** Answer of `free()` that {@link #unusable} was made from. */
+  #free: readonly InstanceId[] | undefined;
+  #unusable: readonly InstanceId[] = NOBODY;
+  #unusableArray: BigUint64Array | undefined;
+
+  constructor(options: WorkerRosterOptions) {
+    this.#options = options;
+  }
+
+  /** Workers that may be chosen. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** What is known of a worker that may be chosen. */
+  get(workerId: InstanceId): WorkerFact | undefined {
+    return this.#entries.get(workerId);
+  }
+
+  /** Begins to follow the instances. */
+  start(): void {
+    this.#offInstances = this.#options.instances.onInstances(({ kind, instance }) => {
+      const workerId = asInstanceId(instance.instanceId);
+      if (kind === 'added') this.refresh(workerId);
+      else this.#lose(workerId);
+    });
+  }
+
+  /** Takes what is known of a worker now. One that discovery does not know as an instance is left out. */
+  refresh(workerId: InstanceId): void {
+    if (this.#external.has(workerId)) return;
+    if (!this.#options.instances.instanceIds().includes(workerId)) return;
+    this.#set(workerId, this.#options.factOf(workerId));
+  }
+
+  /** Adds an engine that registers nowhere, or replaces it. */
+  addExternal({ workerId, ...fact }: WorkerEntry): void {
+    this.#external.set(workerId, fact);
+    this.#set(workerId, fact);
+  }
+
+  /** Takes an added engine out. Idempotent. */
+  removeExternal(workerId: InstanceId): void {
+    if (this.#external.delete(workerId)) this.#lose(workerId);
+  }
+
+  /** Whether an engine was added by hand. */
+  isExternal(workerId: InstanceId): boolean {
+    return this.#external.has(workerId);
+  }
+
+  /** Workers that may not be chosen now: those that failed the request, and those out of order. */
+  excluded(failed: ReadonlySet<InstanceId>): BigUint64Array | undefined {
+    this.#look();
+    if (failed.size === 0) return this.#unusableArray;
+    return BigUint64Array.from([...failed, ...this.#unusable]);
+  }
+
+  /** Stops following. Idempotent. */
+  close(): void {
+    this.#offInstances();
+  }
+
+  #set(workerId: InstanceId, fact: WorkerFact): void {
+    const { core, feed, onChange } = this.#options;
+    const hasEvents = fact.kvEvents && feed !== undefined;
+    this.#entries.set(workerId, fact);
+    this.#free = undefined;
+    core.setWorker({ workerId, ...fact, kvEvents: hasEvents });
+    if (!this.#external.has(workerId)) {
+      if (hasEvents) feed.add(workerId, fact);
+      else feed?.remove(workerId);
+    }
+    onChange({ kind: 'set', workerId });
+  }
+
+  #lose(workerId: InstanceId): void {
+    const fact = this.#entries.get(workerId);
+    if (fact === undefined) return;
+    this.#entries.delete(workerId);
+    this.#free = undefined;
+    this.#options.feed?.remove(workerId);
+    const bookings = this.#options.core.removeWorker(workerId);
+    this.#options.onChange({ kind: 'gone', workerId, fact, bookings });
+  }
+
+  #look(): void {
+    const free = this.#options.instances.free();
+    if (free === this.#free) return;
+    this.#free = free;
+    const isFree = new Set(free);
+    this.#unusable = [...this.#entries.keys()].filter(
+      (id) => !isFree.has(id) && !this.#external.has(id),
+    );
+    this.#unusableArray =
+      this.#unusable.length > 0 ? BigUint64Array.from(this.#unusable) : undefined;
+  }
+}
