@@ -38,13 +38,41 @@ export interface AcceptedFrame {
   readonly error?: string | undefined;
 }
 
-/** Counters and sizes. */
+/** Counters since the index was made, and sizes. */
 export interface LocalKvIndexerStats {
-  readonly blocks: number;
-  readonly bytes: number;
+  /** Frames applied. */
+  readonly batches: number;
+  readonly stored: number;
+  readonly removed: number;
+  readonly cleared: number;
+  readonly unknownTags: number;
+  /** Frames and events refused: `refused[i]` of the kind `refusedKinds[i]`. */
+  readonly refused: readonly number[];
+  readonly refusedKinds: readonly string[];
+  /** Events of cache groups that do not decide reuse. */
+  readonly filteredGroups: number;
+  /** Events about blocks outside the worker. */
+  readonly filteredLocalities: number;
+  readonly wrongBlockSizes: number;
   /** Block size of the events that were refused last because it is not the engine's; 0 when none were. */
   readonly refusedBlockSize: number;
-  readonly [counter: string]: unknown;
+  readonly shortTokens: number;
+  readonly repeatedHashes: number;
+  /** Removals of one copy among several. */
+  readonly removedCopies: number;
+  readonly gaps: number;
+  readonly lostBatches: number;
+  readonly staleBatches: number;
+  readonly restarts: number;
+  /** Encoded batches thrown away because nobody took them. */
+  readonly droppedBatches: number;
+  readonly ignoredRanks: number;
+  /** (block, rank, tier) holdings. */
+  readonly blocks: number;
+  readonly bytes: number;
+  /** Ranks that have told anything, and the last event id of each. */
+  readonly dpRanks: Uint32Array;
+  readonly lastEventIds: BigUint64Array;
 }
 
 /** The addon's `NativeKvPublisher` in this library's types. */
