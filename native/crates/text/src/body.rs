@@ -17,6 +17,8 @@ pub(crate) struct ChatInput {
     pub continue_final_message: bool,
     /// The last message's text is the prompt, without a template (`nvext.use_raw_prompt`).
     pub raw_prompt: bool,
+    /// The prompt is tokenised already (`nvext.token_data`).
+    pub token_data: Option<Vec<u32>>,
 }
 
 impl ChatInput {
@@ -39,6 +41,10 @@ impl ChatInput {
                 "messages[{at}] must be an object"
             )));
         }
+        let token_data = fields
+            .get_mut("nvext")
+            .and_then(|nvext| nvext.get_mut("token_data"));
+        let token_data = token_data.map(Value::take).filter(|ids| !ids.is_null());
         let variables = template_variables(&mut fields)?;
         let wish = fields
             .get("add_generation_prompt")
@@ -58,6 +64,9 @@ impl ChatInput {
                     .and_then(|nvext| nvext.get("use_raw_prompt")),
             ),
             variables,
+            token_data: token_data
+                .map(|ids| token_ids(ids, "nvext.token_data"))
+                .transpose()?,
         })
     }
 }
@@ -89,19 +98,26 @@ impl CompletionPrompt {
         match value {
             Value::String(text) => Ok(Self::Text(text)),
             Value::Array(ids) if !ids.is_empty() => {
-                let ids = ids
-                    .iter()
-                    .map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()));
-                let ids = ids.collect::<Option<Vec<_>>>();
-                ids.map(Self::Tokens).ok_or_else(|| {
-                    TextError::invalid_request("'prompt' holds something that is no token id")
-                })
+                token_ids(Value::Array(ids), "prompt").map(Self::Tokens)
             }
             _ => Err(TextError::invalid_request(
                 "'prompt' must be a string, a list of strings, or token ids",
             )),
         }
     }
+}
+
+fn token_ids(value: Value, field: &str) -> Result<Vec<u32>, TextError> {
+    let ids = match &value {
+        Value::Array(ids) => ids
+            .iter()
+            .map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()))
+            .collect::<Option<Vec<_>>>(),
+        _ => None,
+    };
+    ids.ok_or_else(|| {
+        TextError::invalid_request(format!("'{field}' holds something that is no token id"))
+    })
 }
 
 fn one(index: usize) -> Result<(), TextError> {
@@ -169,6 +185,21 @@ mod tests {
         }
         let error = chat(r#"{"messages": [{}, 1]}"#).unwrap_err();
         assert!(error.message().contains("messages[1]"));
+    }
+
+    #[test]
+    fn a_prompt_may_be_tokenised_already() {
+        let body =
+            |ids: &str| format!(r#"{{"messages": [{{}}], "nvext": {{"token_data": {ids}}}}}"#);
+        assert_eq!(chat(&body("[7, 8]")).unwrap().token_data, Some(vec![7, 8]));
+        assert_eq!(chat(&body("null")).unwrap().token_data, None);
+        for ids in ["[7, -1]", r#""7""#, "[7.5]"] {
+            assert_eq!(
+                chat(&body(ids)).unwrap_err().code(),
+                "request.invalid",
+                "{ids}"
+            );
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A loaded model: everything between a request's text and its token ids.
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use dynamo_kv::{BlockSeed, local_block_hashes};
 use serde_json::Value;
@@ -43,7 +44,7 @@ pub struct ChatOptions {
 }
 
 /// A prompt ready for routing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct EncodedPrompt {
     /// What the engine gets.
     pub token_ids: Vec<u32>,
@@ -53,6 +54,10 @@ pub struct EncodedPrompt {
     pub formatted_prompt: Option<String>,
     /// Ids that came from the cache of segments seen before.
     pub cached_tokens: usize,
+    /// Time to read the body and render the template; zero without one.
+    pub template_time: Duration,
+    /// Time to turn the text into ids.
+    pub tokenize_time: Duration,
 }
 
 /// Tokenizer, template and cache of one model; shared between threads.
@@ -115,10 +120,19 @@ impl TextModel {
         body: &[u8],
         options: &ChatOptions,
     ) -> Result<EncodedPrompt, TextError> {
-        let input = ChatInput::parse(body)?;
+        let started = Instant::now();
+        let mut input = ChatInput::parse(body)?;
+        if let Some(token_ids) = input.token_data.take() {
+            return self.take_tokens(token_ids, &options.encode);
+        }
         let prompt = self.render(input, options.add_generation_prompt)?;
-        let mut encoded = EncodedPrompt::default();
+        let mut encoded = EncodedPrompt {
+            template_time: started.elapsed(),
+            ..EncodedPrompt::default()
+        };
+        let rendered = Instant::now();
         self.append_prompt(&prompt, &mut encoded)?;
+        encoded.tokenize_time = rendered.elapsed();
         if let Some(bos) = self
             .chat_bos
             .filter(|bos| encoded.token_ids.first() != Some(bos))
@@ -138,6 +152,7 @@ impl TextModel {
         text: &str,
         options: &EncodeOptions,
     ) -> Result<EncodedPrompt, TextError> {
+        let started = Instant::now();
         let mut encoded = EncodedPrompt::default();
         if options.add_special_tokens {
             self.tokenizer
@@ -145,6 +160,7 @@ impl TextModel {
         } else {
             self.append_prompt(text, &mut encoded)?;
         }
+        encoded.tokenize_time = started.elapsed();
         finish(encoded, options)
     }
 
@@ -160,22 +176,7 @@ impl TextModel {
     ) -> Result<EncodedPrompt, TextError> {
         match CompletionPrompt::parse(body, index)? {
             CompletionPrompt::Text(text) => self.encode_text(&text, options),
-            CompletionPrompt::Tokens(token_ids) => {
-                let unknown = |id: &&u32| **id as usize >= self.info.vocab_size;
-                if let Some(id) = token_ids.iter().find(unknown) {
-                    return Err(TextError::invalid_request(format!(
-                        "token id {id} is outside of the vocabulary of {}",
-                        self.info.vocab_size
-                    )));
-                }
-                finish(
-                    EncodedPrompt {
-                        token_ids,
-                        ..EncodedPrompt::default()
-                    },
-                    options,
-                )
-            }
+            CompletionPrompt::Tokens(token_ids) => self.take_tokens(token_ids, options),
         }
     }
 
@@ -216,6 +217,26 @@ impl TextModel {
             table.bytes.capacity() + table.offsets.capacity() * 4 + table.flags.capacity()
         });
         self.loaded_bytes + cache + table
+    }
+
+    /// A prompt that came as ids of this vocabulary.
+    fn take_tokens(
+        &self,
+        token_ids: Vec<u32>,
+        options: &EncodeOptions,
+    ) -> Result<EncodedPrompt, TextError> {
+        let unknown = |id: &&u32| **id as usize >= self.info.vocab_size;
+        if let Some(id) = token_ids.iter().find(unknown) {
+            return Err(TextError::invalid_request(format!(
+                "token id {id} is outside of the vocabulary of {}",
+                self.info.vocab_size
+            )));
+        }
+        let encoded = EncodedPrompt {
+            token_ids,
+            ..EncodedPrompt::default()
+        };
+        finish(encoded, options)
     }
 
     fn render(&self, input: ChatInput, wish: Option<bool>) -> Result<String, TextError> {

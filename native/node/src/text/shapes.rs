@@ -52,6 +52,10 @@ pub struct NativeEncodedPrompt {
     pub formatted_prompt: Option<String>,
     /// Ids that came from the cache.
     pub cached_tokens: u32,
+    /// Time to read the body and render the template; 0 without one.
+    pub template_ms: f64,
+    /// Time to turn the text into ids.
+    pub tokenize_ms: f64,
 }
 
 /// What each id decodes to: the bytes of id `i` are `bytes[offsets[i]..offsets[i + 1]]`.
@@ -98,6 +102,8 @@ impl From<EncodedPrompt> for NativeEncodedPrompt {
             block_hashes: prompt.block_hashes.into(),
             formatted_prompt: prompt.formatted_prompt,
             cached_tokens: saturated(prompt.cached_tokens),
+            template_ms: prompt.template_time.as_secs_f64() * 1000.0,
+            tokenize_ms: prompt.tokenize_time.as_secs_f64() * 1000.0,
         }
     }
 }
