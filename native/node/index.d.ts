@@ -17,6 +17,73 @@ export declare class NativeDecoder {
   flush(): string
 }
 
+/** Which rank holds which blocks. */
+export declare class NativeKvIndex {
+  /** An empty index. */
+  constructor(options: NativeKvIndexOptions)
+  /**
+   * Consecutive blocks are held; `parent` names the block before the first one. Answers `ok` or why not. Throws
+   * `request.invalid` when the arrays differ in length.
+   */
+  stored(rank: NativeRank, tier: 'device' | 'host' | 'disk' | 'external', parent: bigint | undefined | null, blockHashes: BigUint64Array, tokensHashes: BigUint64Array): string
+  /** Blocks are not held any more. Answers `ok` or why not. */
+  removed(rank: NativeRank, tier: 'device' | 'host' | 'disk' | 'external', blockHashes: BigUint64Array): string
+  /** A rank holds nothing any more. */
+  cleared(rank: NativeRank): void
+  /** What ranks hold of a prompt, given the local hashes of its blocks. */
+  findMatches(localHashes: BigUint64Array, earlyExit: boolean): NativeIndexMatches
+  /** A prompt was routed to a rank; an index that learns from events does nothing. */
+  recordRouted(rank: NativeRank, localHashes: BigUint64Array, nowMs: number): void
+  /** Drops what was routed too long ago. Answers how many holdings. */
+  expire(nowMs: number): number
+  /** Forgets a worker. */
+  removeWorker(workerId: bigint): void
+  /**
+   * Everything held of one worker, or of all, parents first. Blocks whose predecessors are not held are left out. An
+   * approximate index has nothing to tell.
+   */
+  dump(workerId?: bigint | undefined | null): Array<NativeStoredRun>
+  /** Sizes. */
+  stats(): NativeIndexStats
+  /** Gives the memory back; later calls throw `runtime.closed`. */
+  close(): void
+}
+
+/** What a worker holds and what of it routers have not been told yet. One per worker, for all its ranks. */
+export declare class NativeKvPublisher {
+  /** A publisher that has seen nothing. Throws `config.invalid`. */
+  constructor(options: NativeKvPublisherOptions)
+  /**
+   * Takes one frame of the event socket of rank `source`. Bytes that cannot be read are `refused`, and the source's
+   * ranks are empty then.
+   */
+  acceptFrame(source: number, sequence: bigint, payload: Uint8Array): NativeFramePlace
+  /** Gives up the frames of `source` before `next`; its ranks are empty then. Returns the next frame expected. */
+  skipTo(source: number, next: bigint): bigint
+  /** Takes the mocker's records of one tick. Throws `runtime.internal` when they cannot be read. */
+  acceptMockerRecords(records: Uint8Array): void
+  /**
+   * Consecutive blocks can be reused; `parent` names the block before the first one. Throws `request.invalid` when the
+   * arrays differ in length.
+   */
+  stored(dpRank: number, tier: 'device' | 'host' | 'disk' | 'external', parent: bigint | undefined | null, blockHashes: BigUint64Array, tokensHashes: BigUint64Array): void
+  /** Blocks were given up. */
+  removed(dpRank: number, tier: 'device' | 'host' | 'disk' | 'external', blockHashes: BigUint64Array): void
+  /** The cache of one rank, or of all, was dropped. */
+  clear(dpRank?: number | undefined | null): void
+  /** The oldest encoded `KvEventBatch` that was not taken yet, of at most 512 KiB. Call it until there is none. */
+  flush(): Uint8Array | null
+  /**
+   * Answers an encoded `WorkerKvQueryRequest` with encoded `WorkerKvQueryResponse` items of about 1 MiB at most. Covers
+   * everything accepted before, flushed or not.
+   */
+  query(request: Uint8Array): Promise<Uint8Array[]>
+  /** Counts and sizes. */
+  stats(): NativeKvPublisherStats
+  /** Gives the memory back; later calls throw `runtime.closed`. A query already begun is finished. */
+  close(): void
+}
+
 /** A simulated engine that runs in real time on a thread of its own. */
 export declare class NativeMockEngine {
   /**
@@ -55,6 +122,126 @@ export declare class NativeMockEngine {
    */
   totals(): Array<NativeMockRankTotals>
   /** Stops the engine's thread. Requests that run get no end. Idempotent. */
+  close(): void
+}
+
+/** A router's whole knowledge and bookkeeping. Throws `runtime.closed` after `close()`. */
+export declare class NativePlacement {
+  /**
+   * A recorded decision as `dynamo.router.v1.Decision`; undefined when it is not recorded any more.
+   *
+   * # Errors
+   * When closed.
+   */
+  decision(id: string): Uint8Array | null
+  /**
+   * The newest decisions, newest first.
+   *
+   * # Errors
+   * When closed.
+   */
+  recentDecisions(limit: number): Array<Uint8Array>
+  /** Decisions whose request has ended since the last drain, at most `max`, as lines of JSON. */
+  drainDecisions(max: number): Promise<NativeDrainedDecisions>
+  /**
+   * Throws `config.invalid`.
+   *
+   * # Errors
+   * When the options make no sense.
+   */
+  constructor(options: NativePlacementOptions)
+  /**
+   * Adds a worker or replaces what is known of it.
+   *
+   * # Errors
+   * When closed.
+   */
+  setWorker(worker: NativeWorkerFacts): void
+  /**
+   * Forgets a worker; returns the ids of the bookings that went with it.
+   *
+   * # Errors
+   * When closed.
+   */
+  removeWorker(workerId: bigint): Array<string>
+  /**
+   * A rank went over its busy threshold, or under it again.
+   *
+   * # Errors
+   * When closed.
+   */
+  setOverloaded(workerId: bigint, dpRank: number, overloaded: boolean): void
+  /**
+   * Chooses a rank and books the request on it. A failure is an answer, not an exception.
+   *
+   * # Errors
+   * When closed, or for an unknown mode (`request.invalid`).
+   */
+  select(request: NativeSelectRequest): NativeSelection
+  /**
+   * How much of a prompt each rank holds.
+   *
+   * # Errors
+   * When closed.
+   */
+  overlap(query: NativePromptQuery): NativeOverlap
+  /**
+   * Loads with a request added to each rank.
+   *
+   * # Errors
+   * When closed.
+   */
+  potentialLoads(query: NativePromptQuery): NativeLoads
+  /**
+   * Loads of all ranks now.
+   *
+   * # Errors
+   * When closed.
+   */
+  loads(): NativeLoads
+  /**
+   * The first output token came; false for an unknown id.
+   *
+   * # Errors
+   * When closed.
+   */
+  prefillDone(id: string, nowMs: number): boolean
+  /**
+   * Output has filled one more block; false for an unknown id.
+   *
+   * # Errors
+   * When closed.
+   */
+  outputBlock(id: string, nowMs: number): boolean
+  /**
+   * The request ended, however it ended; undefined for an unknown id.
+   *
+   * # Errors
+   * When closed.
+   */
+  free(id: string, result?: NativeOutcome | undefined): NativeFreed | null
+  /**
+   * Frees what nothing was heard of for too long; returns the ids of the bookings.
+   *
+   * # Errors
+   * When closed.
+   */
+  expire(nowMs: number): Array<string>
+  /**
+   * Takes another router's booking over; false when its id is booked already or its rank is unknown.
+   *
+   * # Errors
+   * When closed.
+   */
+  addRemote(booking: NativeRemoteBooking): boolean
+  /**
+   * Memory of the index, the bookings and the decisions.
+   *
+   * # Errors
+   * When closed.
+   */
+  memoryBytes(): number
+  /** Lets go of everything. Idempotent. */
   close(): void
 }
 
@@ -99,6 +286,42 @@ export declare function extractGgufVocabulary(path: string): Promise<Uint8Array>
 /** The small fields of a large body, parsed off the event loop. Rejects with `request.invalid`. */
 export declare function inspectBody(body: Uint8Array): Promise<NativeInspectedBody>
 
+/** Weights of the cost; see `CostSettings`. */
+export interface NativeCostSettings {
+  /** How load and overlap become one number. */
+  policy: 'linear' | 'lmetric'
+  /** Blocks saved per device block of overlap. */
+  overlapScoreCredit: number
+  /** How fast that credit falls with a rank's prefill backlog above the least loaded one's. */
+  overlapScoreCreditDecay: number
+  /** Weight of prefill against decode. */
+  prefillLoadScale: number
+  /** Blocks saved per block found in host memory. */
+  hostCacheHitWeight: number
+  /** Blocks saved per block found on disk. */
+  diskCacheHitWeight: number
+  /** Blocks saved per block found in a shared cache. */
+  sharedCacheMultiplier: number
+  /** Cost of each request a rank already has. */
+  decodeActiveRequestWeight: number
+  /** Cost of each cached block that the request's new blocks would displace. */
+  displacementWeight: number
+  /** Softmax temperature; 0 takes the lowest cost. */
+  temperature: number
+  /** Whether prefill tokens count. */
+  trackPrefillTokens: boolean
+}
+
+/** Decisions to write down. */
+export interface NativeDrainedDecisions {
+  /** One JSON object a line. */
+  lines: string
+  /** Number of lines. */
+  count: number
+  /** Decisions lost since the last drain. */
+  dropped: number
+}
+
 /** A prompt ready for routing. */
 export interface NativeEncodedPrompt {
   /** What the engine gets. */
@@ -109,6 +332,10 @@ export interface NativeEncodedPrompt {
   formattedPrompt?: string
   /** Ids that came from the cache. */
   cachedTokens: number
+  /** Time to read the body and render the template; 0 without one. */
+  templateMs: number
+  /** Time to turn the text into ids. */
+  tokenizeMs: number
 }
 
 /** How a prompt is encoded. */
@@ -129,10 +356,164 @@ export interface NativeEncodeOptions {
   maxPromptTokens?: number
 }
 
+/** How a frame stands to those before it. */
+export interface NativeFramePlace {
+  /** For a gap nothing was applied: replay from `missingFrom` and offer the frame again, or call `skipTo`. */
+  place: 'first' | 'next' | 'gap' | 'stale' | 'restarted' | 'refused'
+  /** First missing frame of a gap, u64. */
+  missingFrom?: bigint
+  /** Why it was refused. */
+  error?: string
+}
+
+/** A booking that has ended. */
+export interface NativeFreed {
+  /** Where it was. */
+  workerId: bigint
+  /** Its rank. */
+  dpRank: number
+  /** Prompt tokens that were taken to be cached there. */
+  predictedCachedTokens: number
+}
+
+/** What ranks hold of a prompt; one entry per rank. */
+export interface NativeIndexMatches {
+  /** Workers. */
+  workerIds: BigUint64Array
+  /** Their ranks. */
+  dpRanks: Uint32Array
+  /** Blocks on the device, in host memory, on disk and in external storage, each counted from where the one before ends. */
+  blocks: Uint32Array
+  /** Longest prefix that the index knows at all. */
+  matchedDepth: number
+}
+
+/** Sizes of an index. */
+export interface NativeIndexStats {
+  /** Distinct blocks. */
+  blocks: number
+  /** (block, rank, tier) holdings. */
+  entries: number
+  /** Ranks. */
+  ranks: number
+  /** Bytes allocated. */
+  bytes: number
+  /** Holdings dropped to keep the budget. */
+  evicted: number
+}
+
 /** The small fields of a large body. */
 export interface NativeInspectedBody {
   /** JSON of the body with long texts replaced by `"."`. */
   fieldsJson: string
+}
+
+/** Settings of an index. */
+export interface NativeKvIndexOptions {
+  /** Learns from `recordRouted` instead of from events. */
+  approximate: boolean
+  /** Most bytes of an index that learns from events; no limit when absent. */
+  budgetBytes?: number
+  /** How long an approximate index takes a routed block to be held; 120 s. */
+  ttlMs?: number
+  /** Holdings over which an approximate index is pruned; 2^20. */
+  maxTreeSize?: number
+  /** Share of them that is left then; 0.8. */
+  pruneTargetRatio?: number
+}
+
+/** Settings of a publisher. */
+export interface NativeKvPublisherOptions {
+  /** Instance id of the worker, u64. */
+  workerId: bigint
+  /** New per start and never 0, u64: event ids begin again with it. */
+  epoch: bigint
+  /** Tokens per block. */
+  blockSize: number
+  /** Rank that the mocker's rank 0 stands for. */
+  dpStart: number
+  /** Recent events of each rank that are kept; 1,024. */
+  ringEvents?: number
+  /** Blocks up to which neighbouring changes are joined to one event; 128, at most 1,024. */
+  maxBatchBlocks?: number
+  /** Token that stands for images in engine events. */
+  imageTokenId?: number
+  /** Blocks overlap by one token. */
+  isEagle?: boolean
+  /** Most bytes of the worker's own index; 512 MiB. */
+  indexBudgetBytes?: number
+}
+
+/** Counts and sizes of a publisher since it was made. */
+export interface NativeKvPublisherStats {
+  /** Frames applied. */
+  batches: number
+  /** `BlockStored` events read. */
+  stored: number
+  /** `BlockRemoved` events read. */
+  removed: number
+  /** `AllBlocksCleared` events read. */
+  cleared: number
+  /** Events with an unknown tag. */
+  unknownTags: number
+  /** Frames and events refused: `refused[i]` of the kind `refusedKinds[i]`. */
+  refused: Array<number>
+  /** Names of the kinds. */
+  refusedKinds: Array<string>
+  /** Events of cache groups that do not decide reuse. */
+  filteredGroups: number
+  /** Events about blocks outside the worker. */
+  filteredLocalities: number
+  /** Stores with another block size than the router's. */
+  wrongBlockSizes: number
+  /** Block size of the last such store; 0 when there was none. */
+  refusedBlockSize: number
+  /** Stores with fewer tokens than blocks need. */
+  shortTokens: number
+  /** Stores that name one block twice. */
+  repeatedHashes: number
+  /** Removals of one copy among several. */
+  removedCopies: number
+  /** Times that frames were missing. */
+  gaps: number
+  /** Missing frames given up. */
+  lostBatches: number
+  /** Frames seen before. */
+  staleBatches: number
+  /** Restarts of an engine's publisher. */
+  restarts: number
+  /** Encoded batches thrown away because nobody took them. */
+  droppedBatches: number
+  /** Changes of ranks beyond the possible number. */
+  ignoredRanks: number
+  /** (block, rank, tier) holdings in the worker's own index. */
+  blocks: number
+  /** Bytes of everything, the index included. */
+  bytes: number
+  /** Ranks that have told anything. */
+  dpRanks: Uint32Array
+  /** Last event id of each of them. */
+  lastEventIds: BigUint64Array
+}
+
+/** Loads of all ranks. */
+export interface NativeLoads {
+  /** Instance ids. */
+  workerIds: BigUint64Array
+  /** Ranks. */
+  dpRanks: Uint32Array
+  /** Prompt tokens not computed yet. */
+  prefillTokens: Float64Array
+  /** Distinct blocks in use. */
+  decodeBlocks: Float64Array
+  /** Requests not finished. */
+  activeRequests: Uint32Array
+  /** Blocks that the rank can hold; 0 when unknown. */
+  totalKvBlocks: Float64Array
+  /** Most tokens in one pass; 0 when unknown. */
+  maxBatchedTokens: Float64Array
+  /** 1 for ranks over their busy threshold. */
+  overloaded: Uint8Array
 }
 
 /** What happened since the last batch. */
@@ -252,6 +633,250 @@ export interface NativeModelInfo {
   generationDefaultsJson?: string
 }
 
+/** What became of a request. */
+export interface NativeOutcome {
+  /** completed, cancelled or failed. */
+  kind: string
+  /** Prompt tokens that the engine says it had in cache. */
+  cachedTokens?: number | undefined
+  /** Tokens of the answer. */
+  outputTokens?: number | undefined
+  /** From the choice to the first token. */
+  ttftMs?: number | undefined
+  /** Mean time between two tokens. */
+  itlMs?: number | undefined
+  /** Code of the failure. */
+  errorCode?: string | undefined
+}
+
+/** How much of a prompt each rank holds. */
+export interface NativeOverlap {
+  /** Instance ids. */
+  workerIds: BigUint64Array
+  /** Ranks. */
+  dpRanks: Uint32Array
+  /** Device, host and disk blocks of each rank, one after the other. */
+  blocks: Uint32Array
+}
+
+/** Settings of the cost for one request. */
+export interface NativeOverrides {
+  /** Blocks saved per device block of overlap. */
+  overlapScoreCredit?: number | undefined
+  /** Weight of prefill against decode. */
+  prefillLoadScale?: number | undefined
+  /** Deprecated name of the prefill load scale. */
+  overlapScoreWeight?: number | undefined
+  /** Softmax temperature. */
+  temperature?: number | undefined
+  /** Share blocks with other running requests. */
+  assumeKvReuse?: boolean | undefined
+  /** Count prefill tokens. */
+  trackPrefillTokens?: boolean | undefined
+  /** Cost of each cached block that would be displaced. */
+  displacementWeight?: number | undefined
+}
+
+/** Settings of a placement; see `PlacementSettings`. */
+export interface NativePlacementOptions {
+  /** Tokens per block. */
+  blockSize: number
+  /** Endpoint that is routed for. */
+  endpoint: string
+  /** Instance id of this router. */
+  routerId: bigint
+  /** Learn from the workers' events. */
+  useKvEvents: boolean
+  /** Most bytes of the index; no limit when undefined. */
+  indexBudgetBytes?: number | undefined
+  /** How long a routed prompt counts as held by a worker without events. */
+  ttlMs: number
+  /** Holdings of that kind over which the oldest go. */
+  maxTreeSize: number
+  /** Share of them that is left then. */
+  pruneTargetRatio: number
+  /** How long a routed prompt counts as held before its worker says so; not at all when undefined. */
+  predictedTtlMs?: number | undefined
+  /** Count the blocks of running requests. */
+  trackActiveBlocks: boolean
+  /** Count the blocks that output fills. */
+  trackOutputBlocks: boolean
+  /** Running requests share blocks of equal content. */
+  assumeKvReuse: boolean
+  /** Every how manyth block of a running request is kept. */
+  activeSequenceStride: number
+  /** A booking that nothing was heard of for so long is freed. */
+  bookingExpiryMs: number
+  /** Weights. */
+  cost: NativeCostSettings
+  /** Decides every draw, u64. */
+  seed: bigint
+  /** Most bytes of recorded decisions; 0 records none. */
+  decisionRingBytes: number
+}
+
+/** A taint that makes a worker cost less. */
+export interface NativePreferredTaint {
+  /** Name. */
+  taint: string
+  /** Weight; negative: more. */
+  weight: number
+}
+
+/** A prompt to ask about. */
+export interface NativePromptQuery {
+  /** Local hashes of its complete blocks. */
+  blockHashes?: BigUint64Array | undefined
+  /** The prompt, when it is not hashed yet. */
+  tokenIds?: Uint32Array | undefined
+  /** Adapter, with `tokenIds`. */
+  loraName?: string | undefined
+  /** Cache salt, with `tokenIds`. */
+  salt?: string | undefined
+  /** Length of the prompt; only loads need it. */
+  promptTokens?: number | undefined
+}
+
+/** A worker and its rank. */
+export interface NativeRank {
+  /** Worker, u64. */
+  workerId: bigint
+  /** Its rank. */
+  dpRank: number
+}
+
+/** A booking of another router. */
+export interface NativeRemoteBooking {
+  /** Unique over all routers. */
+  id: string
+  /** Where it runs. */
+  workerId: bigint
+  /** Its rank. */
+  dpRank: number
+  /** Local hashes of the prompt. */
+  blockHashes: BigUint64Array
+  /** Length of the prompt. */
+  promptTokens?: number | undefined
+  /** Prompt tokens to compute. */
+  prefillTokens: number
+  /** A steady clock. */
+  nowMs: number
+  /** Take the prompt as held there soon. */
+  predict: boolean
+}
+
+/** A decision taken again. */
+export interface NativeRescored {
+  /** Position of the choice among the candidates. */
+  chosen: number
+  /** Why. */
+  reason: string
+  /** Cost of each candidate. */
+  costs: Float64Array
+}
+
+/** Settings to take a decision again with; absent ones are the recorded ones. */
+export interface NativeRescoreSettings {
+  /** All weights at once. */
+  cost?: NativeCostSettings | undefined
+  /** Another mode. */
+  mode?: 'kv' | 'round-robin' | 'random' | 'least-loaded' | 'power-of-two' | undefined
+}
+
+/** A choice, or why there is none; the numbers mean nothing then. */
+export interface NativeSelection {
+  /** Why nothing was chosen. */
+  failure?: 'no_endpoints' | 'all_overloaded' | 'pinned_unavailable' | 'pinned_overloaded' | 'invalid_override'
+  /** The same in a sentence. */
+  message?: string
+  /** Instance id. */
+  workerId: bigint
+  /** Rank. */
+  dpRank: number
+  /** Why this one. */
+  reason: string
+  /** Blocks of the prompt that it holds, by tier weight, rounded down. */
+  overlapBlocks: number
+  /** The same in tokens. */
+  cachedTokens: number
+  /** Blocks of the prompt. */
+  requiredBlocks: number
+  /** Prompt tokens that it must compute. */
+  prefillTokens: number
+  /** Blocks in use there with this request. */
+  potentialDecodeBlocks: number
+  /** Names the recorded decision; empty when it is not recorded. */
+  decisionId: string
+}
+
+/** One request to place. */
+export interface NativeSelectRequest {
+  /** Names the booking. */
+  requestId: string
+  /** Trace that the decision belongs to. */
+  traceId?: string | undefined
+  /** What decides. */
+  mode: 'kv' | 'round-robin' | 'random' | 'least-loaded' | 'power-of-two'
+  /** Local hashes of the prompt's complete blocks. */
+  blockHashes?: BigUint64Array | undefined
+  /** The prompt, when it is not hashed yet. */
+  tokenIds?: Uint32Array | undefined
+  /** Adapter, with `tokenIds`. */
+  loraName?: string | undefined
+  /** Cache salt, with `tokenIds`. */
+  salt?: string | undefined
+  /** Length of the prompt. */
+  promptTokens: number
+  /** A steady clock. */
+  nowMs: number
+  /** Time of day. */
+  unixMs: number
+  /** Book the request on the choice. */
+  book: boolean
+  /** Record the decision. @default true */
+  record?: boolean | undefined
+  /** Workers that may not be chosen. */
+  excludedWorkers?: BigUint64Array | undefined
+  /** The only workers that may be chosen. */
+  allowedWorkers?: BigUint64Array | undefined
+  /** The only worker that may be chosen. */
+  pinnedWorker?: bigint | undefined
+  /** Its rank; any when undefined. */
+  pinnedRank?: number | undefined
+  /** Chosen if it may be. */
+  preferredWorker?: bigint | undefined
+  /** Its rank; the best when undefined. */
+  preferredRank?: number | undefined
+  /** Taints that the worker must have. */
+  requiredTaints?: string[] | undefined
+  /** Taints that make a worker cost less. */
+  preferredTaints?: NativePreferredTaint[] | undefined
+  /** Settings of this request. */
+  overrides?: NativeOverrides | undefined
+  /** Expected length of the answer. */
+  expectedOutputTokens?: number | undefined
+  /** Time it waited before. */
+  queuedMs?: number | undefined
+  /** Queue class. */
+  policyClass?: string | undefined
+}
+
+/** Consecutive blocks of one rank in one tier. */
+export interface NativeStoredRun {
+  /** Worker, u64. */
+  workerId: bigint
+  /** Its rank. */
+  dpRank: number
+  /** Where the blocks are. */
+  tier: 'device' | 'host' | 'disk' | 'external'
+  /** Hash of the block before the first one, u64, when the rank holds it in this tier. */
+  parent?: bigint
+  /** The engine's hashes of the blocks. */
+  blockHashes: BigUint64Array
+  /** Local hashes of the blocks. */
+  tokensHashes: BigUint64Array
+}
+
 /** What to load. */
 export interface NativeTextModelOptions {
   /** The model's files. */
@@ -270,8 +895,34 @@ export interface NativeTokenTable {
   flags: Uint8Array
 }
 
+/** A worker as it registers itself. */
+export interface NativeWorkerFacts {
+  /** Instance id. */
+  workerId: bigint
+  /** First data-parallel rank. */
+  dpStart: number
+  /** Number of ranks. */
+  dpSize: number
+  /** Blocks that each rank can hold; 0 when unknown. */
+  totalKvBlocks: number
+  /** Most tokens in one pass; 0 when unknown. */
+  maxBatchedTokens: number
+  /** Publishes KV events. */
+  kvEvents: boolean
+  /** Marks that requests may require or prefer. */
+  taints: Array<string>
+}
+
 /**
  * Valid JSON for a body that `JSON.parse` refuses: raw control characters in strings are escaped, invalid UTF-8 and
  * halves of surrogate pairs become U+FFFD. Throws `request.invalid` when that is not enough.
  */
 export declare function repairJson(body: Uint8Array): string
+
+/**
+ * Takes an encoded decision again, with its own settings or others.
+ *
+ * # Errors
+ * `request.invalid` when the bytes are no decision or nothing may be chosen with the settings.
+ */
+export declare function rescoreDecision(decision: Uint8Array, settings?: NativeRescoreSettings | undefined): NativeRescored

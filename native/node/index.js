@@ -836,7 +836,10 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.NativeDecoder = nativeBinding.NativeDecoder
+module.exports.NativeKvIndex = nativeBinding.NativeKvIndex
+module.exports.NativeKvPublisher = nativeBinding.NativeKvPublisher
 module.exports.NativeMockEngine = nativeBinding.NativeMockEngine
+module.exports.NativePlacement = nativeBinding.NativePlacement
 module.exports.NativeTextModel = nativeBinding.NativeTextModel
 module.exports.blake3File = nativeBinding.blake3File
 module.exports.blake3Hash = nativeBinding.blake3Hash
@@ -844,3 +847,4 @@ module.exports.blockHashes = nativeBinding.blockHashes
 module.exports.extractGgufVocabulary = nativeBinding.extractGgufVocabulary
 module.exports.inspectBody = nativeBinding.inspectBody
 module.exports.repairJson = nativeBinding.repairJson
+module.exports.rescoreDecision = nativeBinding.rescoreDecision

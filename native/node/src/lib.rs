@@ -2,7 +2,11 @@
 #![cfg_attr(test, allow(dead_code))] // exported functions are registered in the addon, not in its tests
 mod checksum;
 mod error;
+mod handle;
+mod index;
 mod job;
 mod kv;
+mod placement;
+mod publisher;
 mod sim;
 mod text;

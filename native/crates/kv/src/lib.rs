@@ -2,6 +2,8 @@
 mod events;
 mod hashing;
 mod index;
+mod placement;
+mod publisher;
 mod selection;
 mod sequences;
 mod wire;
@@ -16,6 +18,15 @@ pub use index::{
     ApplyStatus, ApproximateIndex, ApproximateOptions, CacheChange, CacheTier, ExactIndex,
     ExactOptions, IndexStats, KvIndex, Match, Matches, PredictiveIndex, RankStats, SnapshotError,
     StoredBlock, StoredRun, WorkerRank,
+};
+pub use placement::{
+    CandidateRow, DecisionContext, DecisionRecord, DrainedDecisions, FleetLoads, FleetOverlap,
+    Freed, InvalidPlacement, MAX_RANKS_PER_WORKER, Overrides, PlaceRequest, Placed, Placement,
+    PlacementSettings, Prompt, RecordedDecision, RemoteBooking, RequestOutcome, RescoreError,
+    Rescored, SettingsPatch, WorkerFacts, encode_line, encode_message, rescore,
+};
+pub use publisher::{
+    InvalidOption, KvPublisher, MockerRecordsError, PublisherOptions, PublisherStats,
 };
 pub use selection::{
     CandidateCost, Candidates, CostSettings, Eligibility, InvalidSetting, Pin, Rejection,

@@ -112,6 +112,21 @@ pub enum SelectError {
     InvalidInput,
 }
 
+impl SelectError {
+    /// Stable name.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::NoEndpoints => "no_endpoints",
+            Self::AllEligibleWorkersOverloaded => "all_overloaded",
+            Self::PinnedWorkerUnavailable => "pinned_unavailable",
+            Self::PinnedWorkerOverloaded => "pinned_overloaded",
+            Self::InvalidSetting(_) => "invalid_override",
+            Self::InvalidInput => "invalid_input",
+        }
+    }
+}
+
 impl fmt::Display for SelectError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -120,6 +120,15 @@ impl ActiveSequences {
         true
     }
 
+    /// Something was heard of the request. Returns whether it is active.
+    pub fn touch(&mut self, id: &str, now_ms: u64) -> bool {
+        let Some(request) = self.requests.get_mut(id) else {
+            return false;
+        };
+        request.touched_ms = now_ms;
+        true
+    }
+
     /// Output has filled one more block. `remaining` (1 − progress towards the expected length, 0–1) weighs every block
     /// that the request alone uses: what is nearly done will soon be free. Returns whether the request is active.
     pub fn add_output_block(&mut self, id: &str, remaining: Option<f64>, now_ms: u64) -> bool {
@@ -197,6 +206,19 @@ impl ActiveSequences {
     #[must_use]
     pub fn active_requests(&self) -> usize {
         self.requests.len()
+    }
+
+    /// Memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let requests = self.requests.iter();
+        let requests: usize = requests
+            .map(|(id, request)| id.len() + request.hashes.len() * 8)
+            .sum();
+        requests
+            + self.requests.capacity() * (size_of::<ActiveRequest>() + 17)
+            + self.slots.capacity() * size_of::<Slot>()
+            + self.live.bytes()
     }
 
     /// Distinct block hashes in use, over all ranks.

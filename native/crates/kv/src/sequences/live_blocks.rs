@@ -127,6 +127,11 @@ impl LiveBlocks {
         self.shards.iter().map(BlockMap::len).sum()
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        let slots: usize = self.shards.iter().map(BlockMap::capacity).sum();
+        slots * (size_of::<(u64, Holders)>() + 1)
+    }
+
     fn holding(&self, hash: u64, among: &WorkerSet) -> WorkerSet {
         let mut held = among.without(among);
         if let Some(holders) = self.shards[shard_of(hash)].get(&hash) {

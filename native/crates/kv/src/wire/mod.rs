@@ -1,8 +1,11 @@
 //! Messages between workers and routers, as protobuf.
 
 mod convert;
+pub mod decision;
 mod events;
 mod hashes;
+pub mod index_dump;
+mod json;
 
 pub use events::{
     KvBlocksRemoved, KvBlocksStored, KvCacheCleared, KvEvent, KvEventBatch, KvEventData,

@@ -1,0 +1,117 @@
+//! Who holds which blocks: what the workers say, what was routed to those that say nothing, and what was routed to the
+//! others a moment ago.
+
+use super::fleet::Fleet;
+use super::overlaps::Overlaps;
+use super::settings::PlacementSettings;
+use crate::index::{ApproximateIndex, ApproximateOptions, ExactIndex, KvIndex, WorkerRank};
+
+/// What a rank's overlap is taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Its own events.
+    Events,
+    /// Its own events, which lag behind, and what was routed meanwhile: the longer of both.
+    Both,
+    /// What was routed to it.
+    Routing,
+}
+
+#[derive(Debug)]
+pub(super) struct Knowledge {
+    pub(super) exact: ExactIndex,
+    approximate: ApproximateIndex,
+    predicted: Option<ApproximateIndex>,
+}
+
+impl Knowledge {
+    pub(super) fn new(settings: &PlacementSettings) -> Self {
+        let predicted = |ttl_ms| {
+            ApproximateIndex::new(ApproximateOptions {
+                ttl_ms,
+                ..settings.approximate
+            })
+        };
+        Self {
+            exact: ExactIndex::new(settings.index),
+            approximate: ApproximateIndex::new(settings.approximate),
+            predicted: settings.predicted_ttl_ms.map(predicted),
+        }
+    }
+
+    /// Fills the overlaps of every rank with a prompt of these sequence hashes.
+    pub(super) fn overlaps(
+        &self,
+        fleet: &Fleet,
+        sources: &[Source],
+        sequence_hashes: &[u64],
+        overlaps: &mut Overlaps,
+    ) {
+        overlaps.reset(fleet.ranks.len());
+        self.exact
+            .find_matches(sequence_hashes, false, &mut overlaps.matches);
+        overlaps.take_confirmed(fleet, sources);
+        if sources.iter().any(|source| *source != Source::Events) {
+            self.approximate
+                .find_matches(sequence_hashes, false, &mut overlaps.matches);
+            overlaps.take_longer(fleet, |at| sources[at] != Source::Events);
+        }
+        if let Some(predicted) = &self.predicted {
+            predicted.find_matches(sequence_hashes, false, &mut overlaps.matches);
+            overlaps.take_longer(fleet, |_| true);
+        }
+    }
+
+    /// A prompt was routed to a rank.
+    pub(super) fn routed(&mut self, rank: WorkerRank, source: Source, local: &[u64], now_ms: u64) {
+        match (source, &mut self.predicted) {
+            (Source::Events, None) => {}
+            (Source::Events, Some(predicted)) => predicted.record_routed(rank, local, now_ms),
+            (Source::Both | Source::Routing, _) => {
+                self.approximate.record_routed(rank, local, now_ms);
+            }
+        }
+    }
+
+    pub(super) fn expire(&mut self, now_ms: u64) {
+        self.approximate.expire(now_ms);
+        if let Some(predicted) = &mut self.predicted {
+            predicted.expire(now_ms);
+        }
+    }
+
+    /// The rank's guesses are worth nothing any more.
+    pub(super) fn forget_routed(&mut self, rank: WorkerRank) {
+        self.approximate.remove_rank(rank);
+        if let Some(predicted) = &mut self.predicted {
+            predicted.remove_rank(rank);
+        }
+    }
+
+    pub(super) fn remove_rank(&mut self, rank: WorkerRank) {
+        self.forget_routed(rank);
+        self.exact.remove_rank(rank);
+    }
+
+    /// Blocks in a rank's device memory, as far as is known.
+    pub(super) fn cached_blocks(&self, rank: WorkerRank, source: Source) -> u64 {
+        let stats = match source {
+            Source::Events | Source::Both => self.exact.rank_stats(rank),
+            Source::Routing => self.approximate.rank_stats(rank),
+        };
+        stats.map_or(0, |stats| stats.entries[0] as u64)
+    }
+
+    /// Event batches applied.
+    pub(super) fn version(&self) -> u64 {
+        0
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let guesses = self
+            .predicted
+            .as_ref()
+            .map_or(0, |index| index.stats().bytes);
+        self.exact.stats().bytes + self.approximate.stats().bytes + guesses
+    }
+}

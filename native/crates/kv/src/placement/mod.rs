@@ -1,0 +1,29 @@
+//! Placing requests (RP 4): fleet, knowledge of caches, running requests, cost and choice, and the record of why.
+
+mod attempt;
+mod bookings;
+mod choosing;
+mod decisions;
+mod fleet;
+mod knowledge;
+mod overlaps;
+#[allow(clippy::module_inception)] // the struct that the module is about
+mod placement;
+mod queries;
+mod recording;
+mod remote;
+mod request;
+mod scratch;
+mod settings;
+mod taints;
+
+pub use decisions::{
+    CandidateRow, DecisionContext, DecisionRecord, DrainedDecisions, RecordedDecision,
+    RequestOutcome, RescoreError, Rescored, SettingsPatch, encode_line, encode_message, rescore,
+};
+pub use fleet::{MAX_RANKS_PER_WORKER, WorkerFacts};
+pub use placement::{Freed, InvalidPlacement, Placement};
+pub use queries::{FleetLoads, FleetOverlap};
+pub use remote::RemoteBooking;
+pub use request::{Overrides, PlaceRequest, Placed, Prompt};
+pub use settings::PlacementSettings;

@@ -1,0 +1,201 @@
+//! A router's whole knowledge and bookkeeping behind one door: who the workers are, what they hold, what they work on,
+//! and what was decided.
+
+use std::fmt;
+
+use super::bookings::{Booking, Bookings};
+use super::decisions::{DecisionContext, DecisionRing, RequestOutcome};
+use super::fleet::{Fleet, MAX_RANKS_PER_WORKER, WorkerFacts};
+use super::knowledge::{Knowledge, Source};
+use super::scratch::{PromptHashes, View};
+use super::settings::PlacementSettings;
+use crate::index::WorkerRank;
+use crate::selection::{InvalidSetting, SeededRandom};
+use crate::sequences::ActiveSequences;
+
+/// Places requests. Not shared between threads by itself; the owner locks.
+#[derive(Debug)]
+pub struct Placement {
+    pub(super) settings: PlacementSettings,
+    pub(super) context: DecisionContext,
+    pub(super) fleet: Fleet,
+    /// What each rank's overlap is taken from; entry `i` belongs to rank `i` of the fleet.
+    pub(super) sources: Vec<Source>,
+    pub(super) knowledge: Knowledge,
+    pub(super) sequences: ActiveSequences,
+    pub(super) bookings: Bookings,
+    pub(super) random: SeededRandom,
+    /// Round-robin decisions so far.
+    pub(super) turn: u64,
+    pub(super) ring: DecisionRing,
+    /// Memory that every decision needs and none keeps.
+    pub(super) hashes: PromptHashes,
+    pub(super) view: View,
+}
+
+/// Settings that no placement can be made of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum InvalidPlacement {
+    /// Blocks of no tokens.
+    NoBlockSize,
+    /// A weight.
+    Weight(InvalidSetting),
+}
+
+impl fmt::Display for InvalidPlacement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBlockSize => formatter.write_str("the block size is 0"),
+            Self::Weight(invalid) => invalid.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for InvalidPlacement {}
+
+/// A booking that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freed {
+    /// Where it was.
+    pub rank: WorkerRank,
+    /// Prompt tokens that were taken to be cached there.
+    pub predicted_cached_tokens: u64,
+}
+
+impl Placement {
+    /// Nobody to choose yet.
+    ///
+    /// # Errors
+    /// When the settings make no sense.
+    pub fn new(settings: PlacementSettings) -> Result<Self, InvalidPlacement> {
+        if settings.block_size == 0 {
+            return Err(InvalidPlacement::NoBlockSize);
+        }
+        settings.cost.validate().map_err(InvalidPlacement::Weight)?;
+        Ok(Self {
+            context: DecisionContext {
+                endpoint: settings.endpoint.clone(),
+                router_id: settings.router_id,
+                block_size: settings.block_size,
+            },
+            fleet: Fleet::default(),
+            sources: Vec::new(),
+            knowledge: Knowledge::new(&settings),
+            sequences: ActiveSequences::new(settings.sequences),
+            bookings: Bookings::default(),
+            random: SeededRandom::new(settings.seed),
+            turn: 0,
+            ring: DecisionRing::new(settings.decision_ring_bytes),
+            hashes: PromptHashes::default(),
+            view: View::default(),
+            settings,
+        })
+    }
+
+    /// Adds a worker or replaces what is known of it. Ranks above [`MAX_RANKS_PER_WORKER`] are left out.
+    pub fn set_worker(&mut self, worker: &WorkerFacts) {
+        let worker = WorkerFacts {
+            dp_size: worker.dp_size.clamp(1, MAX_RANKS_PER_WORKER),
+            ..worker.clone()
+        };
+        for rank in self.fleet.set(&worker) {
+            self.knowledge.remove_rank(rank);
+        }
+        self.refresh_sources();
+    }
+
+    /// Forgets a worker; returns the ids of the bookings that went with it.
+    pub fn remove_worker(&mut self, worker_id: u64) -> Vec<String> {
+        for rank in self.fleet.remove(worker_id) {
+            self.knowledge.remove_rank(rank);
+        }
+        self.refresh_sources();
+        let gone = self.sequences.remove_worker(worker_id);
+        self.end_all(&gone);
+        gone
+    }
+
+    /// A rank went over its busy threshold, or under it again.
+    pub fn set_overloaded(&mut self, rank: WorkerRank, overloaded: bool) {
+        if let Some(at) = self.fleet.position(rank) {
+            self.fleet.overloaded[at] = overloaded;
+        }
+    }
+
+    /// The first output token came. Returns whether the request is booked.
+    pub fn prefill_done(&mut self, id: &str, now_ms: u64) -> bool {
+        self.sequences.mark_prefill_completed(id, now_ms)
+    }
+
+    /// Output has filled one more block. Returns whether the request is booked.
+    pub fn output_block(&mut self, id: &str, now_ms: u64) -> bool {
+        let Some(booking) = self.bookings.get_mut(id) else {
+            return false;
+        };
+        booking.output_blocks = booking.output_blocks.saturating_add(1);
+        if self.settings.track_output_blocks {
+            let remaining = booking.remaining(self.settings.block_size);
+            self.sequences.add_output_block(id, remaining, now_ms)
+        } else {
+            self.sequences.touch(id, now_ms)
+        }
+    }
+
+    /// The request ended, however it ended.
+    pub fn free(&mut self, id: &str, outcome: Option<RequestOutcome>) -> Option<Freed> {
+        let booking = self.bookings.remove(id)?;
+        self.sequences.free(id);
+        if let Some(sequence) = booking.decision {
+            self.ring.end(sequence, outcome);
+        }
+        Some(Freed {
+            rank: booking.rank,
+            predicted_cached_tokens: booking.predicted_cached_tokens,
+        })
+    }
+
+    /// Frees requests that nothing was heard of for too long, and drops guesses that are too old; returns the requests'
+    /// ids.
+    pub fn expire(&mut self, now_ms: u64) -> Vec<String> {
+        self.knowledge.expire(now_ms);
+        let gone = self.sequences.expire(now_ms);
+        self.end_all(&gone);
+        gone
+    }
+
+    /// Memory it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.fleet.bytes()
+            + self.knowledge.bytes()
+            + self.sequences.bytes()
+            + self.bookings.bytes()
+            + self.ring.bytes()
+    }
+
+    pub(super) fn refresh_sources(&mut self) {
+        let ranks = 0..self.fleet.ranks.len();
+        self.sources.clear();
+        let use_kv_events = self.settings.use_kv_events;
+        let events = &self.fleet.kv_events;
+        self.sources.extend(ranks.map(|at| {
+            if use_kv_events && events[at] {
+                Source::Events
+            } else {
+                Source::Routing
+            }
+        }));
+    }
+
+    fn end_all(&mut self, ids: &[String]) {
+        for id in ids {
+            if let Some(Booking {
+                decision: Some(sequence),
+                ..
+            }) = self.bookings.remove(id)
+            {
+                self.ring.end(sequence, None);
+            }
+        }
+    }
+}
