@@ -114,7 +114,7 @@ fn the_recording_becomes_dense_events_with_hashes_of_its_tokens() {
     }
     assert!(held.iter().all(|(hash, local)| expected[hash] == *local));
     assert_eq!(stream.held_blocks(), held.len());
-    assert_eq!(stream.counters().refused, [0; 6]);
+    assert_eq!(stream.counters().refused, [0; 7]);
 }
 
 #[test]

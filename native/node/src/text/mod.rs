@@ -1,7 +1,6 @@
 //! Tokenizers and chat templates for JavaScript.
 #![allow(clippy::needless_pass_by_value)] // napi hands arguments over by value
 
-mod handle;
 mod shapes;
 
 use std::path::{Path, PathBuf};
@@ -14,12 +13,12 @@ use dynamo_text::{
 use napi::bindgen_prelude::{AsyncTask, Uint8Array, Uint32Array};
 use napi_derive::napi;
 
-use self::handle::Handle;
 use self::shapes::{
     NativeEncodeOptions, NativeEncodedPrompt, NativeInspectedBody, NativeModelInfo,
     NativeTextModelOptions, NativeTokenTable, float, whole,
 };
 use crate::error::NativeError;
+use crate::handle::Handle;
 use crate::job::{Job, guarded, start};
 
 const DEFAULT_PREFIX_CACHE_BYTES: f64 = 64.0 * 1024.0 * 1024.0;
@@ -29,7 +28,7 @@ type Thrown = napi::Error<&'static str>;
 /// Tokenizer and chat template of one model. Calls that return a promise work off the event loop.
 #[napi]
 pub struct NativeTextModel {
-    handle: Arc<Handle>,
+    handle: Arc<Handle<TextModel>>,
 }
 
 #[napi]
@@ -50,7 +49,7 @@ impl NativeTextModel {
                 .unwrap_or(DEFAULT_PREFIX_CACHE_BYTES);
             let model = TextModel::load(&files, whole(cache))?;
             Ok(NativeTextModel {
-                handle: Arc::new(Handle::new(model)),
+                handle: Arc::new(Handle::new("text model", model)),
             })
         })
     }

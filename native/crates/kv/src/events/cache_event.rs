@@ -49,6 +49,24 @@ pub enum CacheEventData {
     Cleared,
 }
 
+impl CacheEventData {
+    /// How many blocks it names.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Stored { blocks, .. } => blocks.len(),
+            Self::Removed { engine_hashes } => engine_hashes.len(),
+            Self::Cleared => 0,
+        }
+    }
+
+    /// Whether it names no block.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// Tier of an engine's `medium`; a missing or unknown one means the device.
 #[must_use]
 pub fn tier_of_medium(medium: Option<&str>) -> CacheTier {

@@ -40,7 +40,7 @@ impl Coalescer {
         let blocks = self
             .pending
             .as_ref()
-            .map_or(0, |(_, pending)| blocks(pending));
+            .map_or(0, |(_, pending)| pending.len());
         if is_barrier || blocks >= self.max_blocks {
             self.flush(emit);
         }
@@ -65,7 +65,7 @@ fn join(
     next: CacheEventData,
     max_blocks: usize,
 ) -> Option<CacheEventData> {
-    if blocks(pending) + blocks(&next) > max_blocks {
+    if pending.len() + next.len() > max_blocks {
         return Some(next);
     }
     match (pending, next) {
@@ -96,14 +96,6 @@ fn continues(parent: Option<u64>, blocks: &[StoredBlock], last: u64, more: &[Sto
                 .any(|known| known.engine_hash == block.engine_hash)
     };
     blocks.last().is_some_and(|block| block.engine_hash == last) && !more.iter().any(repeats)
-}
-
-fn blocks(data: &CacheEventData) -> usize {
-    match data {
-        CacheEventData::Stored { blocks, .. } => blocks.len(),
-        CacheEventData::Removed { engine_hashes } => engine_hashes.len(),
-        CacheEventData::Cleared => 0,
-    }
 }
 
 #[cfg(test)]

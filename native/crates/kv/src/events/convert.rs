@@ -99,6 +99,7 @@ impl Converter {
     ) -> Option<CacheEventData> {
         if stored.block_size != self.format.block_size as u64 || stored.block_size == 0 {
             counters.wrong_block_sizes += 1;
+            counters.wrong_block_size = stored.block_size;
             return None;
         }
         if repeats_a_hash(stored) {

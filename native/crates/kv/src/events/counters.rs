@@ -16,13 +16,15 @@ pub struct EventCounters {
     /// Events with an unknown tag.
     pub unknown_tags: u64,
     /// Frames and events refused, in the order of [`DecodeError::ALL`].
-    pub refused: [u64; 6],
+    pub refused: [u64; 7],
     /// Events of cache groups that do not decide reuse.
     pub filtered_groups: u64,
     /// Events about blocks outside the worker.
     pub filtered_localities: u64,
     /// Stores with another block size than the router's.
     pub wrong_block_sizes: u64,
+    /// Block size of the last such store; 0 when there was none.
+    pub wrong_block_size: u64,
     /// Stores with fewer tokens than blocks need.
     pub short_tokens: u64,
     /// Stores that name one block twice.
@@ -46,5 +48,37 @@ impl EventCounters {
     #[must_use]
     pub fn refused_for(&self, error: DecodeError) -> u64 {
         self.refused[error.index()]
+    }
+
+    /// Frames and events refused for any reason.
+    #[must_use]
+    pub fn refused_total(&self) -> u64 {
+        self.refused.iter().sum()
+    }
+
+    /// Adds the counts of another stream.
+    pub fn add(&mut self, other: &Self) {
+        self.batches += other.batches;
+        self.stored += other.stored;
+        self.removed += other.removed;
+        self.cleared += other.cleared;
+        self.unknown_tags += other.unknown_tags;
+        for (total, count) in self.refused.iter_mut().zip(other.refused) {
+            *total += count;
+        }
+        self.filtered_groups += other.filtered_groups;
+        self.filtered_localities += other.filtered_localities;
+        self.wrong_block_sizes += other.wrong_block_sizes;
+        if other.wrong_block_size != 0 {
+            self.wrong_block_size = other.wrong_block_size;
+        }
+        self.short_tokens += other.short_tokens;
+        self.repeated_hashes += other.repeated_hashes;
+        self.removed_copies += other.removed_copies;
+        self.gaps += other.gaps;
+        self.lost_batches += other.lost_batches;
+        self.stale_batches += other.stale_batches;
+        self.restarts += other.restarts;
+        self.emitted += other.emitted;
     }
 }

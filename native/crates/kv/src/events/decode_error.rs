@@ -17,17 +17,20 @@ pub enum DecodeError {
     MissingField,
     /// The batch names more ranks than one engine can have.
     TooManyRanks,
+    /// The frame is larger than any engine's.
+    TooLarge,
 }
 
 impl DecodeError {
     /// Every kind, in the order of `index`.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Truncated,
         Self::UnexpectedType,
         Self::OutOfRange,
         Self::InvalidText,
         Self::MissingField,
         Self::TooManyRanks,
+        Self::TooLarge,
     ];
 
     /// Stable name for metrics and logs.
@@ -40,6 +43,7 @@ impl DecodeError {
             Self::InvalidText => "invalid_text",
             Self::MissingField => "missing_field",
             Self::TooManyRanks => "too_many_ranks",
+            Self::TooLarge => "too_large",
         }
     }
 

@@ -18,6 +18,8 @@ mod stream;
 mod wire;
 
 pub use block_hasher::{BlockHasher, pad_value};
+pub(crate) use coalescer::Coalescer;
+
 pub use cache_event::{CacheEvent, CacheEventData, tier_of_medium};
 pub use convert::BlockFormat;
 pub use counters::EventCounters;

@@ -17,6 +17,8 @@ use crate::index::{CacheTier, WorkerRank};
 
 /// Ranks behind one publisher; data-parallel engines have one publisher per rank, so this is generous.
 const MAX_RANKS: usize = 1024;
+/// Four times what a prompt of a million tokens takes; what a frame of any size costs stays bounded.
+const MAX_FRAME_BYTES: usize = 32 << 20;
 
 /// Settings of an [`EngineEventStream`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,18 +140,26 @@ impl EngineEventStream {
 
     /// Forgets every rank's blocks and tells so; ids go on.
     pub fn clear(&mut self, out: &mut Vec<CacheEvent>) {
-        for (&dp_rank, stream) in &mut self.ranks {
-            let rank = WorkerRank::new(self.options.rank.worker_id, dp_rank);
-            stream.cache = RankCache::new(self.options.max_held_blocks);
-            stream.coalescer.discard();
-            out.push(numbered(
-                rank,
-                CacheTier::Device,
-                CacheEventData::Cleared,
-                &mut stream.next_event_id,
-                &mut self.counters,
-            ));
+        let ranks: Vec<u32> = self.ranks.keys().copied().collect();
+        for dp_rank in ranks {
+            self.clear_rank(dp_rank, out);
         }
+    }
+
+    /// Forgets one rank's blocks and tells so, if the stream knows the rank.
+    pub fn clear_rank(&mut self, dp_rank: u32, out: &mut Vec<CacheEvent>) {
+        let Some(stream) = self.ranks.get_mut(&dp_rank) else {
+            return;
+        };
+        stream.cache = RankCache::new(self.options.max_held_blocks);
+        stream.coalescer.discard();
+        out.push(numbered(
+            WorkerRank::new(self.options.rank.worker_id, dp_rank),
+            CacheTier::Device,
+            CacheEventData::Cleared,
+            &mut stream.next_event_id,
+            &mut self.counters,
+        ));
     }
 
     /// Number of the last frame taken.
@@ -182,6 +192,9 @@ impl EngineEventStream {
     }
 
     fn decode<'a>(&self, payload: &'a [u8]) -> Result<WireBatch<'a>, DecodeError> {
+        if payload.len() > MAX_FRAME_BYTES {
+            return Err(DecodeError::TooLarge);
+        }
         let batch = decode_batch(payload)?;
         let dp_rank = batch.dp_rank.unwrap_or(self.options.rank.dp_rank);
         if self.ranks.len() >= MAX_RANKS && !self.ranks.contains_key(&dp_rank) {

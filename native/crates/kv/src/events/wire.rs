@@ -12,7 +12,7 @@ pub struct WireBatch<'a> {
     /// Events with a tag that this decoder does not know.
     pub unknown_tags: u64,
     /// Events that were refused, by `DecodeError::index`.
-    pub(crate) refused: [u64; 6],
+    pub(crate) refused: [u64; 7],
 }
 
 /// One event of an engine.

@@ -1,24 +1,25 @@
-//! A model between JavaScript and the threads that work with it.
+//! A native object between JavaScript and the threads that work with it.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use dynamo_text::TextModel;
-
 use crate::error::NativeError;
 use crate::job::guarded;
 
-/// A model that can be closed and that no one uses any more after a panic.
-pub struct Handle {
-    model: RwLock<Option<Arc<TextModel>>>,
+/// An object that can be closed and that no one uses any more after a panic.
+pub struct Handle<O> {
+    /// What messages call the object.
+    name: &'static str,
+    object: RwLock<Option<Arc<O>>>,
     poisoned: AtomicBool,
 }
 
-impl Handle {
-    /// Owns `model`.
-    pub fn new(model: TextModel) -> Self {
+impl<O> Handle<O> {
+    /// Owns `object`.
+    pub fn new(name: &'static str, object: O) -> Self {
         Self {
-            model: RwLock::new(Some(Arc::new(model))),
+            name,
+            object: RwLock::new(Some(Arc::new(object))),
             poisoned: AtomicBool::new(false),
         }
     }
@@ -26,46 +27,43 @@ impl Handle {
     /// Runs `work`; a panic in it poisons the handle.
     pub fn run<T>(
         &self,
-        work: impl FnOnce(&TextModel) -> Result<T, NativeError>,
+        work: impl FnOnce(&O) -> Result<T, NativeError>,
     ) -> Result<T, NativeError> {
         if self.poisoned.load(Ordering::Acquire) {
-            let message = "the model cannot be used any more: an earlier call panicked";
-            return Err(NativeError::new("runtime.poisoned", message));
+            let message = "cannot be used any more: an earlier call panicked";
+            return Err(self.refuse("runtime.poisoned", message));
         }
-        let model = self
-            .model
+        let object = self
+            .object
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        let model =
-            model.ok_or_else(|| NativeError::new("runtime.closed", "the text model is closed"))?;
-        catch_unwind(AssertUnwindSafe(|| work(&model))).unwrap_or_else(|panic| {
+        let object = object.ok_or_else(|| self.refuse("runtime.closed", "is closed"))?;
+        catch_unwind(AssertUnwindSafe(|| work(&object))).unwrap_or_else(|panic| {
             self.poisoned.store(true, Ordering::Release);
             guarded(|| std::panic::resume_unwind(panic))
         })
     }
 
-    /// Lets go of the model; work already begun is finished.
+    /// Lets go of the object; work already begun is finished.
     pub fn close(&self) {
-        self.model
+        self.object
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
+    }
+
+    fn refuse(&self, code: &'static str, state: &str) -> NativeError {
+        NativeError::new(code, format!("the {} {state}", self.name))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use dynamo_text::{FileRole, ModelFile};
-
     use super::*;
 
-    fn handle() -> Handle {
-        let files = [ModelFile {
-            role: FileRole::Builtin,
-            path: std::path::PathBuf::new(),
-        }];
-        Handle::new(TextModel::load(&files, 0).unwrap())
+    fn handle() -> Handle<()> {
+        Handle::new("thing", ())
     }
 
     fn code<T>(result: Result<T, NativeError>) -> Option<&'static str> {
@@ -75,12 +73,12 @@ mod tests {
     #[test]
     fn a_panic_is_internal_and_poisons_the_handle() {
         let handle = handle();
-        assert_eq!(code(handle.run(|_| Ok(()))), None);
+        assert_eq!(code(handle.run(|()| Ok(()))), None);
         assert_eq!(
             code(handle.run::<()>(|_| panic!("on purpose"))),
             Some("runtime.internal")
         );
-        assert_eq!(code(handle.run(|_| Ok(()))), Some("runtime.poisoned"));
+        assert_eq!(code(handle.run(|()| Ok(()))), Some("runtime.poisoned"));
     }
 
     #[test]
@@ -88,6 +86,6 @@ mod tests {
         let handle = handle();
         handle.close();
         handle.close();
-        assert_eq!(code(handle.run(|_| Ok(()))), Some("runtime.closed"));
+        assert_eq!(code(handle.run(|()| Ok(()))), Some("runtime.closed"));
     }
 }
