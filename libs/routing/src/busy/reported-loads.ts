@@ -47,26 +47,9 @@ export class ReportedLoads {
     return reported;
   }
 
-  /** Last account of a rank, unless it is older than `maxAgeMs`. */
-  get(
-    instanceId: InstanceId | bigint,
-    dpRank: number,
-    maxAgeMs = Infinity,
-  ): ReportedLoad | undefined {
-    const reported = this.#byRank.get(rankKey(instanceId, dpRank));
-    if (reported === undefined) return undefined;
-    return this.#clock.monotonicMs() - reported.heardAtMs <= maxAgeMs ? reported : undefined;
-  }
-
   /** Everything that was heard, oldest first. */
   all(): readonly ReportedLoad[] {
     return [...this.#byRank.values()];
-  }
-
-  /** Forgets a worker. */
-  removeWorker(id: InstanceId): void {
-    for (const [key, { instanceId }] of this.#byRank)
-      if (instanceId === id) this.#byRank.delete(key);
   }
 }
 

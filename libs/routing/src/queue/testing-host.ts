@@ -22,9 +22,9 @@ export function requestOf(id: string, fields: Partial<PlacementRequest> = {}): P
 export class TestingHost implements PlacementHost {
   /** Booking ids in the order in which they were placed. */
   readonly placed: string[] = [];
-  readonly queued = new Map<string, QueuedFor>();
+  readonly queued: Map<string, QueuedFor> = new Map<string, QueuedFor>();
   /** Cached prompt tokens by booking id. */
-  readonly cached = new Map<string, number>();
+  readonly cached: Map<string, number> = new Map<string, number>();
   rankLooks = 0;
   readonly #ranks: RankLoad[] = [];
   readonly #bookings = new Map<string, { readonly index: number; readonly tokens: number }>();
