@@ -3,8 +3,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { etcdProvider, eventually, freePort, natsProvider } from '@dynamo-ts/testing';
-import type { Broker } from '@dynamo-ts/testing';
+import {
+  SeverableProxy,
+  etcdProvider,
+  eventually,
+  freePort,
+  natsProvider,
+} from '@dynamo-ts/testing';
+import type { Broker, BrokerProvider } from '@dynamo-ts/testing';
 
 import { MODEL, complete } from './completion.ts';
 import { Service } from './service.ts';
@@ -30,10 +36,16 @@ export interface FleetOptions {
   readonly cold?: boolean;
 }
 
+/** A broker and the only way to it. */
+export interface ReachedBroker {
+  readonly broker: Broker;
+  readonly way: SeverableProxy;
+}
+
 /** etcd and NATS of a fleet. */
 export interface Brokers {
-  readonly etcd: Broker;
-  readonly nats: Broker;
+  readonly etcd: ReachedBroker;
+  readonly nats: ReachedBroker;
 }
 
 const READY_TIMEOUT_MS = 60_000;
@@ -121,8 +133,11 @@ export class Fleet implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.services.map((service) => service[Symbol.asyncDispose]()));
-    await this.#brokers?.etcd.close();
-    await this.#brokers?.nats.close();
+    const brokers = this.#brokers === undefined ? [] : [this.#brokers.etcd, this.#brokers.nats];
+    for (const { broker, way } of brokers) {
+      await way.close();
+      await broker.close();
+    }
     await rm(this.#folder, { recursive: true, force: true });
   }
 
@@ -171,8 +186,12 @@ export class Fleet implements AsyncDisposable {
       ];
     const { etcd, nats } = this.#brokers;
     return [
-      ...['--discovery-backend=etcd', `--etcd-endpoints=http://${etcd.address}`],
-      ...['--request-plane=grpc', '--event-plane=nats', `--nats-server=nats://${nats.address}`],
+      ...['--discovery-backend=etcd', `--etcd-endpoints=http://127.0.0.1:${etcd.way.port}`],
+      ...[
+        '--request-plane=grpc',
+        '--event-plane=nats',
+        `--nats-server=nats://127.0.0.1:${nats.way.port}`,
+      ],
       ...local,
     ];
   }
@@ -184,5 +203,12 @@ async function inFlight(worker: Service): Promise<number> {
 
 async function startBrokers(): Promise<Brokers> {
   const [etcd, nats] = await Promise.all([etcdProvider(), natsProvider()]);
-  return { etcd: await etcd.start(), nats: await nats.start() };
+  return { etcd: await reached(etcd), nats: await reached(nats) };
+}
+
+async function reached(provider: BrokerProvider): Promise<ReachedBroker> {
+  const broker = await provider.start();
+  const way = await SeverableProxy.listen();
+  way.pointAt(Number(broker.address.split(':').at(-1)));
+  return { broker, way };
 }

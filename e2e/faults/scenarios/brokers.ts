@@ -2,34 +2,40 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { eventually } from '@dynamo-ts/testing';
-import type { Broker } from '@dynamo-ts/testing';
 
 import { complete } from '../completion.ts';
 import { Fleet } from '../fleet.ts';
+import type { ReachedBroker } from '../fleet.ts';
 import { Load, MIXED_BODIES } from '../load.ts';
 import { outcomeOf } from '../outcome.ts';
 import { bySize } from '../scenario.ts';
 import type { Scenario, ScenarioContext, ScenarioResult } from '../scenario.ts';
 
-type Fault = (broker: Broker, awayMs: number) => Promise<void>;
+type Fault = (reached: ReachedBroker, awayMs: number) => Promise<void>;
 
-const killed: Fault = async (broker, awayMs) => {
+const killed: Fault = async ({ broker }, awayMs) => {
   await broker.kill();
   await delay(awayMs);
   await broker.start();
 };
 
-const wiped: Fault = async (broker, awayMs) => {
+const wiped: Fault = async ({ broker }, awayMs) => {
   await broker.kill();
   await broker.wipe();
   await delay(awayMs);
   await broker.start();
 };
 
-const frozen: Fault = async (broker, awayMs) => {
+const frozen: Fault = async ({ broker }, awayMs) => {
   await broker.pause();
   await delay(awayMs);
   await broker.resume();
+};
+
+const cut: Fault = async ({ way }, awayMs) => {
+  way.silence();
+  await delay(awayMs);
+  way.unsilence();
 };
 
 /** A broker is hurt while requests run; a worker that starts meanwhile must be used soon afterwards. */
@@ -87,8 +93,10 @@ export const BROKER_SCENARIOS: readonly Scenario[] = [
   brokerScenario('etcd', 'killed and started again', ['killed', killed]),
   brokerScenario('etcd', 'killed, its data wiped, started again', ['wiped', wiped]),
   brokerScenario('etcd', 'frozen, then running again', ['frozen', frozen]),
+  brokerScenario('etcd', 'cut off: nothing gets through, then everything again', ['cut', cut]),
   brokerScenario('nats', 'killed and started again', ['killed', killed]),
   brokerScenario('nats', 'frozen, then running again', ['frozen', frozen]),
+  brokerScenario('nats', 'cut off: nothing gets through, then everything again', ['cut', cut]),
 ];
 
 /** A worker whose lease ends while it is frozen comes back by itself. */

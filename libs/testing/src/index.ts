@@ -9,3 +9,4 @@ export { FakeClock } from './fake-clock.ts';
 export { HoldGate } from './hold-gate.ts';
 export type { NodeProgramOptions } from './node-program.ts';
 export { NodeProgram } from './node-program.ts';
+export { SeverableProxy } from './severable-proxy.ts';

@@ -3,11 +3,11 @@ import type { AddressInfo } from 'node:net';
 
 import { createInstanceId } from '@dynamo-ts/base';
 import { nullLogger } from '@dynamo-ts/telemetry';
+import { SeverableProxy } from '@dynamo-ts/testing';
 import { describe, expect, it } from 'vitest';
 
 import { Context } from '../../context.ts';
 import { requestPlaneContract } from '../request-plane.contract.ts';
-import { SeverableProxy } from '../severable-proxy.ts';
 import { GrpcRequestPlane } from './grpc-request-plane.ts';
 
 requestPlaneContract('grpc', async () => {

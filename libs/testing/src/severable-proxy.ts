@@ -1,4 +1,7 @@
-/** A TCP proxy for tests that can break all its connections at once, as the death of the process behind it would. */
+/**
+ * A TCP proxy for tests that can break all its connections at once, as the death of the process behind it would, or
+ * swallow everything, as a cut network does.
+ */
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 
@@ -8,6 +11,7 @@ export class SeverableProxy {
   #server: Server;
   readonly #sockets = new Set<Socket>();
   #targetPort = 0;
+  #silent = false;
 
   private constructor(server: Server, port: number) {
     this.#server = server;
@@ -37,6 +41,23 @@ export class SeverableProxy {
     await closed;
   }
 
+  /** Forwards nothing in either direction; connections stay open, new ones are taken and get no answer. */
+  silence(): void {
+    this.#silent = true;
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  /** Ends {@link silence}: what waited is forwarded. */
+  unsilence(): void {
+    this.#silent = false;
+    for (const socket of this.#sockets) socket.resume();
+  }
+
+  /** Destroys all connections and stops listening. */
+  async close(): Promise<void> {
+    await this.sever();
+  }
+
   /** Listens on the same port again. */
   async restore(): Promise<void> {
     this.#server = createServer();
@@ -52,7 +73,9 @@ export class SeverableProxy {
         [target, client],
       ] as const) {
         this.#sockets.add(from);
-        from.pipe(to);
+        from.on('data', (chunk: Buffer) => to.write(chunk));
+        from.on('end', () => to.end());
+        if (this.#silent) from.pause();
         from.on('error', () => to.destroy());
         from.on('close', () => {
           this.#sockets.delete(from);
