@@ -1,5 +1,12 @@
+export type { ApproxKvIndexerOptions } from './approx-kv-indexer.ts';
+export { ApproxKvIndexer } from './approx-kv-indexer.ts';
 export { computeBlockHashForSeq } from './block-hash.ts';
 export type { BlockHashOptions } from './block-hash.ts';
+export type { ApplyStatus, IndexStats } from './index-addon.ts';
+export type { KvCacheEvent, KvCacheEventData, RouterEvent } from './kv-cache-event.ts';
+export { parseRouterEvent } from './kv-cache-event.ts';
+export type { KvIndexerOptions } from './kv-indexer.ts';
+export { KvIndexer } from './kv-indexer.ts';
 export type {
   AcceptedFrame,
   KvTier,
@@ -7,6 +14,8 @@ export type {
   LocalKvIndexerStats,
 } from './local-kv-indexer.ts';
 export { LocalKvIndexer } from './local-kv-indexer.ts';
+export type { RankOverlap } from './overlap-scores.ts';
+export { OverlapScores } from './overlap-scores.ts';
 export { PlacementCore } from './placement-core.ts';
 export type {
   BookingOutcome,
@@ -32,3 +41,5 @@ export type {
   Selected,
   WorkerEntry,
 } from './placement-types.ts';
+export type { RadixTreeOptions } from './radix-tree.ts';
+export { RadixTree } from './radix-tree.ts';
