@@ -34,6 +34,7 @@ interface EndpointHealth {
 export class HealthState {
   readonly #endpoints = new Map<string, EndpointHealth>();
   readonly #startingStatus: HealthStatus;
+  #details: () => Readonly<Record<string, unknown>> = () => ({});
   #closing = false;
 
   constructor(options: HealthStateOptions = {}) {
@@ -49,6 +50,16 @@ export class HealthState {
   /** Forgets an endpoint that is no longer served. */
   removeEndpoint(name: string): void {
     this.#endpoints.delete(name);
+  }
+
+  /** What `/health` says besides, for example how far the start has come; JSON values. */
+  setDetails(details: () => Readonly<Record<string, unknown>>): void {
+    this.#details = details;
+  }
+
+  /** What was set by {@link setDetails}, as it is now. */
+  details(): Readonly<Record<string, unknown>> {
+    return this.#details();
   }
 
   /** From now on the process is not ready, whatever its endpoints say. */

@@ -108,14 +108,15 @@ export class SystemServer implements AsyncDisposable {
   }
 
   #answerHealth(response: ServerResponse): void {
-    const { status, endpoints } = this.#options.health.snapshot();
+    const { health } = this.#options;
+    const { status, endpoints } = health.snapshot();
     const uptimeMs = performance.now() - this.#startedMs;
     const secs = Math.floor(uptimeMs / 1000);
     const nanos = Math.floor((uptimeMs % 1000) * 1_000_000);
     send(response, {
       status: status === 'ready' ? 200 : 503,
       type: JSON_TYPE,
-      body: JSON.stringify({ status, uptime: { secs, nanos }, endpoints }),
+      body: JSON.stringify({ status, uptime: { secs, nanos }, endpoints, ...health.details() }),
     });
   }
 }
