@@ -27,6 +27,7 @@ export interface ModelMetrics {
   readonly outputTokensTotal: BoundCounter;
   readonly firstTokenSeconds: BoundHistogram;
   readonly interTokenSeconds: BoundHistogram;
+  readonly templateSeconds: BoundHistogram;
   readonly tokenizeSeconds: BoundHistogram;
 }
 
@@ -44,6 +45,12 @@ export class FrontendMetrics {
   readonly tokenizerCacheMisses: BoundCounter;
   readonly preprocessSeconds: BoundHistogram;
   readonly dispatchSeconds: BoundHistogram;
+  /** Requests that are in a stage now. */
+  readonly stages: Readonly<Record<'preprocess' | 'dispatch', BoundGauge>>;
+  readonly tokenizeMs: BoundHistogram;
+  readonly detokenizeMs: BoundHistogram;
+  readonly detokenizeTotalUs: BoundCounter;
+  readonly detokenizeTokens: BoundCounter;
   readonly migration: MigrationMetrics;
   readonly #buckets: Buckets;
   readonly #models = new Map<string, ModelMetrics>();
@@ -61,6 +68,16 @@ export class FrontendMetrics {
     this.tokenizerCacheHits = registry.counter(metrics.tokenizerCacheHitsTotal).bind(undefined);
     this.tokenizerCacheMisses = registry.counter(metrics.tokenizerCacheMissesTotal).bind(undefined);
     this.preprocessSeconds = stages.bind({ stage: 'preprocess' });
+    const latency = registry.histogram(metrics.tokenizerLatencyMs);
+    this.tokenizeMs = latency.bind({ operation: 'tokenize' });
+    this.detokenizeMs = latency.bind({ operation: 'detokenize' });
+    this.detokenizeTotalUs = registry.counter(metrics.detokenizeTotalUs).bind(undefined);
+    this.detokenizeTokens = registry.counter(metrics.detokenizeTokenCount).bind(undefined);
+    const inStage = registry.gauge(metrics.stageRequests);
+    this.stages = {
+      preprocess: inStage.bind({ stage: 'preprocess', phase: '' }),
+      dispatch: inStage.bind({ stage: 'dispatch', phase: 'aggregated' }),
+    };
     this.migration = new MigrationMetrics(registry);
     this.dispatchSeconds = stages.bind({ stage: 'dispatch' });
   }
@@ -92,6 +109,7 @@ export class FrontendMetrics {
       outputTokensTotal: registry.counter(metrics.outputTokensTotal).bind(labels),
       firstTokenSeconds: histogram(metrics.timeToFirstTokenSeconds, of.ttft),
       interTokenSeconds: histogram(metrics.interTokenLatencySeconds, of.itl),
+      templateSeconds: registry.histogram(metrics.templateSeconds).bind(labels),
       tokenizeSeconds: registry.histogram(metrics.tokenizeSeconds).bind(labels),
     };
   }

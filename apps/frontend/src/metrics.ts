@@ -8,6 +8,8 @@ const bounds = (name: keyof typeof BUCKET_RULES): readonly number[] => {
   return logBuckets(min, max, count);
 };
 
+const STAGE_BUCKETS = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5];
+
 /** Every metric that the frontend records. */
 export const FRONTEND_METRICS = {
   requestsTotal: {
@@ -105,19 +107,49 @@ export const FRONTEND_METRICS = {
     labels: ['model'],
     buckets: bounds('itl'),
   },
+  templateSeconds: {
+    kind: 'histogram',
+    name: 'dynamo_frontend_template_seconds',
+    help: 'Time to read the body of a chat and render its template.',
+    labels: ['model'],
+    buckets: STAGE_BUCKETS,
+  },
   tokenizeSeconds: {
     kind: 'histogram',
     name: 'dynamo_frontend_tokenize_seconds',
-    help: 'Time to turn a request into token ids and block hashes, template included.',
+    help: 'Time to turn the text of a prompt into token ids.',
     labels: ['model'],
-    buckets: [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5],
+    buckets: STAGE_BUCKETS,
+  },
+  tokenizerLatencyMs: {
+    kind: 'histogram',
+    name: 'dynamo_frontend_tokenizer_latency_ms',
+    help: 'Time to tokenize a prompt, and mean time to turn one message of an engine into text.',
+    labels: ['operation'],
+    buckets: [0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512],
+  },
+  detokenizeTotalUs: {
+    kind: 'counter',
+    name: 'dynamo_frontend_detokenize_total_us',
+    help: 'Microseconds spent on turning token ids into text.',
+  },
+  detokenizeTokenCount: {
+    kind: 'counter',
+    name: 'dynamo_frontend_detokenize_token_count',
+    help: 'Token ids that were turned into text.',
+  },
+  stageRequests: {
+    kind: 'gauge',
+    name: 'dynamo_frontend_stage_requests',
+    help: 'Requests that are being prepared, or wait for a worker to begin its answer.',
+    labels: ['stage', 'phase'],
   },
   stageDurationSeconds: {
     kind: 'histogram',
     name: 'dynamo_frontend_stage_duration_seconds',
     help: 'Time that a request spends in a stage before its first token.',
     labels: ['stage'],
-    buckets: [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5],
+    buckets: STAGE_BUCKETS,
   },
   tokenizerCacheHitsTotal: {
     kind: 'counter',

@@ -5,11 +5,13 @@
 import { instanceIdHex, toDynamoError } from '@dynamo-ts/base';
 import type { ErrorCode } from '@dynamo-ts/base';
 import type { UsageCounts } from '@dynamo-ts/openai';
+import type { PreparedPrompt } from '@dynamo-ts/preprocess';
 import type { Placement } from '@dynamo-ts/routing';
-import type { Logger, Span } from '@dynamo-ts/telemetry';
+import type { BoundGauge, Logger, Span } from '@dynamo-ts/telemetry';
 
 import type { FrontendMetrics, ModelMetrics } from './frontend-metrics.ts';
 import { UNKNOWN_MODEL } from './frontend-metrics.ts';
+import type { DecodingCost } from './generation/choice-reader.ts';
 import { MigrationReport } from './migration/migration-report.ts';
 
 /** What a {@link RequestRecord} needs. */
@@ -34,6 +36,7 @@ export class RequestRecord {
   #model = UNKNOWN_MODEL;
   #type: RequestType = 'unary';
   #metrics: ModelMetrics | undefined;
+  #stage: BoundGauge | undefined;
   #preparedMs = 0;
   #firstTokenMs: number | undefined;
   #lastTokenMs = 0;
@@ -82,23 +85,41 @@ export class RequestRecord {
     this.#metrics.queued.inc();
     metrics.requestsStarted.inc({ model, endpoint, request_type: type });
     span.setAttribute('model', model);
+    this.#enter(metrics.stages.preprocess);
   }
 
-  /** The prompt is ready. */
-  prepared(prompt: { readonly tokens: number; readonly cachedTokens: number }): void {
+  /** The prompts are ready. */
+  prepared(prompts: readonly PreparedPrompt[]): void {
     this.#preparedMs = performance.now();
-    const seconds = (this.#preparedMs - this.receivedMs) / 1000;
     const { metrics } = this.#options;
-    metrics.preprocessSeconds.observe(seconds);
-    this.#metrics?.tokenizeSeconds.observe(seconds);
-    this.#metrics?.inputTokens.observe(prompt.tokens);
-    (prompt.cachedTokens > 0 ? metrics.tokenizerCacheHits : metrics.tokenizerCacheMisses).inc();
+    const tokens = prompts.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+    const isCached = prompts.some(({ cachedTokens }) => cachedTokens > 0);
+    metrics.preprocessSeconds.observe((this.#preparedMs - this.receivedMs) / 1000);
+    this.#metrics?.inputTokens.observe(tokens);
+    (isCached ? metrics.tokenizerCacheHits : metrics.tokenizerCacheMisses).inc();
+    for (const { templateMs, tokenizeMs } of prompts) {
+      if (templateMs !== undefined) this.#metrics?.templateSeconds.observe(templateMs / 1000);
+      if (tokenizeMs === undefined) continue;
+      this.#metrics?.tokenizeSeconds.observe(tokenizeMs / 1000);
+      metrics.tokenizeMs.observe(tokenizeMs);
+    }
+    this.#enter(metrics.stages.dispatch);
+  }
+
+  /** A choice's ids have become text. */
+  decoded({ ms, messages, tokens }: DecodingCost): void {
+    if (messages === 0) return;
+    const { metrics } = this.#options;
+    metrics.detokenizeMs.observe(ms / messages);
+    metrics.detokenizeTotalUs.inc(ms * 1000);
+    metrics.detokenizeTokens.inc(tokens);
   }
 
   /** A worker has begun to answer; of several choices the first one's place is told. */
   dispatched(placement: Placement): void {
     const { metrics, span } = this.#options;
     metrics.dispatchSeconds.observe((performance.now() - this.#preparedMs) / 1000);
+    this.#enter(undefined);
     if (this.#placement !== undefined) return;
     this.#placement = placement;
     span.setAttribute('worker_id', instanceIdHex(placement.instanceId));
@@ -125,6 +146,7 @@ export class RequestRecord {
   finish(outcome: { readonly error?: unknown; readonly usage?: UsageCounts | undefined }): void {
     if (this.#finished) return;
     this.#finished = true;
+    this.#enter(undefined);
     const { span } = this.#options;
     const failed = outcome.error !== undefined;
     const errorType = failed ? errorTypeOf(outcome.error) : '';
@@ -133,6 +155,13 @@ export class RequestRecord {
     if (failed) span.recordError(outcome.error);
     span.end();
     this.#log(errorType, outcome);
+  }
+
+  /** A request is in one stage at a time, until its first worker answers. */
+  #enter(stage: BoundGauge | undefined): void {
+    this.#stage?.dec();
+    this.#stage = stage;
+    stage?.inc();
   }
 
   #count(errorType: string): void {

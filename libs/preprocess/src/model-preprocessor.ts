@@ -39,6 +39,10 @@ export interface PreparedPrompt {
   readonly textInput?: TextInput | undefined;
   /** Tokens whose ids came from the prefix cache. */
   readonly cachedTokens: number;
+  /** Time to read the body and render the chat template; undefined without one. */
+  readonly templateMs?: number | undefined;
+  /** Time to turn the text into ids; undefined when nothing was. */
+  readonly tokenizeMs?: number | undefined;
 }
 
 /** What changes block hashes besides the tokens. */
@@ -121,7 +125,7 @@ export class ModelPreprocessor implements AsyncDisposable {
   }
 
   /**
-   * Prepares a chat from the raw JSON body of its request.
+   * Prepares a chat from the raw JSON body of its request. Ids in `nvext.token_data` are the prompt, without a template.
    *
    * @throws `request.invalid` when the template refuses the messages
    */

@@ -84,7 +84,12 @@ async function runChoice(
     report: record.migrations,
   });
   record.dispatched(stream.placement);
-  return readChoice({ stream, decoder, sink: options.createSink(plan, stream) });
+  return readChoice({
+    stream,
+    decoder,
+    sink: options.createSink(plan, stream),
+    onDecoded: (cost) => record.decoded(cost),
+  });
 }
 
 /** What the dispatcher is asked for one choice. */

@@ -34,6 +34,15 @@ export interface ReadChoiceOptions {
   readonly stream: ChoiceSource;
   readonly decoder: ChoiceDecoder;
   readonly sink: ChoiceSink;
+  /** What turning ids into text has cost; told once, at the end. */
+  readonly onDecoded?: (cost: DecodingCost) => void;
+}
+
+/** Work of a choice's decoder. */
+export interface DecodingCost {
+  readonly ms: number;
+  readonly messages: number;
+  readonly tokens: number;
 }
 
 /**
@@ -45,7 +54,10 @@ export async function readChoice({
   stream,
   decoder,
   sink,
+  onDecoded,
 }: ReadChoiceOptions): Promise<ChoiceResult> {
+  let decodingMs = 0;
+  let messages = 0;
   let engineUsage: Usage | undefined;
   let cutHere = false;
   let isOpen = true;
@@ -60,7 +72,10 @@ export async function readChoice({
       for (const message of batch) {
         engineUsage = message.usage ?? engineUsage;
         if (decoder.finished) continue;
+        const startMs = performance.now();
         const delta = decoder.push(message);
+        decodingMs += performance.now() - startMs;
+        messages += 1;
         if (delta.finishReason === 'error') throw engineError(message);
         sink.delta(delta, message);
         cutHere ||= delta.stopEngine;
@@ -72,6 +87,7 @@ export async function readChoice({
     return { completionTokens: decoder.generatedTokens, engineUsage };
   } finally {
     if (isOpen) stream.cancel();
+    onDecoded?.({ ms: decodingMs, messages, tokens: decoder.generatedTokens });
   }
 }
 

@@ -23,11 +23,8 @@ export async function prepareChat(
 ): Promise<readonly PlannedPrompt[]> {
   const { request, bytes } = received;
   const { nvext } = request;
-  if (nvext?.token_data !== undefined && model.preprocessor.input === 'tokens') {
-    const tokenIds = Uint32Array.from(nvext.token_data);
-    return [{ prompt: model.preprocessor.prepareTokens(tokenIds, hash), echo: '' }];
-  }
-  if (nvext?.use_raw_prompt === true && model.preprocessor.input === 'tokens') {
+  const isRaw = nvext?.use_raw_prompt === true && nvext.token_data === undefined;
+  if (isRaw && model.preprocessor.input === 'tokens') {
     const prompt = await model.preprocessor.prepareText(lastText(received), hash);
     return [{ prompt, echo: '' }];
   }

@@ -156,10 +156,7 @@ export class GenerationHandler {
     const routing = routingHeaders(exchange.request.headers);
     const hash = { salt: routing.cacheSalt ?? requestedSalt(request) };
     const prompts = await parsed.prepare(model, body, hash);
-    record.prepared({
-      tokens: prompts.reduce((sum, { prompt }) => sum + prompt.tokenIds.length, 0),
-      cachedTokens: prompts.reduce((sum, { prompt }) => sum + prompt.cachedTokens, 0),
-    });
+    record.prepared(prompts.map(({ prompt }) => prompt));
     const receivedAtMs = performance.timeOrigin + exchange.receivedMs;
     const plans = planChoices({ request, model, prompts, routing, receivedAtMs });
     const { requestId } = exchange.ids;
