@@ -179,6 +179,24 @@ const ENGINE_GROUP = optionGroup('Engine', {
   }),
 });
 
+const KV_EVENTS_GROUP = optionGroup('KV events', {
+  kvEventsEndpoint: option.list({
+    flag: 'kv-events-endpoint',
+    env: 'DYN_KV_EVENTS_ENDPOINT',
+    help: "ZeroMQ address of an engine's KV events, tcp://host:port: one per data-parallel rank, or one whose port rises with the rank; with * as host the engine connects to this worker. Without it vLLM is asked where they are.",
+  }),
+  kvReplayEndpoint: option.list({
+    flag: 'kv-replay-endpoint',
+    env: 'DYN_KV_REPLAY_ENDPOINT',
+    help: 'Address where the engine replays events that were missed, in the same form; without it a gap drops what is known of that rank.',
+  }),
+  kvEventsTopic: option.string({
+    flag: 'kv-events-topic',
+    env: 'DYN_KV_EVENTS_TOPIC',
+    help: 'Only events whose ZeroMQ topic begins so; without it all.',
+  }),
+});
+
 const MOCKER_GROUP = optionGroup('Mocker', {
   blockSize: option.integer({
     flag: 'block-size',
@@ -236,7 +254,7 @@ const MOCKER_GROUP = optionGroup('Mocker', {
     env: 'DYN_MOCKER_DATA_PARALLEL_SIZE',
     min: 1,
     default: 1,
-    help: 'Data-parallel ranks of the mocker, each with its own cache and scheduler.',
+    help: 'Data-parallel ranks of the mocker, each with its own cache and scheduler; or of the engine behind --engine-url when it does not say how many it has.',
   }),
   startupTimeMs: option.duration({
     flag: 'startup-time',
@@ -279,6 +297,7 @@ const MOCKER_GROUP = optionGroup('Mocker', {
 export const WORKER_OPTIONS = defineOptions({
   ...WORKER_GROUP,
   ...ENGINE_GROUP,
+  ...KV_EVENTS_GROUP,
   ...MOCKER_GROUP,
   ...HEALTH_GROUP,
   ...SHUTDOWN_OPTIONS,

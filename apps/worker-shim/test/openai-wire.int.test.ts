@@ -11,9 +11,9 @@ import { nullLogger } from '@dynamo-ts/telemetry';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import { OpenAiEngine } from '../src/engines/openai.ts';
-import type { HttpEngineOptions } from '../src/engines/http-engine.ts';
+import type { OpenAiEngineOptions } from '../src/engines/openai.ts';
 import { CollectingSink, ScriptedEngine, events, refusal } from './scripted-engine.ts';
-import type { Script } from './scripted-engine.ts';
+import type { Script, ScriptedRequest } from './scripted-engine.ts';
 
 const MODELS = {
   object: 'list',
@@ -44,6 +44,12 @@ const TEXT_ANSWER = events(
   '[DONE]',
 );
 
+const metricsPage =
+  (...lines: readonly string[]) =>
+  ({ response }: ScriptedRequest) => {
+    response.end(`${lines.join('\n')}\n`);
+  };
+
 describe('OpenAiEngine', () => {
   const closers: (() => Promise<void>)[] = [];
 
@@ -51,7 +57,7 @@ describe('OpenAiEngine', () => {
     for (const close of closers.splice(0).reverse()) await close();
   });
 
-  async function start(script: Script, options: Partial<HttpEngineOptions> = {}) {
+  async function start(script: Script, options: Partial<OpenAiEngineOptions> = {}) {
     const server = await ScriptedEngine.start({ 'GET /v1/models': MODELS, ...script });
     closers.push(() => server.close());
     const engine = new OpenAiEngine({
@@ -59,6 +65,8 @@ describe('OpenAiEngine', () => {
       input: 'auto',
       modelPath: '/models/tiny',
       blockSize: 64,
+      dataParallelSize: 1,
+      eventAddresses: [],
       startupTimeoutMs: 5000,
       logger: nullLogger,
       ...options,
@@ -86,11 +94,9 @@ describe('OpenAiEngine', () => {
   it('finds that a server takes and gives token ids, and how large its cache is', async () => {
     const { facts, server } = await start({
       'POST /v1/completions': VLLM_ANSWER,
-      'GET /metrics': ({ response }: { response: { end(text: string): void } }) => {
-        response.end(
-          '# TYPE vllm:cache_config_info gauge\nvllm:cache_config_info{block_size="32",cache_dtype="auto",num_gpu_blocks="640"} 1.0\n',
-        );
-      },
+      'GET /metrics': metricsPage(
+        'vllm:cache_config_info{block_size="32",cache_dtype="auto",num_gpu_blocks="640"} 1.0',
+      ),
     });
     expect(facts).toMatchObject({
       input: 'tokens',
@@ -105,6 +111,94 @@ describe('OpenAiEngine', () => {
       return_token_ids: true,
       model: 'org/tiny',
     });
+  });
+
+  const SOURCE = {
+    enable_kv_cache_events: true,
+    publisher: 'zmq',
+    endpoint: 'tcp://*:5557',
+    replay_endpoint: 'tcp://*:5558',
+    topic: 'kv-events',
+  };
+
+  it('finds the KV events of every rank, and names the rank in requests', async () => {
+    let rank: string | string[] | undefined;
+    const { engine, facts } = await start({
+      'POST /v1/completions': (request: ScriptedRequest) => {
+        rank = request.headers['x-data-parallel-rank'];
+        VLLM_ANSWER(request);
+      },
+      'GET /kv_event_sources': { 0: SOURCE, 1: { ...SOURCE, endpoint: 'tcp://*:5559' } },
+    });
+    expect(facts).toMatchObject({
+      dataParallelSize: 2,
+      dataParallelStartRank: 0,
+      kvEvents: {
+        kind: 'sockets',
+        addresses: [
+          { dpRank: 0, endpoint: 'tcp://127.0.0.1:5557', replayEndpoint: 'tcp://127.0.0.1:5558' },
+          { dpRank: 1, endpoint: 'tcp://127.0.0.1:5559' },
+        ],
+      },
+    });
+    expect(rank).toBeUndefined();
+    await answer(engine, { ...TOKENS, routing: { dpRank: 1 } });
+    expect(rank).toBe('1');
+    expect(engine.load().map(({ dpRank }) => dpRank)).toEqual([0, 1]);
+  });
+
+  it('takes the operator at their word about where events are', async () => {
+    const eventAddresses = [{ dpRank: 0, endpoint: 'tcp://10.0.0.1:7' }];
+    const { facts } = await start(
+      { 'POST /v1/completions': VLLM_ANSWER, 'GET /kv_event_sources': { 0: SOURCE } },
+      { eventAddresses },
+    );
+    expect(facts.kvEvents).toEqual({ kind: 'sockets', addresses: eventAddresses });
+  });
+
+  it.each([
+    ['True', 'none'],
+    ['False', 'uncached'],
+  ])('knows whether there is anything to guess: prefix caching %s', async (value, kind) => {
+    const { facts } = await start({
+      'POST /v1/completions': VLLM_ANSWER,
+      'GET /kv_event_sources': {},
+      'GET /metrics': metricsPage(
+        `vllm:cache_config_info{block_size="32",enable_prefix_caching="${value}"} 1.0`,
+      ),
+    });
+    expect(facts.kvEvents).toEqual({ kind });
+  });
+
+  it('reports what the engine says it holds while it is busy', async () => {
+    const pending = Promise.withResolvers<ScriptedRequest>();
+    const { engine, server } = await start({
+      'POST /v1/completions': VLLM_ANSWER,
+      'GET /metrics': metricsPage(
+        'vllm:cache_config_info{block_size="32",num_gpu_blocks="640"} 1.0',
+        'vllm:num_requests_waiting{engine="0"} 1.0',
+        'vllm:kv_cache_usage_perc{engine="0"} 0.05',
+      ),
+    });
+    server.script['POST /v1/completions'] = (request: ScriptedRequest) => {
+      pending.resolve(request);
+    };
+    const answered = answer(engine, TOKENS);
+    await vi.waitFor(() => {
+      expect(engine.load()).toEqual([
+        {
+          dpRank: 0,
+          activeRequests: 0,
+          waitingRequests: 1,
+          activeDecodeBlocks: 32,
+          activePrefillTokens: 3,
+          totalKvBlocks: 640,
+        },
+      ]);
+    });
+    VLLM_ANSWER(await pending.promise);
+    await answered;
+    expect(engine.load()[0]).toMatchObject({ activeRequests: 0, activeDecodeBlocks: 0 });
   });
 
   it('asks by token ids', async () => {

@@ -1,7 +1,7 @@
 /** An HTTP engine that answers as a script says, and a sink that keeps what an engine writes. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { GenerateResponse } from '@dynamo-ts/protocol';
@@ -10,6 +10,7 @@ import type { ResponseSink } from '@dynamo-ts/runtime';
 /** A request's body and where its answer goes. */
 export interface ScriptedRequest {
   readonly body: Readonly<Record<string, unknown>>;
+  readonly headers: IncomingHttpHeaders;
   readonly response: ServerResponse;
 }
 
@@ -54,7 +55,11 @@ export class ScriptedEngine implements AsyncDisposable {
     if (request.method === 'POST') this.bodies.push(body);
     const answer = this.script[`${request.method ?? ''} ${request.url ?? ''}`];
     if (typeof answer === 'function') {
-      await (answer as (request: ScriptedRequest) => unknown)({ body, response });
+      await (answer as (request: ScriptedRequest) => unknown)({
+        body,
+        headers: request.headers,
+        response,
+      });
     } else {
       response.writeHead(answer === undefined ? 404 : 200, { 'content-type': 'application/json' });
       response.end(JSON.stringify(answer ?? { error: { message: 'File Not Found', code: 404 } }));

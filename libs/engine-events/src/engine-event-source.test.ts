@@ -30,10 +30,9 @@ class OrderedSink implements EventFrameSink {
   }
 
   skipTo(_source: number, next: bigint): bigint {
-    const lost = next - (this.#last?.sequence ?? -1n) - 1n;
     this.#last = { sequence: next - 1n, clock: this.#last?.clock ?? 0 };
     this.log.push('cleared');
-    return lost;
+    return next;
   }
 
   #place(sequence: bigint, clock: number): FramePlacement['place'] {

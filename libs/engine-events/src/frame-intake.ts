@@ -23,7 +23,7 @@ export interface FramePlacement {
 /** Decodes and applies frames; `LocalKvIndexer` of `@dynamo-ts/kv` is one. */
 export interface EventFrameSink {
   acceptFrame(source: number, sequence: bigint, payload: Uint8Array): FramePlacement;
-  /** Gives up the frames before `next`; the rank's blocks are dropped. @returns how many were missing */
+  /** Gives up the frames before `next`; the rank's blocks are dropped. @returns the next frame expected */
   skipTo(source: number, next: bigint): bigint;
 }
 
@@ -54,8 +54,8 @@ export class FrameIntake {
     const missingFrom = this.#accept(frame);
     if (missingFrom === undefined) return;
     await this.catchUp(missingFrom, options);
-    if (this.#accept(frame) === undefined) return;
-    this.#giveUp(frame);
+    const stillMissing = this.#accept(frame);
+    if (stillMissing !== undefined) this.#giveUp(stillMissing, frame);
   }
 
   /**
@@ -82,7 +82,7 @@ export class FrameIntake {
       missingFrom = this.#accept(frame);
       // What is missing before the oldest frame that the engine has kept is gone.
       if (missingFrom !== undefined && isFirst) {
-        this.#giveUp(frame);
+        this.#giveUp(missingFrom, frame);
         missingFrom = undefined;
       }
       isFirst = false;
@@ -98,9 +98,10 @@ export class FrameIntake {
     return missingFrom;
   }
 
-  #giveUp(frame: EventFrame): void {
+  #giveUp(missingFrom: bigint, frame: EventFrame): void {
     const { reports, sink, source } = this.#options;
-    reports.lost(sink.skipTo(source, frame.sequence));
+    reports.lost(frame.sequence - missingFrom);
+    sink.skipTo(source, frame.sequence);
     this.#accept(frame);
   }
 
@@ -113,6 +114,7 @@ export class FrameIntake {
         return missingFrom ?? 0n;
       case 'refused':
         reports.refused(error ?? 'unreadable');
+        onChange();
         return undefined;
       case 'restarted':
         reports.restarted();

@@ -54,7 +54,13 @@ export class EchoEngine implements Engine {
 
   start({ host }: EngineStartOptions): Promise<EngineFacts> {
     const { blockSize, contextLength } = this.#options;
-    this.#load = new LoadTracker({ blockSize, totalKvBlocks: 0, maxSeqs: 0, host });
+    this.#load = new LoadTracker({
+      blockSize,
+      totalKvBlocks: 0,
+      maxSeqs: 0,
+      dataParallelSize: 1,
+      host,
+    });
     return Promise.resolve({
       modelNames: ['echo'],
       input: 'tokens',
@@ -93,7 +99,7 @@ export class EchoEngine implements Engine {
   }
 
   load(): readonly EngineLoad[] {
-    return this.#load === undefined ? [] : [this.#load.snapshot()];
+    return this.#load?.snapshot() ?? [];
   }
 
   close(): Promise<void> {

@@ -7,6 +7,7 @@
  * closes or crashes; a stopped context makes it give up the request at once; it never registers anything itself.
  */
 import type { AbortOptions } from '@dynamo-ts/base';
+import type { EngineEventAddress } from '@dynamo-ts/engine-events';
 import type { ActiveLoad, GenerateRequest } from '@dynamo-ts/protocol';
 import type { Context, ResponseSink } from '@dynamo-ts/runtime';
 
@@ -18,6 +19,17 @@ export type EngineKind = (typeof ENGINE_KINDS)[number];
 
 /** What an engine takes as its prompt. */
 export type EngineInput = 'tokens' | 'text';
+
+/** How an engine tells what its cache holds. */
+export type EngineKvEvents =
+  /** It does not; routers guess from what they sent to it. */
+  | { readonly kind: 'none' }
+  /** It reuses nothing, so that there is nothing to tell and nothing to guess. */
+  | { readonly kind: 'uncached' }
+  /** Through {@link EngineHost.kvEvents}. */
+  | { readonly kind: 'host' }
+  /** By ZeroMQ, one address per data-parallel rank. */
+  | { readonly kind: 'sockets'; readonly addresses: readonly EngineEventAddress[] };
 
 /** What an engine says about itself once it answers. Goes into the model card. */
 export interface EngineFacts {
@@ -35,8 +47,17 @@ export interface EngineFacts {
   /** Most tokens of one engine step; 0 when the engine does not say. */
   readonly maxBatchedTokens: number;
   readonly dataParallelSize: number;
+  /** The first of its ranks. @default 0 */
+  readonly dataParallelStartRank?: number | undefined;
+  /** @default none */
+  readonly kvEvents?: EngineKvEvents | undefined;
   /** Its model's files, when this machine can read them; used for the card when no `--model-path` is given. */
   readonly modelPath?: string | undefined;
+}
+
+/** Whether routers learn from the worker what the engine holds. */
+export function publishesKvEvents({ kvEvents = { kind: 'none' } }: EngineFacts): boolean {
+  return kvEvents.kind !== 'none';
 }
 
 /** Load of one data-parallel rank; the shim adds its worker id and publishes it. */
@@ -46,8 +67,8 @@ export type EngineLoad = Omit<ActiveLoad, 'workerId'>;
 export interface EngineHost {
   /** The load may have changed; the shim reads {@link Engine.load} once per tick at most. */
   loadChanged(): void;
-  /** Encoded KV events of one engine step, published as they are on the topic `kv-events`. */
-  kvEvents(payload: Uint8Array): void;
+  /** What one engine step changed in the cache, as records of the simulator (`decodeKvEvents` of `@dynamo-ts/sim`). */
+  kvEvents(records: Uint8Array): void;
   /**
    * The engine has died. The shim deregisters, fails what runs with `backend.engine_shutdown`, closes the engine and
    * starts it again with back-off.

@@ -9,7 +9,7 @@ import type { GenerateResponse } from '@dynamo-ts/protocol';
 import { tokenIdsFromBytes } from '@dynamo-ts/protocol';
 import type { Context, ResponseSink } from '@dynamo-ts/runtime';
 
-import type { EngineHttp } from '../http/engine-http.ts';
+import type { EngineHttp, StreamQuestion } from '../http/engine-http.ts';
 import type { ServerSentEvent } from '../http/event-stream-parser.ts';
 import type { LoadGuard, LoadTracker } from './load-tracker.ts';
 import { CANCELLED_RESPONSE, encodeResponse } from './response-encoding.ts';
@@ -28,10 +28,10 @@ export interface AnswerReader {
 }
 
 /** One request to an HTTP engine. */
-export interface HttpQuestion {
-  readonly path: string;
-  readonly json: string;
+export interface HttpQuestion extends StreamQuestion {
   readonly promptTokens: number;
+  /** Rank that it was sent to; undefined when the engine chooses. */
+  readonly dpRank?: number | undefined;
   readonly reader: AnswerReader;
 }
 
@@ -63,7 +63,7 @@ export class HttpAnswers implements AsyncDisposable {
     const off = onAbort(context.stopped, () => {
       controller.abort(context.stopped.reason);
     });
-    const guard = this.#options.load.begin(question.promptTokens);
+    const guard = this.#options.load.begin(question.promptTokens, question.dpRank);
     const done = this.#answer(question, { sink, guard, signal: controller.signal })
       .catch((error: unknown) => {
         this.#fail(error, sink, context);
@@ -88,14 +88,14 @@ export class HttpAnswers implements AsyncDisposable {
   }
 
   async #answer(question: HttpQuestion, to: Destination): Promise<void> {
-    const { path, json, reader } = question;
+    const { reader } = question;
     let lingering: NodeJS.Timeout | undefined;
     const linger = new AbortController();
     const off = onAbort(to.signal, () => {
       linger.abort(to.signal.reason);
     });
     try {
-      for await (const events of this.#options.http.postEvents(path, json, linger.signal)) {
+      for await (const events of this.#options.http.postEvents(question, linger.signal)) {
         if (reader.isFinished()) continue;
         await write(to, events, reader);
         if (!reader.isFinished()) continue;

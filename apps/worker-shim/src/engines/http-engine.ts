@@ -12,10 +12,19 @@ import type { EngineHttp } from '../http/engine-http.ts';
 import { arrayOf, recordOf, stringOf } from '../http/json-fields.ts';
 import { EngineConnection } from '../supervise/engine-connection.ts';
 import type { EngineSource } from '../supervise/engine-connection.ts';
-import type { Engine, EngineFacts, EngineKind, EngineLoad, EngineStartOptions } from './engine.ts';
+import type {
+  Engine,
+  EngineFacts,
+  EngineHost,
+  EngineKind,
+  EngineLoad,
+  EngineStartOptions,
+} from './engine.ts';
 import { HttpAnswers } from './http-answers.ts';
 import type { HttpQuestion } from './http-answers.ts';
+import { LoadReader } from './load-reader.ts';
 import { LoadTracker } from './load-tracker.ts';
+import type { ObservedLoad } from './load-tracker.ts';
 
 /** Settings of every HTTP engine. */
 export interface HttpEngineOptions {
@@ -37,6 +46,7 @@ interface Session {
   readonly connection: EngineConnection;
   readonly answers: HttpAnswers;
   readonly load: LoadTracker;
+  readonly reader: LoadReader;
 }
 
 /** An engine that is asked over HTTP. */
@@ -67,7 +77,7 @@ export abstract class HttpEngine implements Engine {
     });
     try {
       const facts = await this.inspect(connection.http, { signal });
-      const load = new LoadTracker({ ...facts, host });
+      const { load, reader } = this.#trackLoad(connection, facts, host);
       const answers = new HttpAnswers({
         http: connection.http,
         load,
@@ -75,7 +85,7 @@ export abstract class HttpEngine implements Engine {
           connection.checkNow();
         },
       });
-      this.#session = { connection, answers, load };
+      this.#session = { connection, answers, load, reader };
       return facts;
     } catch (error) {
       await connection.close();
@@ -91,7 +101,7 @@ export abstract class HttpEngine implements Engine {
   }
 
   load(): readonly EngineLoad[] {
-    return this.#session === undefined ? [] : [this.#session.load.snapshot()];
+    return this.#session?.load.snapshot() ?? [];
   }
 
   async metricsText(): Promise<string> {
@@ -106,6 +116,7 @@ export abstract class HttpEngine implements Engine {
     const session = this.#session;
     this.#session = undefined;
     await session?.answers.close();
+    await session?.reader.close();
     await session?.connection.close();
   }
 
@@ -118,6 +129,28 @@ export abstract class HttpEngine implements Engine {
 
   /** Turns a request into a question. @throws `request.invalid` */
   protected abstract ask(request: GenerateRequest): HttpQuestion;
+
+  /** Asks the engine what it holds; undefined from engines that do not tell. */
+  protected readLoad(
+    _http: EngineHttp,
+    _options: AbortOptions,
+  ): Promise<readonly ObservedLoad[] | undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  #trackLoad(connection: EngineConnection, facts: EngineFacts, host: EngineHost) {
+    const reader = new LoadReader({
+      read: (signal) => this.readLoad(connection.http, { signal }),
+      load: () => load,
+      clock: this.#options.clock,
+    });
+    const loadChanged = (): void => {
+      host.loadChanged();
+      reader.changed();
+    };
+    const load = new LoadTracker({ ...facts, host: { loadChanged } });
+    return { load, reader };
+  }
 }
 
 /** A model in an engine's own list. */

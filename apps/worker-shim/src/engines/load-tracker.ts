@@ -4,9 +4,13 @@ import type { EngineHost, EngineLoad } from './engine.ts';
 export interface LoadTrackerOptions {
   /** Tokens per KV block. */
   readonly blockSize: number;
+  /** Per rank. */
   readonly totalKvBlocks: number;
-  /** Most requests that the engine runs at once; 0 when it is not known. More than that count as waiting. */
+  /** Most requests that a rank runs at once; 0 when it is not known. More than that count as waiting. */
   readonly maxSeqs: number;
+  readonly dataParallelSize: number;
+  /** @default 0 */
+  readonly dataParallelStartRank?: number | undefined;
   readonly host: Pick<EngineHost, 'loadChanged'>;
 }
 
@@ -18,61 +22,114 @@ export interface LoadGuard {
   release(): void;
 }
 
+/** What an engine itself said about a rank. */
+export interface ObservedLoad {
+  readonly dpRank: number;
+  readonly waitingRequests: number;
+  /** Blocks that running requests hold, shared ones counted once. */
+  readonly usedBlocks: number;
+}
+
+/** One rank's sums. */
+interface RankLoad {
+  requests: number;
+  prefillTokens: number;
+  decodeBlocks: number;
+  /** The engine's word, and what the sum of blocks was when it came. */
+  observed: (ObservedLoad & { readonly decodeBlocks: number }) | undefined;
+}
+
 /**
- * The load of an engine that does not report its own, derived from the requests that the shim has given it. Blocks that
- * requests share are counted for each of them.
+ * The load of an engine, derived from the requests that the shim has given it. Blocks that requests share are counted for
+ * each of them, until the engine says how many it really uses; from then on only changes are added.
  */
 export class LoadTracker {
   readonly #options: LoadTrackerOptions;
-  #requests = 0;
-  #prefillTokens = 0;
-  #decodeBlocks = 0;
+  readonly #ranks: ReadonlyMap<number, RankLoad>;
 
   constructor(options: LoadTrackerOptions) {
+    const { dataParallelSize, dataParallelStartRank = 0 } = options;
     this.#options = options;
+    this.#ranks = new Map(
+      Array.from({ length: dataParallelSize }, (_, index) => [
+        dataParallelStartRank + index,
+        { requests: 0, prefillTokens: 0, decodeBlocks: 0, observed: undefined },
+      ]),
+    );
   }
 
-  /** Counts a request until its guard is released. */
-  begin(promptTokens: number): LoadGuard {
-    this.#requests += 1;
-    this.#prefillTokens += promptTokens;
-    this.#options.host.loadChanged();
+  /** Whether requests run. */
+  get isBusy(): boolean {
+    return [...this.#ranks.values()].some(({ requests }) => requests > 0);
+  }
+
+  /** Counts a request until its guard is released; one without rank counts for the first. */
+  begin(promptTokens: number, dpRank?: number): LoadGuard {
+    const { dataParallelStartRank = 0, blockSize, host } = this.#options;
+    const rank = this.#ranks.get(dpRank ?? dataParallelStartRank);
+    if (rank === undefined) return { addTokens: () => undefined, release: () => undefined };
+    rank.requests += 1;
+    rank.prefillTokens += promptTokens;
+    host.loadChanged();
     let state: 'prefill' | 'decode' | 'released' = 'prefill';
     let tokens = promptTokens;
     let blocks = 0;
     return {
       addTokens: (count) => {
         if (state === 'released') return;
-        if (state === 'prefill') this.#prefillTokens -= promptTokens;
+        if (state === 'prefill') rank.prefillTokens -= promptTokens;
         state = 'decode';
         tokens += count;
-        const nextBlocks = Math.ceil(tokens / this.#options.blockSize);
+        const nextBlocks = Math.ceil(tokens / blockSize);
         if (nextBlocks === blocks) return;
-        this.#decodeBlocks += nextBlocks - blocks;
+        rank.decodeBlocks += nextBlocks - blocks;
         blocks = nextBlocks;
-        this.#options.host.loadChanged();
+        host.loadChanged();
       },
       release: () => {
         if (state === 'released') return;
-        if (state === 'prefill') this.#prefillTokens -= promptTokens;
+        if (state === 'prefill') rank.prefillTokens -= promptTokens;
         state = 'released';
-        this.#requests -= 1;
-        this.#decodeBlocks -= blocks;
-        this.#options.host.loadChanged();
+        rank.requests -= 1;
+        rank.decodeBlocks -= blocks;
+        if (rank.requests === 0) rank.observed = undefined;
+        host.loadChanged();
       },
     };
   }
 
-  /** The present load. */
-  snapshot(): EngineLoad {
+  /** Takes the engine's own word for ranks that are busy. */
+  observe(loads: readonly ObservedLoad[]): void {
+    for (const load of loads) {
+      const rank = this.#ranks.get(load.dpRank);
+      if (rank === undefined || rank.requests === 0) continue;
+      rank.observed = { ...load, decodeBlocks: rank.decodeBlocks };
+    }
+    this.#options.host.loadChanged();
+  }
+
+  /** The present load of every rank. */
+  snapshot(): readonly EngineLoad[] {
+    return [...this.#ranks].map(([dpRank, rank]) => this.#loadOf(dpRank, rank));
+  }
+
+  #loadOf(
+    dpRank: number,
+    { decodeBlocks, observed, prefillTokens, requests }: RankLoad,
+  ): EngineLoad {
     const { maxSeqs, totalKvBlocks } = this.#options;
-    const active = maxSeqs > 0 ? Math.min(this.#requests, maxSeqs) : this.#requests;
+    const beyond = maxSeqs > 0 ? Math.max(0, requests - maxSeqs) : 0;
+    const waiting = Math.min(requests, observed?.waitingRequests ?? beyond);
+    const used =
+      observed === undefined
+        ? decodeBlocks
+        : Math.max(0, observed.usedBlocks + decodeBlocks - observed.decodeBlocks);
     return {
-      dpRank: 0,
-      activeRequests: active,
-      waitingRequests: this.#requests - active,
-      activeDecodeBlocks: this.#decodeBlocks,
-      activePrefillTokens: this.#prefillTokens,
+      dpRank,
+      activeRequests: requests - waiting,
+      waitingRequests: waiting,
+      activeDecodeBlocks: used,
+      activePrefillTokens: prefillTokens,
       totalKvBlocks,
     };
   }

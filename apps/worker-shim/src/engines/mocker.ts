@@ -88,6 +88,7 @@ export class MockerEngine implements Engine {
       maxSeqs: config.maxNumSeqs,
       maxBatchedTokens: config.maxNumBatchedTokens,
       dataParallelSize: config.dataParallelSize,
+      kvEvents: { kind: config.enablePrefixCaching ? 'host' : 'uncached' },
     };
   }
 

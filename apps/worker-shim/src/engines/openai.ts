@@ -3,26 +3,50 @@ import { existsSync } from 'node:fs';
 
 import { DynamoError, hasCode } from '@dynamo-ts/base';
 import type { AbortOptions } from '@dynamo-ts/base';
+import type { EngineEventAddress } from '@dynamo-ts/engine-events';
 import type { GenerateRequest } from '@dynamo-ts/protocol';
 
 import type { EngineHttp } from '../http/engine-http.ts';
 import { arrayOf, numberOf, parseRecord, recordOf, stringOf } from '../http/json-fields.ts';
-import type { EngineFacts, EngineInput } from './engine.ts';
+import { listedAddresses } from '../kv/event-addresses.ts';
+import type { EngineFacts, EngineInput, EngineKvEvents } from './engine.ts';
 import type { HttpQuestion } from './http-answers.ts';
 import { HttpEngine, firstModel } from './http-engine.ts';
 import type { HttpEngineOptions, ListedModel } from './http-engine.ts';
 import { TOKENS_PATH, tokensProbe, tokensQuestion } from './openai-tokens.ts';
 import { textQuestion } from './openai-text.ts';
 import type { TextTarget } from './openai-text.ts';
+import type { ObservedLoad } from './load-tracker.ts';
+import { parseVllmLoad } from './vllm-load.ts';
+import { readCacheConfig, readKvEventSources } from './vllm-facts.ts';
+import type { VllmCacheConfig } from './vllm-facts.ts';
+
+/** Settings of {@link OpenAiEngine}. */
+export interface OpenAiEngineOptions extends HttpEngineOptions {
+  /** Ranks of a server that does not say how many it has. */
+  readonly dataParallelSize: number;
+  /** Where its KV events are; empty: the server is asked. */
+  readonly eventAddresses: readonly EngineEventAddress[];
+}
+
+/** By which vLLM is told the data-parallel rank. */
+const RANK_HEADER = 'x-data-parallel-rank';
+
+const CACHED_HINT = 'start vLLM with --enable-prompt-tokens-details';
+
+const EVENTS_HINT =
+  'vLLM and SGLang publish them with --kv-events-config; name the socket with --kv-events-endpoint when the engine does not list it';
 
 /** The engine of any OpenAI-compatible server. */
 export class OpenAiEngine extends HttpEngine {
   readonly kind = 'openai';
-  readonly #options: HttpEngineOptions;
+  readonly #options: OpenAiEngineOptions;
   #target: TextTarget = { model: '', address: '' };
   #input: EngineInput = 'text';
+  #ranks = 1;
+  #totalKvBlocks = 0;
 
-  constructor(options: HttpEngineOptions) {
+  constructor(options: OpenAiEngineOptions) {
     super(options, '/v1/models');
     this.#options = options;
   }
@@ -32,7 +56,14 @@ export class OpenAiEngine extends HttpEngine {
     const modelPath = this.#options.modelPath ?? modelFolder(model);
     this.#target = { model: model.id, address: http.address };
     this.#input = await this.#chooseInput(http, modelPath, options);
-    const cache = await cacheConfig(http, options);
+    const cache = await readCacheConfig(http, options);
+    const addresses = await this.#eventAddresses(http, options);
+    this.#totalKvBlocks = cache.totalKvBlocks ?? 0;
+    const [first, last] = [addresses[0], addresses.at(-1)];
+    this.#ranks =
+      first === undefined || last === undefined
+        ? this.#options.dataParallelSize
+        : last.dpRank - first.dpRank + 1;
     return {
       modelNames: [model.id],
       input: this.#input,
@@ -43,15 +74,56 @@ export class OpenAiEngine extends HttpEngine {
       totalKvBlocks: cache.totalKvBlocks ?? 0,
       maxSeqs: 0,
       maxBatchedTokens: 0,
-      dataParallelSize: 1,
+      dataParallelSize: this.#ranks,
+      dataParallelStartRank: first?.dpRank,
+      kvEvents: this.#kvEvents(addresses, cache),
       modelPath: this.#input === 'tokens' ? modelPath : undefined,
     };
   }
 
   protected override ask(request: GenerateRequest): HttpQuestion {
-    return this.#input === 'tokens'
-      ? tokensQuestion(request, this.#target)
-      : textQuestion(request, this.#target);
+    const question =
+      this.#input === 'tokens'
+        ? tokensQuestion(request, this.#target)
+        : textQuestion(request, this.#target);
+    const dpRank = request.routing?.dpRank;
+    // A server with one rank may take the header for an error.
+    return dpRank === undefined || this.#ranks < 2
+      ? question
+      : { ...question, dpRank, headers: { [RANK_HEADER]: String(dpRank) } };
+  }
+
+  protected override async readLoad(
+    http: EngineHttp,
+    options: AbortOptions,
+  ): Promise<readonly ObservedLoad[] | undefined> {
+    if (this.#totalKvBlocks === 0) return undefined;
+    return parseVllmLoad(await http.getText('/metrics', options), this.#totalKvBlocks);
+  }
+
+  async #eventAddresses(
+    http: EngineHttp,
+    options: AbortOptions,
+  ): Promise<readonly EngineEventAddress[]> {
+    const { eventAddresses } = this.#options;
+    if (eventAddresses.length > 0) return eventAddresses;
+    return listedAddresses(await readKvEventSources(http, options), new URL(http.address).hostname);
+  }
+
+  #kvEvents(addresses: readonly EngineEventAddress[], cache: VllmCacheConfig): EngineKvEvents {
+    const { logger } = this.#options;
+    if (addresses.length > 0) {
+      logger.info('the engine publishes KV events', {
+        endpoints: addresses.map(({ endpoint }) => endpoint),
+        has_replay: addresses.every(({ replayEndpoint }) => replayEndpoint !== undefined),
+      });
+      return { kind: 'sockets', addresses };
+    }
+    if (cache.isPrefixCached === false) return { kind: 'uncached' };
+    logger.info('the engine publishes no KV events; routers guess what it has cached', {
+      hint: EVENTS_HINT,
+    });
+    return { kind: 'none' };
   }
 
   async #chooseInput(
@@ -61,9 +133,13 @@ export class OpenAiEngine extends HttpEngine {
   ): Promise<EngineInput> {
     const { input, logger } = this.#options;
     if (input === 'text') return 'text';
-    const returnsIds = await this.#returnsTokenIds(http, options);
-    if (returnsIds && modelPath !== undefined) return 'tokens';
-    const reason = returnsIds
+    const found = await this.#probe(http, options);
+    if (found.tokenIds && modelPath !== undefined) {
+      if (!found.cachedTokens)
+        logger.info('the engine does not report cached tokens', { hint: CACHED_HINT });
+      return 'tokens';
+    }
+    const reason = found.tokenIds
       ? 'its tokenizer is not readable here; name its folder with --model-path'
       : 'it does not give token ids back';
     if (input === 'tokens') {
@@ -76,49 +152,41 @@ export class OpenAiEngine extends HttpEngine {
     return 'text';
   }
 
-  async #returnsTokenIds(http: EngineHttp, options: AbortOptions): Promise<boolean> {
+  /** One token of one token, to see what the server's answers carry. */
+  async #probe(http: EngineHttp, options: AbortOptions): Promise<ProbeResult> {
     const signal = options.signal ?? new AbortController().signal;
+    const found = { tokenIds: false, cachedTokens: false };
     try {
-      let found = false;
-      const question = tokensProbe(this.#target.model);
-      for await (const events of http.postEvents(TOKENS_PATH, question, signal)) {
-        found ||= events.some(({ data }) => carriesTokenIds(data));
+      const question = { path: TOKENS_PATH, json: tokensProbe(this.#target.model) };
+      for await (const events of http.postEvents(question, signal)) {
+        for (const { data } of events) lookAt(data, found);
       }
-      return found;
     } catch (error) {
-      if (hasCode(error, 'request.invalid', 'backend.error')) return false;
-      throw error;
+      if (!hasCode(error, 'request.invalid', 'backend.error')) throw error;
     }
+    return found;
   }
 }
 
-function carriesTokenIds(data: string): boolean {
-  return arrayOf(parseRecord(data)['choices']).some((choice) =>
+/** What a server's answers carry. */
+interface ProbeResult {
+  readonly tokenIds: boolean;
+  /** How much of the prompt was cached. */
+  readonly cachedTokens: boolean;
+}
+
+function lookAt(data: string, found: { tokenIds: boolean; cachedTokens: boolean }): void {
+  if (data === '[DONE]') return;
+  const chunk = parseRecord(data);
+  found.tokenIds ||= arrayOf(chunk['choices']).some((choice) =>
     Array.isArray(recordOf(choice)['token_ids']),
   );
+  const details = recordOf(recordOf(chunk['usage'])['prompt_tokens_details']);
+  found.cachedTokens ||= numberOf(details['cached_tokens']) !== undefined;
 }
 
 /** vLLM lists the folder or repository that it loaded the model from as `root`. */
 function modelFolder(model: ListedModel): string | undefined {
   const root = stringOf(model.fields['root']);
   return root?.startsWith('/') === true && existsSync(root) ? root : undefined;
-}
-
-/** vLLM tells its KV cache's shape in the labels of a metric. */
-async function cacheConfig(
-  http: EngineHttp,
-  options: AbortOptions,
-): Promise<{ blockSize: number | undefined; totalKvBlocks: number | undefined }> {
-  let labels = '';
-  try {
-    const page = await http.getText('/metrics', options);
-    labels = /^vllm:cache_config_info\{(.*)\}/m.exec(page)?.[1] ?? '';
-  } catch {
-    // other servers have no such page
-  }
-  const label = (name: string): number | undefined => {
-    const value = new RegExp(`(?:^|,)${name}="(\\d+)"`).exec(labels)?.[1];
-    return value === undefined ? undefined : Number(value);
-  };
-  return { blockSize: label('block_size'), totalKvBlocks: label('num_gpu_blocks') };
 }

@@ -28,6 +28,13 @@ const QUESTION_TIMEOUT_MS = 10_000;
 /** Most bytes of an error body that are read. */
 const ERROR_BODY_LIMIT_BYTES = 64 * 1024;
 
+/** A JSON body that is answered by an event stream. */
+export interface StreamQuestion {
+  readonly path: string;
+  readonly json: string;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
 /** Small questions and token streams over one connection pool. */
 export class EngineHttp implements AsyncDisposable {
   readonly #origin: string;
@@ -61,7 +68,7 @@ export class EngineHttp implements AsyncDisposable {
     const timeout = AbortSignal.timeout(QUESTION_TIMEOUT_MS);
     const signal =
       options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
-    const response = await this.#send('GET', path, undefined, signal);
+    const response = await this.#send({ path }, signal);
     if (response.statusCode !== 200) throw await this.#statusError(response);
     try {
       return await response.body.text();
@@ -90,11 +97,10 @@ export class EngineHttp implements AsyncDisposable {
    * @throws the signal's reason when aborted, otherwise as {@link EngineHttp.getText}
    */
   async *postEvents(
-    path: string,
-    json: string,
+    question: StreamQuestion,
     signal: AbortSignal,
   ): AsyncGenerator<readonly ServerSentEvent[], void> {
-    const response = await this.#sendTwice(path, json, signal);
+    const response = await this.#sendTwice(question, signal);
     if (response.statusCode !== 200) throw await this.#statusError(response);
     const parser = new EventStreamParser();
     try {
@@ -117,31 +123,30 @@ export class EngineHttp implements AsyncDisposable {
   }
 
   /** A kept-alive connection may have been closed by the engine just as it was used: one more try is safe before headers. */
-  async #sendTwice(path: string, json: string, signal: AbortSignal): Promise<EngineResponse> {
+  async #sendTwice(question: StreamQuestion, signal: AbortSignal): Promise<EngineResponse> {
     try {
-      return await this.#send('POST', path, json, signal);
+      return await this.#send(question, signal);
     } catch (error) {
       if (signal.aborted || !isResetConnection(error)) throw error;
-      return this.#send('POST', path, json, signal);
+      return this.#send(question, signal);
     }
   }
 
+  /** Without JSON it is a GET. */
   async #send(
-    method: 'GET' | 'POST',
-    path: string,
-    json: string | undefined,
+    { headers, json, path }: Partial<StreamQuestion> & { readonly path: string },
     signal: AbortSignal,
   ): Promise<EngineResponse> {
     try {
       return await this.#agent.request({
         origin: this.#origin,
         path: this.#basePath + path,
-        method,
+        method: json === undefined ? 'GET' : 'POST',
         signal,
         headers:
           json === undefined
             ? this.#headers
-            : { ...this.#headers, 'content-type': 'application/json' },
+            : { ...this.#headers, ...headers, 'content-type': 'application/json' },
         body: json ?? null,
       });
     } catch (error) {

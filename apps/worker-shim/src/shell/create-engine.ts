@@ -10,6 +10,7 @@ import type { HttpEngineOptions } from '../engines/http-engine.ts';
 import { LlamaServerEngine } from '../engines/llama-server.ts';
 import { MockerEngine } from '../engines/mocker.ts';
 import { OpenAiEngine } from '../engines/openai.ts';
+import { configuredAddresses } from '../kv/event-addresses.ts';
 import { parseEngineCommand } from '../supervise/engine-command.ts';
 import type { EngineSource } from '../supervise/engine-connection.ts';
 import { loadModelText, modelSourceOf } from './model-source.ts';
@@ -27,6 +28,7 @@ const BUILTIN_CONTEXT_LENGTH = 131_072;
 /** Makes the engine; nothing is started. @throws `config.invalid`, `model.invalid` */
 export async function createEngine(options: CreateEngineOptions): Promise<Engine> {
   const { config } = options;
+  refuseEventSockets(config);
   switch (config.engine) {
     case 'mocker':
       return createMocker(options);
@@ -48,6 +50,15 @@ async function createEcho({ config, cache }: CreateEngineOptions): Promise<Engin
   const { vocabulary, contextLength } = await ownModel(config, cache);
   const { tokenEchoDelayMs: tokenDelayMs, blockSize } = config;
   return new EchoEngine({ vocabulary, contextLength, tokenDelayMs, blockSize });
+}
+
+/** Only servers that are not ours have event sockets. */
+function refuseEventSockets({ engine, kvEventsEndpoint, kvReplayEndpoint }: WorkerConfig): void {
+  if (engine === 'openai' || kvEventsEndpoint.length + kvReplayEndpoint.length === 0) return;
+  throw new DynamoError(
+    'config.invalid',
+    `engine ${engine} has no ZeroMQ events: --kv-events-endpoint and --kv-replay-endpoint are for openai`,
+  );
 }
 
 /** The model of an engine that has none of its own. */
@@ -82,7 +93,11 @@ function createOpenAi(options: CreateEngineOptions): Engine {
       'engine openai needs the address of a server: --engine-url',
     );
   }
-  return new OpenAiEngine(httpOptions(options, attach(engineUrl)));
+  return new OpenAiEngine({
+    ...httpOptions(options, attach(engineUrl)),
+    dataParallelSize: options.config.dataParallelSize,
+    eventAddresses: configuredAddresses(options.config),
+  });
 }
 
 function llamaServerSource(options: CreateEngineOptions): EngineSource {

@@ -2,6 +2,7 @@ import { modelNameOf } from '@dynamo-ts/models';
 import type { BuildModelCardOptions } from '@dynamo-ts/preprocess';
 
 import type { WorkerConfig } from '../config.ts';
+import { publishesKvEvents } from '../engines/engine.ts';
 import type { EngineFacts, EngineKind } from '../engines/engine.ts';
 import { modelSourceOf } from './model-source.ts';
 
@@ -27,6 +28,8 @@ export function describeModel(
       maxNumSeqs: facts.maxSeqs,
       maxNumBatchedTokens: facts.maxBatchedTokens,
       dataParallelSize: facts.dataParallelSize,
+      dataParallelStartRank: facts.dataParallelStartRank ?? 0,
+      kvEvents: publishesKvEvents(facts),
       toolCallParser: config.toolCallParser,
       reasoningParser: config.reasoningParser,
       engine,

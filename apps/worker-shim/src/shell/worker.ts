@@ -6,11 +6,15 @@ import { onAbort, raceAbort, systemClock } from '@dynamo-ts/base';
 import type { Lifecycle } from '@dynamo-ts/base';
 import type { BuildModelCardOptions, CardFileCache } from '@dynamo-ts/preprocess';
 import type { EndpointPath, ModelDeploymentCard } from '@dynamo-ts/protocol';
-import type { DistributedRuntime, EventPublisher } from '@dynamo-ts/runtime';
+import { LocalKvIndexer } from '@dynamo-ts/kv';
+import type { DistributedRuntime, EventPublisher, ServedEndpoint } from '@dynamo-ts/runtime';
 import type { HealthState, Logger, Telemetry } from '@dynamo-ts/telemetry';
 
 import type { WorkerConfig } from '../config.ts';
+import { publishesKvEvents } from '../engines/engine.ts';
 import type { Engine, EngineFacts } from '../engines/engine.ts';
+import { KV_EVENTS_TOPIC, KvPublication } from '../kv/kv-publication.ts';
+import { serveKvQueries } from '../kv/kv-query-endpoint.ts';
 import { Canary } from './canary.ts';
 import { EngineKeeper } from './engine-keeper.ts';
 import { GenerateHandler } from './generate-handler.ts';
@@ -32,9 +36,6 @@ export interface WorkerOptions {
   readonly logger: Logger;
 }
 
-/** Topic of encoded KV events. */
-const KV_EVENTS_TOPIC = 'kv-events';
-
 /** A worker. */
 export class Worker {
   readonly #options: WorkerOptions;
@@ -42,6 +43,8 @@ export class Worker {
   readonly #publication: ModelPublication;
   #keeper: EngineKeeper | undefined;
   #load: LoadPublisher | undefined;
+  #kv: KvPublication | undefined;
+  #kvQueries: ServedEndpoint | undefined;
   #canary: Canary | undefined;
   #forgetPage: () => void = () => undefined;
   readonly #publishers: EventPublisher[] = [];
@@ -64,8 +67,15 @@ export class Worker {
       workerId: runtime.instanceId,
       load: () => engine.load(),
     });
-    const kvEvents = await this.#openPublisher(KV_EVENTS_TOPIC);
+    const kv = new KvPublication({
+      publisher: await this.#openPublisher(KV_EVENTS_TOPIC),
+      workerId: runtime.instanceId,
+      createIndex: (options) => new LocalKvIndexer(options),
+      metrics: telemetry.metrics,
+      logger,
+    });
     this.#load = load;
+    this.#kv = kv;
     this.#forgetPage = telemetry.metrics.onPage(async () => (await engine.metricsText?.()) ?? '');
     this.#keeper = new EngineKeeper({
       engine,
@@ -73,8 +83,8 @@ export class Worker {
         loadChanged: () => {
           load.changed();
         },
-        kvEvents: (payload) => {
-          kvEvents.publish(payload);
+        kvEvents: (records) => {
+          kv.accept(records);
         },
       },
       onUp: (facts) => this.#register(facts),
@@ -114,13 +124,25 @@ export class Worker {
   async #register(facts: EngineFacts): Promise<void> {
     if (this.#state === 'stopping') return;
     const { health, logger, path } = this.#options;
+    const description = this.#describe(facts);
+    await this.#beginKv(facts, description.kvCacheBlockSize);
     this.#handler.resume();
-    const card = await this.#publication.register(this.#describe(facts));
+    const card = await this.#publication.register(description);
     this.#state = 'registered';
     health.setEndpoint(path.endpoint, 'ready');
     this.#load?.changed();
     logger.info('the model is registered', { model: card.displayName, input: facts.input });
     this.#startCanary(card);
+  }
+
+  /** Before the worker is known: whoever sees its card can ask for its index. */
+  async #beginKv(facts: EngineFacts, blockSize: number): Promise<void> {
+    const { path, runtime } = this.#options;
+    const { dataParallelStartRank: dpStart = 0, kvEvents = { kind: 'none' } } = facts;
+    const publication = this.#kv;
+    await publication?.begin({ blockSize, dpStart, kvEvents });
+    if (publication === undefined || !publishesKvEvents(facts)) return;
+    this.#kvQueries ??= await serveKvQueries({ runtime, path, publication });
   }
 
   #startCanary(card: ModelDeploymentCard): void {
@@ -147,6 +169,7 @@ export class Worker {
     await this.#canary?.close();
     health.setEndpoint(path.endpoint, 'notready');
     this.#handler.abort(`the engine has died: ${error.message}`);
+    await this.#kv?.end();
     await this.#publication.unregister();
   }
 
@@ -170,6 +193,8 @@ export class Worker {
     this.#forgetPage();
     this.#load?.[Symbol.dispose]();
     await this.#publication.close();
+    await this.#kvQueries?.close();
+    await this.#kv?.close();
     for (const publisher of this.#publishers) await publisher.close();
   }
 }

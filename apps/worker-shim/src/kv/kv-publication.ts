@@ -1,0 +1,168 @@
+/**
+ * What a worker tells routers about its engine's KV cache: events on the topic `kv-events`, and answers to routers that
+ * missed some on the endpoint `worker_kv_indexer_query` (RP 3.4).
+ *
+ * Every life of the engine has an index and an epoch of its own. What its ticks changed leaves once per event-loop tick;
+ * when the engine dies, routers are told at once that its blocks are gone.
+ */
+import type { Clock, InstanceId } from '@dynamo-ts/base';
+import { instanceIdHex, systemClock } from '@dynamo-ts/base';
+import type { EngineEventAddress, EventFrameSink } from '@dynamo-ts/engine-events';
+import { EngineEventSource } from '@dynamo-ts/engine-events';
+import type { EventPublisher } from '@dynamo-ts/runtime';
+import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
+
+import type { EngineKvEvents } from '../engines/engine.ts';
+import { KvPublisherMetrics } from './kv-publisher-metrics.ts';
+import type { KvIndexStats } from './kv-publisher-metrics.ts';
+
+/** Topic of encoded `KvEventBatch`es. */
+export const KV_EVENTS_TOPIC = 'kv-events';
+
+/** A worker's index of its own cache, with the events that made it; `LocalKvIndexer` of `@dynamo-ts/kv`. */
+export interface KvIndex extends EventFrameSink, AsyncDisposable {
+  acceptMockerRecords(records: Uint8Array): void;
+  clear(): void;
+  flush(): Uint8Array | undefined;
+  query(request: Uint8Array): Promise<readonly Uint8Array[]>;
+  stats(): KvIndexStats;
+}
+
+/** What an index is made for. */
+export interface KvIndexOptions {
+  readonly workerId: InstanceId;
+  readonly epoch: bigint;
+  readonly blockSize: number;
+  readonly dpStart: number;
+}
+
+/** Settings of a {@link KvPublication}. */
+export interface KvPublicationOptions {
+  readonly workerId: InstanceId;
+  /** Of the topic {@link KV_EVENTS_TOPIC}; not closed here. */
+  readonly publisher: EventPublisher;
+  readonly createIndex: (options: KvIndexOptions) => KvIndex;
+  readonly metrics: MetricsRegistry;
+  readonly logger: Logger;
+  readonly clock?: Clock | undefined;
+}
+
+/** The cache of an engine that is up. */
+export interface EngineCache {
+  /** As in the model card. */
+  readonly blockSize: number;
+  readonly dpStart: number;
+  readonly kvEvents: EngineKvEvents;
+}
+
+/** One life of the engine. */
+interface Life {
+  readonly index: KvIndex;
+  readonly sources: readonly EngineEventSource[];
+}
+
+/** Publishes one worker's cache. */
+export class KvPublication implements AsyncDisposable {
+  readonly #options: KvPublicationOptions;
+  readonly #metrics: KvPublisherMetrics;
+  #life: Life | undefined;
+  #lastEpoch = 0n;
+  #flush: NodeJS.Immediate | undefined;
+
+  constructor(options: KvPublicationOptions) {
+    const { logger, metrics, workerId } = options;
+    this.#options = options;
+    this.#metrics = new KvPublisherMetrics({ workerId, metrics, logger });
+  }
+
+  /** The engine is up: begins a new index and listens to its events. @throws `config.invalid` for an impossible address */
+  async begin({ blockSize, dpStart, kvEvents }: EngineCache): Promise<void> {
+    await this.#endLife();
+    if (kvEvents.kind === 'none') return;
+    const { clock = systemClock, createIndex, workerId } = this.#options;
+    // Event ids begin again with an epoch, so no two may be equal, whatever the clock does.
+    this.#lastEpoch = maximum(BigInt(Math.trunc(clock.now())), this.#lastEpoch + 1n);
+    const index = createIndex({ workerId, epoch: this.#lastEpoch, blockSize, dpStart });
+    const addresses = kvEvents.kind === 'sockets' ? kvEvents.addresses : [];
+    const sources = addresses.map((address) => this.#sourceOf(address, index));
+    this.#life = { index, sources };
+    this.#metrics.follow(index, blockSize);
+    for (const source of sources) await source.start();
+  }
+
+  /** Takes what an engine in this process changed. */
+  accept(records: Uint8Array): void {
+    if (this.#life === undefined) return;
+    this.#life.index.acceptMockerRecords(records);
+    this.#changed();
+  }
+
+  /** The engine has died: tells routers that its blocks are gone. Queries are answered until the next life. */
+  async end(): Promise<void> {
+    const life = this.#life;
+    for (const source of life?.sources ?? []) await source.close();
+    life?.index.clear();
+    this.#publish();
+  }
+
+  /** Answers an encoded `WorkerKvQueryRequest`; undefined when there is no index. */
+  async query(request: Uint8Array): Promise<readonly Uint8Array[] | undefined> {
+    return this.#life?.index.query(request);
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    await this.#endLife();
+    this.#metrics[Symbol.dispose]();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #sourceOf(address: EngineEventAddress, sink: KvIndex) {
+    const { logger, metrics, workerId } = this.#options;
+    return new EngineEventSource({
+      address,
+      sink,
+      onChange: () => {
+        this.#changed();
+      },
+      workerId: instanceIdHex(workerId),
+      logger,
+      metrics,
+    });
+  }
+
+  #changed(): void {
+    this.#flush ??= setImmediate(() => {
+      this.#publish();
+    });
+  }
+
+  #publish(): void {
+    clearImmediate(this.#flush);
+    this.#flush = undefined;
+    const index = this.#life?.index;
+    let batches = 0;
+    // A batch is bounded, so that it fits the event plane; a replay gives several.
+    for (let batch = index?.flush(); batch !== undefined; batch = index?.flush()) {
+      this.#options.publisher.publish(batch);
+      batches += 1;
+    }
+    if (batches === 0) this.#metrics.checkBlockSize();
+  }
+
+  async #endLife(): Promise<void> {
+    const life = this.#life;
+    if (life === undefined) return;
+    await this.end();
+    this.#life = undefined;
+    this.#metrics.forget();
+    await life.index[Symbol.asyncDispose]();
+  }
+}
+
+function maximum(one: bigint, other: bigint): bigint {
+  return one > other ? one : other;
+}
