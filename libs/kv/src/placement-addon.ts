@@ -32,11 +32,7 @@ export interface PlacementAddon {
   loads(): PresentLoads;
   prefillDone(bookingId: string, nowMs: number): boolean;
   outputBlock(bookingId: string, nowMs: number): boolean;
-  free(
-    bookingId: string,
-    outcome: BookingOutcome | undefined,
-    unixMs: number,
-  ): FreedBooking | undefined | null;
+  free(bookingId: string, outcome: BookingOutcome | undefined): FreedBooking | undefined | null;
   expire(nowMs: number): string[];
   addRemote(booking: RemoteBooking): boolean;
   applyEvents(payload: Uint8Array, nowMs: number): FeedResult;

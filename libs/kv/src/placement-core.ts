@@ -82,15 +82,8 @@ export class PlacementCore implements AsyncDisposable {
   }
 
   /** Ends a booking. @returns undefined when it is not known */
-  free(
-    bookingId: string,
-    outcome: BookingOutcome | undefined,
-    unixMs: number,
-  ): FreedBooking | undefined {
-    return nativeCall(() => {
-      const freed = this.#native.free(bookingId, outcome, unixMs);
-      return freed ?? undefined;
-    });
+  free(bookingId: string, outcome?: BookingOutcome): FreedBooking | undefined {
+    return nativeCall(() => this.#native.free(bookingId, outcome) ?? undefined);
   }
 
   /** Drops forgotten bookings and entries whose time is over. @returns ids of the bookings */

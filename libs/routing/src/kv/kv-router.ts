@@ -209,7 +209,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
   free(bookingId: string, outcome?: RequestOutcome): void {
     const booking = this.#live.take(bookingId);
     if (booking === undefined || this.#closing !== undefined) return;
-    this.#parts.core.free(bookingId, outcome, this.#parts.clock.now());
+    this.#parts.core.free(bookingId, outcome);
     if (booking.decisionId !== '') this.#decisions.ended(booking.decisionId);
     if (outcome !== undefined) {
       this.#meter?.ended(outcome);
