@@ -3,10 +3,12 @@
 //! Guarantees: whatever order requests end in, a rank without requests has a load of exactly zero. Not shared between
 //! threads by itself; the owner locks.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
-use super::live_blocks::{LiveBlocks, WHOLE};
+use super::live_paths::LivePaths;
+use super::path_node::WHOLE;
 use super::request::{ActiveRequest, NewRequest};
 use crate::index::WorkerRank;
 
@@ -51,8 +53,10 @@ pub struct ActiveSequences {
     requests: HashMap<Box<str>, ActiveRequest>,
     ranks: HashMap<WorkerRank, u32>,
     free_slots: Vec<u32>,
+    /// Nothing expires before; requests that were heard of since make it too early, never too late.
+    next_expiry_ms: u64,
     pub(super) slots: Vec<Slot>,
-    pub(super) live: LiveBlocks,
+    pub(super) live: LivePaths,
 }
 
 /// Sums over one rank's requests.
@@ -72,8 +76,9 @@ impl ActiveSequences {
             requests: HashMap::new(),
             ranks: HashMap::new(),
             free_slots: Vec::new(),
+            next_expiry_ms: u64::MAX,
             slots: Vec::new(),
-            live: LiveBlocks::default(),
+            live: LivePaths::default(),
         }
     }
 
@@ -86,14 +91,11 @@ impl ActiveSequences {
             return Err(AddError::Duplicate);
         }
         let slot = self.take_slot(request.rank);
-        let hashes: Box<[u64]> = self.kept_hashes(request.sequence_hashes).collect();
-        let grown: u64 = hashes
-            .iter()
-            .map(|hash| self.live.retain(*hash, slot))
-            .sum();
+        let kept = kept_hashes(request.sequence_hashes, self.stride());
+        let (end, grown) = self.live.retain(&kept, slot);
         let active = ActiveRequest {
             slot,
-            hashes,
+            end,
             private_blocks: u64::from(request.private_blocks),
             private_weight: WHOLE,
             prefill_tokens: request.prefill_tokens,
@@ -104,6 +106,8 @@ impl ActiveSequences {
         load.requests += 1;
         load.prefill_tokens = load.prefill_tokens.saturating_add(request.prefill_tokens);
         load.weight += grown * stride + active.private_total();
+        let expiry = request.now_ms.saturating_add(self.options.expiry_ms);
+        self.next_expiry_ms = self.next_expiry_ms.min(expiry);
         self.requests.insert(request.id.into(), active);
         Ok(())
     }
@@ -143,13 +147,10 @@ impl ActiveSequences {
         if let Some(remaining) = remaining {
             let weight = weight_of(remaining);
             request.private_weight = weight;
-            // Shared blocks are the beginning of the chain: the walk from its end stops at the first of them.
-            for hash in request.hashes.iter().rev() {
-                let Some(old) = self.live.reweigh(*hash, request.slot, weight) else {
-                    break;
-                };
-                load.weight = load.weight - old * stride + weight * stride;
-            }
+            let (end, slot) = (request.end, request.slot);
+            self.live.reweigh(end, slot, weight, |old, new| {
+                load.weight = load.weight - old * stride + new * stride;
+            });
         }
         load.weight = load.weight - before + request.private_total();
         true
@@ -166,8 +167,16 @@ impl ActiveSequences {
 
     /// Frees requests that nothing was heard of for too long; returns their ids.
     pub fn expire(&mut self, now_ms: u64) -> Vec<String> {
+        if now_ms < self.next_expiry_ms {
+            return Vec::new();
+        }
         let expiry_ms = self.options.expiry_ms;
-        self.free_where(|request| now_ms.saturating_sub(request.touched_ms) >= expiry_ms)
+        let gone =
+            self.free_where(|request| now_ms.saturating_sub(request.touched_ms) >= expiry_ms);
+        let expiries = self.requests.values();
+        let expiries = expiries.map(|request| request.touched_ms.saturating_add(expiry_ms));
+        self.next_expiry_ms = expiries.min().unwrap_or(u64::MAX);
+        gone
     }
 
     /// Forgets a rank and its requests; returns their ids.
@@ -211,11 +220,7 @@ impl ActiveSequences {
     /// Memory it takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let requests = self.requests.iter();
-        let requests: usize = requests
-            .map(|(id, request)| id.len() + request.hashes.len() * 8)
-            .sum();
-        requests
+        self.requests.keys().map(|id| id.len()).sum::<usize>()
             + self.requests.capacity() * (size_of::<ActiveRequest>() + 17)
             + self.slots.capacity() * size_of::<Slot>()
             + self.live.bytes()
@@ -233,11 +238,6 @@ impl ActiveSequences {
 
     pub(super) fn stride(&self) -> usize {
         self.options.stride.max(1)
-    }
-
-    pub(super) fn kept_hashes<'a>(&self, hashes: &'a [u64]) -> impl Iterator<Item = u64> + use<'a> {
-        let stride = self.stride();
-        hashes.iter().skip(stride - 1).step_by(stride).copied()
     }
 
     fn take_slot(&mut self, rank: WorkerRank) -> u32 {
@@ -267,15 +267,27 @@ impl ActiveSequences {
     }
 
     fn release(&mut self, request: &ActiveRequest) {
-        let hashes = request.hashes.iter();
-        let shrunk: u64 = hashes
-            .map(|hash| self.live.release(*hash, request.slot))
-            .sum();
+        let shrunk = self.live.release(request.end, request.slot);
         let stride = self.stride() as u64;
         let load = &mut self.slots[request.slot as usize];
         load.requests -= 1;
         load.prefill_tokens = load.prefill_tokens.saturating_sub(request.prefill_tokens);
         load.weight -= shrunk * stride + request.private_total();
+    }
+}
+
+/// Every `stride`th hash of a chain.
+pub(super) fn kept_hashes(hashes: &[u64], stride: usize) -> Cow<'_, [u64]> {
+    match stride {
+        1 => Cow::Borrowed(hashes),
+        _ => Cow::Owned(
+            hashes
+                .iter()
+                .skip(stride - 1)
+                .step_by(stride)
+                .copied()
+                .collect(),
+        ),
     }
 }
 

@@ -1,8 +1,7 @@
 //! What ranks are working on, and what a request would add: one query for all candidates.
 
-use super::active::ActiveSequences;
-use super::live_blocks::WHOLE;
-use super::worker_set::WorkerSet;
+use super::active::{ActiveSequences, Slot, kept_hashes};
+use super::path_node::WHOLE;
 use crate::index::WorkerRank;
 
 /// Load of one rank now.
@@ -49,31 +48,35 @@ impl ActiveSequences {
         private_blocks: u32,
         candidates: &[WorkerRank],
     ) -> PotentialLoads {
-        let kept: Vec<u64> = self.kept_hashes(sequence_hashes).collect();
-        let slots: Vec<Option<u32>> = candidates.iter().map(|rank| self.slot_of(*rank)).collect();
-        let mut asked = WorkerSet::new(self.slots.len());
-        slots.iter().flatten().for_each(|slot| asked.insert(*slot));
+        let kept = kept_hashes(sequence_hashes, self.stride());
         let mut live = vec![0; self.slots.len()];
-        self.live.depths(&kept, asked, &mut |slot, depth| {
-            live[slot as usize] = depth as u64;
-        });
+        self.live.depths(&kept, &mut live);
 
         let stride = self.stride() as u64;
-        let mut loads = PotentialLoads::default();
-        for slot in slots {
-            let shared = slot.map_or(0, |slot| live[slot as usize]);
-            let added = (kept.len() as u64 - shared) * stride + u64::from(private_blocks);
-            let now = slot.map(|slot| &self.slots[slot as usize]);
-            let weight = now.map_or(0, |now| now.weight) + added * WHOLE;
-            loads
-                .prefill_tokens
-                .push(now.map_or(0, |now| now.prefill_tokens));
+        let idle = Slot::default();
+        let mut loads = PotentialLoads::with_capacity(candidates.len());
+        for rank in candidates {
+            let (now, shared) = match self.slot_of(*rank) {
+                Some(slot) => (&self.slots[slot as usize], live[slot as usize]),
+                None => (&idle, 0),
+            };
+            let added = (kept.len() as u64 - u64::from(shared)) * stride;
+            let weight = now.weight + (added + u64::from(private_blocks)) * WHOLE;
+            loads.prefill_tokens.push(now.prefill_tokens);
             loads.decode_blocks.push(blocks(weight));
-            loads
-                .active_requests
-                .push(now.map_or(0, |now| now.requests));
+            loads.active_requests.push(now.requests);
         }
         loads
+    }
+}
+
+impl PotentialLoads {
+    fn with_capacity(ranks: usize) -> Self {
+        Self {
+            prefill_tokens: Vec::with_capacity(ranks),
+            decode_blocks: Vec::with_capacity(ranks),
+            active_requests: Vec::with_capacity(ranks),
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 
 mod active;
 mod block_map;
-mod live_blocks;
+mod live_paths;
 mod loads;
+mod path_node;
 mod request;
-mod worker_set;
 
 pub use active::{ActiveSequences, AddError, SequenceOptions};
 pub(crate) use block_map::BlockMap;

@@ -23,8 +23,8 @@ pub struct NewRequest<'a> {
 #[derive(Debug)]
 pub(crate) struct ActiveRequest {
     pub(crate) slot: u32,
-    /// Every `stride`th hash of the prompt.
-    pub(crate) hashes: Box<[u64]>,
+    /// Node that its prompt ends at.
+    pub(crate) end: u32,
     pub(crate) private_blocks: u64,
     /// Weight of each private block.
     pub(crate) private_weight: u64,
