@@ -266,6 +266,9 @@ describe('DistributedRuntime', () => {
     expect(value('dynamo_component_cancellation_total')).toBe(1);
     expect(value('dynamo_component_request_bytes_total')).toBeGreaterThan(10);
     expect(value('dynamo_component_response_bytes_total')).toBeGreaterThan(10);
+    expect(value('dynamo_component_network_transit_seconds_count')).toBe(3);
+    expect(value('dynamo_component_network_transit_seconds_sum')).toBeLessThan(60);
     expect(page).toMatch(/errors_total\{.*error_type="generate".*\} 1/);
+    expect(page).toMatch(/errors_total\{.*error_type="publish_response".*\} 0/);
   });
 });

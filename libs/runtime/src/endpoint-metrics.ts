@@ -24,11 +24,13 @@ export class EndpointMetrics {
   readonly #requestBytes: BoundCounter;
   readonly #duration: BoundHistogram;
   readonly #firstResponse: BoundHistogram;
+  readonly #transit: BoundHistogram;
   readonly #inflight: BoundGauge;
   readonly #uptime: BoundGauge;
   readonly #cancellations: BoundCounter;
   readonly #unreadable: BoundCounter;
   readonly #failures: BoundCounter;
+  readonly #unsent: BoundCounter;
   readonly #sinceMs = performance.now();
 
   constructor(registry: MetricsRegistry, { path, instanceId, model }: EndpointMetricsScope) {
@@ -44,6 +46,7 @@ export class EndpointMetrics {
     this.#firstResponse = registry
       .histogram(RUNTIME_METRICS.timeToFirstResponseSeconds)
       .bind(labels);
+    this.#transit = registry.histogram(RUNTIME_METRICS.networkTransitSeconds).bind(labels);
     this.#inflight = registry.gauge(RUNTIME_METRICS.inflightRequests).bind(labels);
     this.#requestBytes = registry.counter(RUNTIME_METRICS.requestBytesTotal).bind(labels);
     this.responseBytes = registry.counter(RUNTIME_METRICS.responseBytesTotal).bind(labels);
@@ -52,10 +55,12 @@ export class EndpointMetrics {
     const errors = registry.counter(RUNTIME_METRICS.errorsTotal);
     this.#unreadable = errors.bind({ ...labels, error_type: 'deserialization' });
     this.#failures = errors.bind({ ...labels, error_type: 'generate' });
+    this.#unsent = errors.bind({ ...labels, error_type: 'publish_response' });
   }
 
-  /** A request arrived. */
-  started(payloadBytes: number): void {
+  /** A request arrived; `transitMs` is how long it was on its way, when its caller told. */
+  started(payloadBytes: number, transitMs: number | undefined): void {
+    if (transitMs !== undefined) this.#transit.observe(transitMs / 1000);
     this.#requests.inc();
     this.#requestBytes.inc(payloadBytes);
     this.#inflight.inc();
@@ -71,6 +76,11 @@ export class EndpointMetrics {
   failed(error: unknown): void {
     if (hasCode(error, 'request.invalid')) this.#unreadable.inc();
     else this.#failures.inc();
+  }
+
+  /** The caller's connection ended before the answer did; {@link finished} follows. */
+  callerLost(): void {
+    this.#unsent.inc();
   }
 
   /** A request ended. */

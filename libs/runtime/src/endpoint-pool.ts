@@ -27,6 +27,7 @@ import { Occupancy } from './occupancy.ts';
 import type { RawResponse, RequestPlane, RequestTarget } from './request-plane/request-plane.ts';
 import { createSelectionSource } from './selection.ts';
 import type { SelectionSource } from './selection.ts';
+import { sentHeader } from './sent-time.ts';
 
 const DEFAULT_REMOVED_GRACE_MS = 5000;
 
@@ -91,6 +92,7 @@ export class EndpointPool implements AsyncDisposable {
       );
     }
     const permit = this.occupancy.acquire(id);
+    request.context.addHeaders(sentHeader());
     try {
       const response = await this.#requestPlane.open(targetOf(instance), {
         payload: request.payload,

@@ -9,6 +9,7 @@ import type { MetricsRegistry, Span, Tracer } from '@dynamo-ts/telemetry';
 import type { Context } from './context.ts';
 import { EndpointMetrics } from './endpoint-metrics.ts';
 import type { IncomingRequest, RawHandler, ResponseSink } from './request-plane/request-plane.ts';
+import { transitMs } from './sent-time.ts';
 
 /** What an {@link ingressHandler} reports to, and for which endpoint. */
 export interface IngressOptions {
@@ -76,8 +77,9 @@ class ObservedSink implements ResponseSink {
     this.#sink = sink;
     this.#metrics = metrics;
     this.#span = span;
-    metrics?.started(request.payload.byteLength);
+    metrics?.started(request.payload.byteLength, transitMs(request.context.headers));
     this.#offKill = onAbort(request.context.killed, () => {
+      if (!this.#done && request.caller?.aborted === true) metrics?.callerLost();
       this.#finish();
     });
   }

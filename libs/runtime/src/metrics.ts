@@ -19,6 +19,12 @@ export const RUNTIME_METRICS = {
     help: 'Time from a request reaching the endpoint to the first item of its answer.',
     labels: ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'worker_id', 'model'],
   },
+  networkTransitSeconds: {
+    kind: 'histogram',
+    name: 'dynamo_component_network_transit_seconds',
+    help: 'Time from a caller sending a request to its reaching the endpoint, by the clocks of both machines.',
+    labels: ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'worker_id', 'model'],
+  },
   inflightRequests: {
     kind: 'gauge',
     name: 'dynamo_component_inflight_requests',
@@ -40,7 +46,7 @@ export const RUNTIME_METRICS = {
   errorsTotal: {
     kind: 'counter',
     name: 'dynamo_component_errors_total',
-    help: 'Requests that failed, by stage: deserialization (the payload cannot be read) or generate (the handler failed).',
+    help: 'Requests that failed, by stage: deserialization (the payload cannot be read), generate (the handler failed) or publish_response (the connection to the caller ended before the answer did).',
     labels: [
       'dynamo_namespace',
       'dynamo_component',

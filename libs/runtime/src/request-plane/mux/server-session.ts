@@ -84,11 +84,11 @@ export class ServerSession {
   /** The connection is gone: kills its requests. Idempotent. */
   close(): void {
     this.#sender.close();
+    this.#gone.abort(new AbortReasonError('client-gone'));
     for (const stream of [...this.#streams.values()]) {
       if (stream.kind === 'running') stream.call.kill('client-gone');
     }
     this.#streams.clear();
-    this.#gone.abort(new AbortReasonError('client-gone'));
   }
 
   #handle({ stream: id, body }: ClientFrame): void {

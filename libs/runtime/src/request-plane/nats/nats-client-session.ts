@@ -113,7 +113,13 @@ export class NatsClientSession {
     this.#expected = (this.#expected + 1) % RESET_SEQUENCE;
     this.#heardMs = performance.now();
     this.#answered.resolve(undefined);
-    if (parts.message.byteLength > 0) this.mux.receive(parts.message);
+    if (parts.message.byteLength === 0) return;
+    try {
+      this.mux.receive(parts.message);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.close(`a message from ${this.subject} cannot be read: ${reason}`);
+    }
   }
 }
 

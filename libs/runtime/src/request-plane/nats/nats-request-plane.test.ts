@@ -93,6 +93,43 @@ describe.skipIf(!nats.available)(nats.label, () => {
       await Promise.all([server.close(), client.close()]);
     });
 
+    it('survives messages that cannot be read, on either side', async () => {
+      const server = await Process.start(broker, 50);
+      const client = await Process.start(broker, 50);
+      const instanceId = createInstanceId();
+      const { transport } = await server.plane.serve(
+        { endpoint: ENDPOINT, instanceId },
+        (_request, sink) => {
+          sink.write(new Uint8Array([1]));
+        },
+      );
+      const target = { endpoint: ENDPOINT, instanceId, transport };
+      const open = () =>
+        client.plane.open(target, { payload: new Uint8Array(), context: new Context() });
+      const subject = transport.kind?.$case === 'nats' ? transport.kind.value : '';
+      const garbage = Buffer.from([0, 0, 0, 0, 0xff, 0xff, 0xff]);
+
+      const stranger = await connect({ servers: broker.address });
+      const refused = Promise.withResolvers<Uint8Array>();
+      stranger.subscribe('stranger', { callback: (_error, { data }) => refused.resolve(data) });
+      stranger.publish(subject, garbage, { reply: 'stranger' });
+      expect(Buffer.from(await refused.promise)).toEqual(Buffer.from([0xff, 0xff, 0xff, 0xff]));
+
+      const inbox = Promise.withResolvers<string>();
+      stranger.subscribe(subject, { callback: (_error, { reply }) => inbox.resolve(reply ?? '') });
+      await stranger.flush();
+      const response = await open();
+      await response.nextBatch();
+      // The second message of the answer's direction.
+      for (const sequence of [1, 2, 3]) {
+        stranger.publish(await inbox.promise, Buffer.from([sequence, 0, 0, 0, 0xff, 0xff, 0xff]));
+      }
+      await expect(response.nextBatch()).rejects.toMatchObject({ code: 'transport.disconnected' });
+      expect(await (await open()).nextBatch()).toHaveLength(1);
+      await stranger.close();
+      await Promise.all([server.close(), client.close()]);
+    });
+
     it('puts the trace context of a request into NATS headers', async () => {
       const server = await Process.start(broker);
       const client = await Process.start(broker);

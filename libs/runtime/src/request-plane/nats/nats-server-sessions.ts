@@ -60,14 +60,27 @@ export class NatsServerSessions {
     if (inbox === undefined || parts === undefined) return;
     const peer = this.#peers.get(inbox) ?? (parts.sequence === 0 ? this.#add(inbox) : undefined);
     if (peer?.expected !== parts.sequence) {
-      if (peer !== undefined) this.#drop(inbox, peer);
-      this.#connection.publish(inbox, withSequence(RESET_SEQUENCE, new Uint8Array()));
+      this.#refuse(inbox, peer);
       return;
     }
     peer.expected = (peer.expected + 1) % RESET_SEQUENCE;
     peer.heardMs = performance.now();
-    if (parts.message.byteLength > 0) peer.mux.receive(parts.message);
-    else peer.publisher.beat();
+    if (parts.message.byteLength === 0) {
+      peer.publisher.beat();
+      return;
+    }
+    try {
+      peer.mux.receive(parts.message);
+    } catch {
+      // Anyone may publish to a subject; an error thrown into the NATS client would end the connection for all.
+      this.#refuse(inbox, peer);
+    }
+  }
+
+  /** Ends what there was and tells the client to begin again. */
+  #refuse(inbox: string, peer: Peer | undefined): void {
+    if (peer !== undefined) this.#drop(inbox, peer);
+    this.#connection.publish(inbox, withSequence(RESET_SEQUENCE, new Uint8Array()));
   }
 
   #add(inbox: string): Peer {
