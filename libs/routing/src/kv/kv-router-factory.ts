@@ -1,0 +1,159 @@
+/**
+ * Makes the routers of a process, one per endpoint, with queue, affinity, shared load and busy thresholds as the
+ * configuration says. What they have in common is here: thresholds, queue classes, the decision log.
+ */
+import { formatEndpointPath } from '@dynamo-ts/protocol';
+import type { EndpointPath } from '@dynamo-ts/protocol';
+import type { DistributedRuntime } from '@dynamo-ts/runtime';
+import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
+
+import { SessionAffinity } from '../affinity/session-affinity.ts';
+import { BusyMonitor } from '../busy/busy-monitor.ts';
+import { BusyThresholds } from '../busy/busy-thresholds.ts';
+import { profileFor, readPolicyConfig } from '../queue/policy-config.ts';
+import type { PolicyConfig } from '../queue/policy-config.ts';
+import { defaultProfile } from '../queue/policy-profile.ts';
+import { SchedulerQueue } from '../queue/scheduler-queue.ts';
+import { DecisionFile } from './decision-file.ts';
+import { kvRouterSettings } from './kv-router-config.ts';
+import type { KvRouterConfig } from './kv-router-config.ts';
+import type { CollaboratorSeat, KvRouterOptions } from './kv-router-parts.ts';
+import { KvRouter } from './kv-router.ts';
+
+/** Settings of a {@link KvRouterFactory}. */
+export interface KvRouterFactoryOptions {
+  readonly config: KvRouterConfig;
+  readonly runtime: DistributedRuntime;
+  readonly logger: Logger;
+  readonly metrics?: MetricsRegistry | undefined;
+}
+
+/** An endpoint to route for. */
+export interface RoutedPool {
+  readonly path: EndpointPath;
+  /** Tokens per block of its models. */
+  readonly blockSize: number;
+  /** Whose thresholds and queue classes apply. @default those of every model */
+  readonly model?: string | undefined;
+}
+
+const MIB = 1024 * 1024;
+
+/** The routers of one process. */
+export class KvRouterFactory implements AsyncDisposable {
+  /** Busy thresholds by model; may be changed while routers run. */
+  readonly thresholds: BusyThresholds;
+  readonly #options: KvRouterFactoryOptions;
+  readonly #policies: PolicyConfig | undefined;
+  readonly #decisionFile: DecisionFile | undefined;
+
+  private constructor(options: KvRouterFactoryOptions, policies: PolicyConfig | undefined) {
+    const { config, logger } = options;
+    this.#options = options;
+    this.#policies = policies;
+    this.thresholds = new BusyThresholds({ defaults: config });
+    const path = config.routerDecisionLog;
+    this.#decisionFile =
+      path === undefined
+        ? undefined
+        : new DecisionFile({ path, maxBytes: config.routerDecisionLogMaxMb * MIB, logger });
+  }
+
+  /** Reads the file of queue classes, if there is one. @throws `config.invalid` for what it or a threshold says */
+  static create(options: KvRouterFactoryOptions): KvRouterFactory {
+    const file = options.config.routerPolicyConfig;
+    return new KvRouterFactory(options, file === undefined ? undefined : readPolicyConfig(file));
+  }
+
+  /** Opens the router of an endpoint; whoever asks for it closes it. */
+  async open(pool: RoutedPool): Promise<KvRouter> {
+    return KvRouter.connect(this.#routerOptions(pool));
+  }
+
+  /** Writes what is left of the decision log; routers are closed before. Idempotent. */
+  async close(): Promise<void> {
+    await this.#decisionFile?.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #routerOptions(pool: RoutedPool): KvRouterOptions {
+    const { config, runtime, logger, metrics } = this.#options;
+    const ttlMs = config.routerSessionAffinityTtlMs;
+    return {
+      runtime,
+      path: pool.path,
+      blockSize: pool.blockSize,
+      mode: config.routerMode,
+      settings: kvRouterSettings(config),
+      logger,
+      metrics,
+      decisionFile: this.#decisionFile,
+      createBusy: (seat) => this.#busy(pool, seat),
+      createQueue: (seat) => this.#queue(pool, seat),
+      ...(ttlMs === undefined ? {} : { createAffinity: () => this.#affinity(pool, ttlMs) }),
+    };
+  }
+
+  #busy(
+    { path, model = '' }: RoutedPool,
+    { core, facts, capacityChanged }: CollaboratorSeat,
+  ): BusyMonitor {
+    const { runtime, logger, metrics } = this.#options;
+    const monitor = new BusyMonitor({
+      thresholds: this.thresholds,
+      model,
+      limitsOf: (instanceId) => facts.get(instanceId),
+      core,
+      path,
+      events: runtime.events,
+      onChange: capacityChanged,
+      metrics,
+      logger,
+    });
+    monitor.start();
+    return monitor;
+  }
+
+  #queue({ path, model }: RoutedPool, { host }: CollaboratorSeat): SchedulerQueue {
+    const { config, logger, metrics } = this.#options;
+    const fallback = defaultProfile({
+      queuePolicy: config.routerQueuePolicy,
+      thresholdFrac: config.routerQueueThreshold,
+    });
+    const profile = this.#policies && profileFor(this.#policies, model ?? '');
+    return new SchedulerQueue({
+      host,
+      profile: profile ?? fallback,
+      model: model ?? formatEndpointPath(path),
+      maxWaitMs: config.routerQueueTimeoutMs,
+      refreshAfterMs: config.routerOverlapRefreshAfterMs,
+      metrics,
+      logger,
+    });
+  }
+
+  #affinity({ path }: RoutedPool, ttlMs: number): SessionAffinity {
+    const { config, runtime, logger, metrics } = this.#options;
+    const affinity = new SessionAffinity({
+      ttlMs,
+      mode: config.routerSessionAffinityMode,
+      path,
+      routerId: runtime.instanceId,
+      events: runtime.events,
+      metrics,
+      logger,
+    });
+    this.#started('session affinity', affinity.start());
+    return affinity;
+  }
+
+  /** A router that cannot share what it knows still routes. */
+  #started(what: string, starting: Promise<void>): void {
+    starting.catch((error: unknown) => {
+      this.#options.logger.error('router does not share with others', { what, error });
+    });
+  }
+}
