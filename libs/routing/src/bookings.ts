@@ -66,9 +66,9 @@ export class Bookings {
     this.#options.onPrefillDone?.(this.#clock.monotonicMs() - booking.bookedAtMs);
   }
 
-  /** Gives a booking back. Idempotent. */
-  free(bookingId: string): void {
-    this.#release(bookingId, 'freed');
+  /** Gives a booking back. Idempotent. @returns whether there was one */
+  free(bookingId: string): boolean {
+    return this.#release(bookingId, 'freed');
   }
 
   /** Gives back what an owner that is gone has booked. */
@@ -86,13 +86,14 @@ export class Bookings {
     }
   }
 
-  #release(bookingId: string, how: 'freed' | 'expired'): void {
+  #release(bookingId: string, how: 'freed' | 'expired'): boolean {
     const booking = this.#bookings.get(bookingId);
-    if (booking === undefined) return;
+    if (booking === undefined) return false;
     this.#bookings.delete(bookingId);
     const left = this.inFlight(booking.instanceId) - 1;
     if (left > 0) this.#counts.set(booking.instanceId, left);
     else this.#counts.delete(booking.instanceId);
     this.#options.onReleased?.(how);
+    return true;
   }
 }

@@ -88,12 +88,14 @@ describe('Dispatcher', () => {
   it('gives the answer of the chosen worker and the booking back at its end', async () => {
     await using cluster = await TestCluster.start();
     const worker = await cluster.worker(answering('a', 'b'));
-    const { dispatcher, router } = bench(cluster);
+    const { dispatcher, router, metrics } = bench(cluster);
     const stream = await dispatcher.dispatch(request());
     expect(stream.instanceId).toBe(worker.id);
     expect(router.inFlight(worker.id)).toBe(1);
+    stream.report({ outputTokens: 7 });
     expect(await textOf(stream)).toBe('ab');
     expect(router.activeRequests).toBe(0);
+    expect(await metrics.text()).toMatch(/router_output_sequence_tokens_sum\{.*\} 7/);
   });
 
   it.each(['runtime.closed', 'capacity.worker_overloaded', 'transport.cannot_connect'] as const)(

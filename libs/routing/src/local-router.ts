@@ -10,7 +10,12 @@ import type { Context, SelectionPolicy, SelectionSource } from '@dynamo-ts/runti
 import type { MetricsRegistry } from '@dynamo-ts/telemetry';
 
 import { Bookings } from './bookings.ts';
-import type { Placement, PlacementRequest, PlacementRouter } from './placement-router.ts';
+import type {
+  Placement,
+  PlacementRequest,
+  PlacementRouter,
+  RequestOutcome,
+} from './placement-router.ts';
 import type { RouterMode } from './router-mode.ts';
 import { RouterMeter } from './router-meter.ts';
 
@@ -107,8 +112,8 @@ export class LocalRouter implements PlacementRouter {
     return undefined;
   }
 
-  free(bookingId: string): void {
-    this.#bookings.free(bookingId);
+  free(bookingId: string, outcome?: RequestOutcome): void {
+    if (this.#bookings.free(bookingId) && outcome !== undefined) this.#meter?.ended(outcome);
   }
 
   /** Gives back what an owner that is gone has booked. */

@@ -23,6 +23,20 @@ export const ROUTER_METRICS = {
       480,
     ],
   },
+  interTokenLatencySeconds: {
+    kind: 'histogram',
+    name: 'dynamo_component_router_inter_token_latency_seconds',
+    help: 'Mean time between two tokens of an answer.',
+    labels: ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'router_id'],
+    buckets: [0.001, 0.0019, 0.0036, 0.0067, 0.013, 0.024, 0.045, 0.084, 0.16, 0.3, 0.56, 1, 2],
+  },
+  outputSequenceTokens: {
+    kind: 'histogram',
+    name: 'dynamo_component_router_output_sequence_tokens',
+    help: 'Tokens of the answers.',
+    labels: ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'router_id'],
+    buckets: [50, 100, 210, 420, 880, 1800, 3700, 7700, 16_000, 32_000],
+  },
   inputSequenceTokens: {
     kind: 'histogram',
     name: 'dynamo_component_router_input_sequence_tokens',

@@ -9,6 +9,7 @@ import type {
 } from '@dynamo-ts/telemetry';
 
 import { ROUTER_METRICS } from './metrics.ts';
+import type { RequestOutcome } from './placement-router.ts';
 
 /** Handles of one router's metrics, bound once. */
 export class RouterMeter {
@@ -18,6 +19,8 @@ export class RouterMeter {
   readonly #active: BoundGauge;
   readonly #firstToken: BoundHistogram;
   readonly #inputTokens: BoundHistogram;
+  readonly #interToken: BoundHistogram;
+  readonly #outputTokens: BoundHistogram;
 
   constructor(registry: MetricsRegistry, path: EndpointPath, routerId: InstanceId) {
     const labels = {
@@ -32,6 +35,8 @@ export class RouterMeter {
     this.#active = registry.gauge(ROUTER_METRICS.activeRequests).bind(labels);
     this.#firstToken = registry.histogram(ROUTER_METRICS.timeToFirstTokenSeconds).bind(labels);
     this.#inputTokens = registry.histogram(ROUTER_METRICS.inputSequenceTokens).bind(labels);
+    this.#interToken = registry.histogram(ROUTER_METRICS.interTokenLatencySeconds).bind(labels);
+    this.#outputTokens = registry.histogram(ROUTER_METRICS.outputSequenceTokens).bind(labels);
   }
 
   /** A request was given an instance. */
@@ -44,6 +49,12 @@ export class RouterMeter {
   /** A booked request's first token came. */
   prefillDone(ageMs: number): void {
     this.#firstToken.observe(ageMs / 1000);
+  }
+
+  /** A request has ended. */
+  ended({ outputTokens, itlMs }: RequestOutcome): void {
+    if (outputTokens !== undefined) this.#outputTokens.observe(outputTokens);
+    if (itlMs !== undefined) this.#interToken.observe(itlMs / 1000);
   }
 
   /** A booking was given back. */

@@ -3,15 +3,12 @@ import type { InstanceId } from '@dynamo-ts/base';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { BoundCounter, BoundHistogram, MetricsRegistry } from '@dynamo-ts/telemetry';
 
-import type { RequestOutcome } from '../placement-router.ts';
 import { RouterMeter } from '../router-meter.ts';
 import { KV_ROUTER_METRICS } from './metrics.ts';
 
 /** Handles of one `KvRouter`'s request metrics, bound once. */
 export class KvRouterMeter extends RouterMeter {
   readonly #hitRate: BoundHistogram;
-  readonly #interToken: BoundHistogram;
-  readonly #outputTokens: BoundHistogram;
   readonly #scheduling: BoundHistogram;
   readonly #total: BoundHistogram;
   readonly #dropped: BoundCounter;
@@ -27,8 +24,6 @@ export class KvRouterMeter extends RouterMeter {
     };
     const metrics = KV_ROUTER_METRICS;
     this.#hitRate = registry.histogram(metrics.hitRate).bind(labels);
-    this.#interToken = registry.histogram(metrics.interTokenLatencySeconds).bind(labels);
-    this.#outputTokens = registry.histogram(metrics.outputSequenceTokens).bind(labels);
     this.#scheduling = registry.histogram(metrics.schedulingMs).bind({ router_id });
     this.#total = registry.histogram(metrics.totalMs).bind({ router_id });
     this.#dropped = registry.counter(metrics.decisionsDroppedTotal).bind(labels);
@@ -43,12 +38,6 @@ export class KvRouterMeter extends RouterMeter {
   /** The router has answered. */
   routed(totalMs: number): void {
     this.#total.observe(totalMs);
-  }
-
-  /** A request has ended. */
-  ended({ outputTokens, itlMs }: RequestOutcome): void {
-    if (outputTokens !== undefined) this.#outputTokens.observe(outputTokens);
-    if (itlMs !== undefined) this.#interToken.observe(itlMs / 1000);
   }
 
   /** Decisions left the ring unread. */
