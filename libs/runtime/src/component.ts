@@ -2,6 +2,7 @@ import { Endpoint } from './endpoint.ts';
 import type { EndpointHost, ServeEndpointOptions } from './endpoint.ts';
 import type { ServedEndpoint } from './served-endpoint.ts';
 import type { EndpointHandler } from './typed-handler.ts';
+import { LOAD_METRICS_TOPIC, WorkerMetricsPublisher } from './worker-metrics-publisher.ts';
 
 /** One role in a namespace: backend, prefill, router, … */
 export class Component {
@@ -30,6 +31,13 @@ export class Component {
     options: ServeEndpointOptions = {},
   ): Promise<ServedEndpoint> {
     return this.endpoint(name).serve(handler, options);
+  }
+
+  /** Publishes this process's load as a worker of the component. */
+  async createMetricsPublisher(): Promise<WorkerMetricsPublisher> {
+    const scope = { namespace: this.namespace, component: this.name };
+    const publisher = await this.#host.publisher({ scope, topic: LOAD_METRICS_TOPIC });
+    return new WorkerMetricsPublisher(publisher);
   }
 }
 

@@ -165,6 +165,7 @@ export class DistributedRuntime implements AsyncDisposable {
     return {
       serve: (path, handler, options) => this.#serve(path, handler, options),
       client: (path, options) => this.#client(path, options),
+      publisher: (topic) => this.events.publisher(topic, this.instanceId),
     };
   }
 

@@ -2,6 +2,7 @@ import { endpointUri, formatEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 
 import type { Client, ClientOptions } from './client.ts';
+import type { EventPublisher, EventTopic } from './event-plane/event-plane.ts';
 import type { RawHandler } from './request-plane/request-plane.ts';
 import type { ServedEndpoint } from './served-endpoint.ts';
 import { typedHandler } from './typed-handler.ts';
@@ -27,6 +28,8 @@ export interface EndpointHost {
     options: ServeEndpointOptions,
   ): Promise<ServedEndpoint>;
   client<Req, Res>(path: EndpointPath, options: ClientOptions): Promise<Client<Req, Res>>;
+  /** A publisher under this process's instance id. */
+  publisher(topic: EventTopic): Promise<EventPublisher>;
 }
 
 /** A named, network-callable handler of a component. */

@@ -55,3 +55,5 @@ export { SELECTION_POLICIES, createSelectionSource, selectInstance } from './sel
 export { ServedEndpoint } from './served-endpoint.ts';
 export type { EndpointHandler, HandlerCodec } from './typed-handler.ts';
 export { codecHandler } from './typed-handler.ts';
+export type { WorkerLoadReport } from './worker-metrics-publisher.ts';
+export { LOAD_METRICS_TOPIC, WorkerMetricsPublisher } from './worker-metrics-publisher.ts';
