@@ -1,0 +1,121 @@
+/**
+ * Routers ask each other for all that they have booked, on an endpoint beside the one that they route for. Its instances
+ * are also how they know of each other.
+ */
+import { DynamoError, instanceIdHex, onAbort } from '@dynamo-ts/base';
+import type { InstanceId } from '@dynamo-ts/base';
+import { ActiveSequenceBatch, formatEndpointPath } from '@dynamo-ts/protocol';
+import type { ActiveSequenceEvent, EndpointPath } from '@dynamo-ts/protocol';
+import { Context } from '@dynamo-ts/runtime';
+import type { Client, DistributedRuntime, ServedEndpoint } from '@dynamo-ts/runtime';
+
+import type { OwnBookings } from './own-bookings.ts';
+import { batchOf } from './shared-endpoint.ts';
+import type { SharedEndpoint } from './shared-endpoint.ts';
+
+/** Hashes per item of an answer. */
+const MOST_ITEM_BYTES = 512 * 1024;
+
+/** No router has so much booked. */
+const MOST_ANSWER_BYTES = 1024 * 1024 * 1024;
+
+const TIMEOUT_MS = 5000;
+
+/** Endpoint on which the routers of an endpoint answer each other. */
+export function bookingsQueryPath(path: EndpointPath): EndpointPath {
+  return { ...path, endpoint: `${path.endpoint}_active_sequences_query` };
+}
+
+/** What {@link serveBookingsQuery} answers from. */
+export interface BookingsAnswer {
+  readonly shared: SharedEndpoint;
+  readonly own: OwnBookings;
+  /** A router asks: from here on it wants events. */
+  readonly onAsked: (router: ActiveSequenceBatch) => void;
+}
+
+/** Answers other routers, and makes this one known to them. */
+export async function serveBookingsQuery(
+  runtime: DistributedRuntime,
+  path: EndpointPath,
+  { shared, own, onAsked }: BookingsAnswer,
+): Promise<ServedEndpoint> {
+  const endpoint = runtime.endpoint(formatEndpointPath(bookingsQueryPath(path)));
+  return endpoint.serveRaw(async ({ payload }, sink) => {
+    onAsked(ActiveSequenceBatch.decode(payload));
+    for (const events of own.messages(MOST_ITEM_BYTES)) {
+      const item = ActiveSequenceBatch.encode(batchOf(shared, events)).finish();
+      if (!sink.write(item)) await sink.drained();
+    }
+    sink.end();
+  });
+}
+
+/** Client of the other routers. */
+export async function connectBookingsQuery(
+  runtime: DistributedRuntime,
+  path: EndpointPath,
+): Promise<Client> {
+  const endpoint = runtime.endpoint(formatEndpointPath(bookingsQueryPath(path)));
+  return endpoint.client({ faultDetection: false });
+}
+
+/** A question to another router. */
+export interface BookingsQuestion {
+  readonly client: Client;
+  readonly shared: SharedEndpoint;
+  readonly routerId: InstanceId;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * All that another router has booked.
+ *
+ * @throws `transport.*` when it does not answer, `transport.protocol` when it counts in other blocks
+ */
+export async function askForBookings(
+  question: BookingsQuestion,
+): Promise<readonly ActiveSequenceEvent[]> {
+  const { client, shared, routerId, signal } = question;
+  const context = new Context();
+  const off = onAbort(signal, () => {
+    context.kill('shutdown');
+  });
+  const timer = setTimeout(() => {
+    context.kill('deadline');
+  }, TIMEOUT_MS);
+  try {
+    const payload = ActiveSequenceBatch.encode(batchOf(shared, [])).finish();
+    const response = await client.openRaw(routerId, payload, context);
+    const events: ActiveSequenceEvent[] = [];
+    let sizeBytes = 0;
+    for await (const item of response) {
+      sizeBytes += item.byteLength;
+      const batch = ActiveSequenceBatch.decode(item);
+      if (sizeBytes > MOST_ANSWER_BYTES || !isCompatible(batch, shared)) {
+        response.cancel();
+        throw unusable(routerId);
+      }
+      events.push(...batch.events);
+    }
+    return events;
+  } finally {
+    clearTimeout(timer);
+    off();
+  }
+}
+
+/** Whether a message counts in the blocks of this router. */
+export function isCompatible(
+  { blockSize, stride }: Pick<ActiveSequenceBatch, 'blockSize' | 'stride'>,
+  shared: SharedEndpoint,
+): boolean {
+  return blockSize === shared.blockSize && stride === shared.stride;
+}
+
+function unusable(routerId: InstanceId): DynamoError {
+  return new DynamoError(
+    'transport.protocol',
+    `router ${instanceIdHex(routerId)} answered with bookings of another block size or stride, or far too many`,
+  );
+}
