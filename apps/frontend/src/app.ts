@@ -1,6 +1,8 @@
 /** Composition root of the frontend: everything is made, connected and closed here. */
 import { DynamoError, Lifecycle, raceAbort } from '@dynamo-ts/base';
 import { CardFileCache } from '@dynamo-ts/preprocess';
+import { KvRouterFactory } from '@dynamo-ts/routing';
+import type { BusyThresholds } from '@dynamo-ts/routing';
 import { DistributedRuntime, createPlanes } from '@dynamo-ts/runtime';
 import type { Planes } from '@dynamo-ts/runtime';
 import { createTelemetry } from '@dynamo-ts/telemetry';
@@ -13,13 +15,13 @@ import type { FrontendConfig } from './config.ts';
 import { EventLoopCanary } from './event-loop-canary.ts';
 import { FrontendMetrics } from './frontend-metrics.ts';
 import { GenerationHandler } from './http/generation-handler.ts';
-import { addGenerationRoutes, createHttpServer } from './http/http-server.ts';
+import { createHttpServer } from './http/http-server.ts';
 import { SseKeepAlive } from './http/keep-alive.ts';
-import { addModelRoutes } from './http/models-routes.ts';
 import { readRequestTemplate } from './http/request-template.ts';
-import { addStatusRoutes } from './http/status-routes.ts';
+import { addRoutes } from './http/routes.ts';
 import { addModelGauges } from './model-gauges.ts';
 import { ModelManager } from './models/model-manager.ts';
+import { startStatusServer } from './status-server.ts';
 
 /** What may be given instead of being made from the configuration. */
 export interface FrontendDeps {
@@ -57,6 +59,13 @@ export async function createFrontend(
     lifecycle.onShutdown('telemetry', 'telemetry', () => telemetry.close());
   }
   const runtime = deps.runtime ?? (await connectRuntime(config, telemetry, lifecycle));
+  const routers = KvRouterFactory.create({
+    config,
+    runtime,
+    logger: telemetry.logger.child({ target: 'frontend.router' }),
+    metrics: telemetry.metrics,
+  });
+  const { thresholds } = routers;
   const models = new ModelManager({
     ...config,
     runtime,
@@ -65,17 +74,28 @@ export async function createFrontend(
       config.modelCacheDir === undefined ? {} : { directory: config.modelCacheDir },
     ),
     lingerMs: config.modelLingerMs,
+    routers,
   });
-  lifecycle.onShutdown('transports', 'models', () => models.close());
-  const app = createServer({ config, telemetry, models, lifecycle });
+  lifecycle.onShutdown('transports', 'models', async () => {
+    await models.close();
+    await routers.close();
+  });
+  const app = createServer({ config, telemetry, models, lifecycle, thresholds });
   return {
     models,
     get url() {
       return app.listeningOrigin;
     },
     start: async () => {
+      const tellReady = await startStatusServer({
+        config,
+        telemetry,
+        lifecycle,
+        catalog: models.catalog,
+      });
       models.start();
       await listen(app, config);
+      tellReady();
       logger.info('frontend is listening', { url: app.listeningOrigin });
     },
     close: () => lifecycle.close(),
@@ -83,13 +103,15 @@ export async function createFrontend(
 }
 
 interface ServerParts {
+  readonly thresholds: BusyThresholds;
   readonly config: FrontendConfig;
   readonly telemetry: Telemetry;
   readonly models: ModelManager;
   readonly lifecycle: Lifecycle;
 }
 
-function createServer({ config, telemetry, models, lifecycle }: ServerParts): FastifyInstance {
+function createServer(parts: ServerParts): FastifyInstance {
+  const { config, telemetry, models, lifecycle, thresholds } = parts;
   const admission = new Admission();
   const keepAlive = new SseKeepAlive(config.httpSseKeepAliveIntervalMs);
   const canary = new EventLoopCanary(telemetry.metrics);
@@ -121,13 +143,8 @@ function createServer({ config, telemetry, models, lifecycle }: ServerParts): Fa
     },
   });
   const app = createHttpServer(logger, config.httpOverloadStatusCode);
-  addGenerationRoutes(app, handler, { chat: config.chatPath, completions: config.completionsPath });
-  addModelRoutes(app, models.catalog, config.modelsPath);
-  addStatusRoutes(
-    app,
-    { admission, models, metrics: telemetry.metrics },
-    { health: config.healthPath, live: config.livePath, metrics: config.metricsPath },
-  );
+  const { metrics } = telemetry;
+  addRoutes(app, { config, handler, models, admission, metrics, thresholds });
   lifecycle.onShutdown('not-ready', 'admission', () => admission.refuse());
   lifecycle.onShutdown('drain', 'requests', (deadline) =>
     raceAbort(admission.idle(), deadline).catch(() => undefined),

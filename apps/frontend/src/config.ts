@@ -1,5 +1,11 @@
 /** Options of the frontend: flags, `DYN_*` environment, YAML, help and docs come from here. */
-import { COMMON_OPTIONS, defineOptions, option, optionGroup } from '@dynamo-ts/config';
+import {
+  COMMON_OPTIONS,
+  KV_ROUTER_OPTIONS,
+  defineOptions,
+  option,
+  optionGroup,
+} from '@dynamo-ts/config';
 import type { ConfigOf } from '@dynamo-ts/config';
 
 import { BUCKET_OPTIONS } from './bucket-options.ts';
@@ -62,6 +68,11 @@ const HTTP_OPTIONS = optionGroup('HTTP', {
     flag: 'enable-force-include-usage',
     env: 'DYN_ENABLE_FORCE_INCLUDE_USAGE',
     help: 'End every stream with a usage chunk, asked for or not.',
+  }),
+  disableAdminApi: option.boolean({
+    flag: 'disable-frontend-admin-api',
+    env: 'DYN_DISABLE_FRONTEND_ADMIN_API',
+    help: 'Serve no routes that change the service, such as /busy_threshold.',
   }),
   disableNvext: option.boolean({
     flag: 'disable-frontend-nvext',
@@ -145,10 +156,10 @@ const ROUTING_OPTIONS = optionGroup('Routing', {
   routerMode: option.choice({
     flag: 'router-mode',
     env: 'DYN_ROUTER_MODE',
-    choices: ['round-robin', 'random', 'power-of-two', 'least-loaded', 'direct'],
-    hints: { kv: 'KV-aware routing is not offered by this version' },
-    default: 'round-robin',
-    help: 'How a worker is chosen.',
+    choices: ['kv', 'round-robin', 'random', 'power-of-two', 'least-loaded', 'direct'],
+    hints: { 'device-aware-weighted': 'mixed fleets of CPU and GPU workers are not supported' },
+    default: 'kv',
+    help: 'How a worker is chosen: by what it has cached and its load, or without looking at prompts.',
   }),
   streamTimeoutMs: option.duration({
     flag: 'http-backend-stream-timeout',
@@ -174,6 +185,7 @@ export const FRONTEND_OPTIONS = defineOptions({
   ...PATH_OPTIONS,
   ...MODEL_OPTIONS,
   ...ROUTING_OPTIONS,
+  ...KV_ROUTER_OPTIONS,
   ...BUCKET_OPTIONS,
 });
 

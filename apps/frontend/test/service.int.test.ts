@@ -198,7 +198,7 @@ describe('where a request would go', () => {
     let ran = 0;
     await using test = await testFrontend({ script: () => (ran += 1) });
     const id = String(test.workers[0]?.instanceId);
-    const worker = { decode_worker_id: id, decode_dp_rank: null, prefill_worker_id: id };
+    const worker = { decode_worker_id: id, decode_dp_rank: 0, prefill_worker_id: id };
     const whole = (await (await test.post('/v1/chat/completions', ASK)).json()) as {
       usage: { prompt_tokens: number };
       nvext: { token_data: number[] };

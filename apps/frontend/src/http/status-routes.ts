@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify';
 
 import type { Admission } from '../admission.ts';
 import type { ModelManager } from '../models/model-manager.ts';
+import type { RouterState } from '../models/model-workers.ts';
 
 /** What the routes report on. */
 export interface StatusRoutesOptions {
@@ -53,6 +54,25 @@ function healthBody({ admission, models }: StatusRoutesOptions) {
       ),
     ),
   };
+}
+
+/** How far a router is with learning what its workers have cached, and whom it trusts. */
+function routerBody(state: RouterState | undefined) {
+  if (state === undefined) return [];
+  const { endpoint, restored, index } = state;
+  const ranks = Map.groupBy(index.ranks, (rank) => rank.state);
+  return [
+    {
+      endpoint,
+      restored: restored.done,
+      total: restored.total,
+      index: {
+        blocks: Number(index.blocks),
+        bytes: Number(index.bytes),
+        ranks: Object.fromEntries([...ranks].map(([name, those]) => [name, those.length])),
+      },
+    },
+  ];
 }
 
 const MESSAGES = {

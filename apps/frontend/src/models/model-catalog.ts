@@ -9,6 +9,7 @@ import { DynamoError } from '@dynamo-ts/base';
 import type { Clock } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { ModelRecord } from '@dynamo-ts/protocol';
+import type { DecisionSource } from '@dynamo-ts/routing';
 import type { Logger } from '@dynamo-ts/telemetry';
 
 import type { ModelSource, ServedModel } from './served-model.ts';
@@ -47,6 +48,11 @@ export class ModelCatalog implements ModelSource {
   /** Sets that can take requests. */
   servable(): readonly WorkerSet[] {
     return this.sets().filter((set) => set.loaded !== undefined && set.liveWorkers > 0);
+  }
+
+  /** Who records decisions for the sets that are loaded. */
+  decisionSources(): readonly DecisionSource[] {
+    return this.sets().flatMap(({ loaded }) => loaded?.workers.decisions ?? []);
   }
 
   /** A worker publishes a card, or publishes it again. */

@@ -146,7 +146,10 @@ export class ModelManager implements AsyncDisposable {
     const startMs = this.#clock.monotonicMs();
     const publishers = (): WorkerSet['publishers'] => set.publishers;
     const preprocessor = await this.#loader.load({ card, path, publishers }, signal);
-    const workers = await ModelWorkers.open(path, this.#options);
+    const { kvCacheBlockSize, displayName: model } = card;
+    // A model whose input is text has no blocks; it is routed by load.
+    const blockSize = Math.max(1, kvCacheBlockSize);
+    const workers = await ModelWorkers.open({ path, blockSize, model }, this.#options);
     await set.setLoaded({ preprocessor, workers });
     this.#logger.info('model is served', {
       model: set.name,

@@ -14,6 +14,7 @@ import { profileFor, readPolicyConfig } from '../queue/policy-config.ts';
 import type { PolicyConfig } from '../queue/policy-config.ts';
 import { defaultProfile } from '../queue/policy-profile.ts';
 import { SchedulerQueue } from '../queue/scheduler-queue.ts';
+import { ReplicaSync } from '../replica/replica-sync.ts';
 import { DecisionFile } from './decision-file.ts';
 import { kvRouterSettings } from './kv-router-config.ts';
 import type { KvRouterConfig } from './kv-router-config.ts';
@@ -94,6 +95,9 @@ export class KvRouterFactory implements AsyncDisposable {
       createBusy: (seat) => this.#busy(pool, seat),
       createQueue: (seat) => this.#queue(pool, seat),
       ...(ttlMs === undefined ? {} : { createAffinity: () => this.#affinity(pool, ttlMs) }),
+      ...(config.routerReplicaSync
+        ? { createSharing: (seat: CollaboratorSeat) => this.#sharing(pool, seat) }
+        : {}),
     };
   }
 
@@ -148,6 +152,25 @@ export class KvRouterFactory implements AsyncDisposable {
     });
     this.#started('session affinity', affinity.start());
     return affinity;
+  }
+
+  #sharing(
+    { path, blockSize }: RoutedPool,
+    { core, settings, capacityChanged }: CollaboratorSeat,
+  ): ReplicaSync {
+    const { runtime, logger, metrics } = this.#options;
+    const sync = new ReplicaSync({
+      runtime,
+      path,
+      blockSize,
+      stride: settings.activeSequenceStride,
+      core,
+      onRemoteChange: capacityChanged,
+      metrics,
+      logger,
+    });
+    sync.start();
+    return sync;
   }
 
   /** A router that cannot share what it knows still routes. */
