@@ -29,9 +29,9 @@ export class ScriptedEngine implements AsyncDisposable {
     this.#server = createServer((request, response) => void this.#answer(request, response));
   }
 
-  static async start(script: Script): Promise<ScriptedEngine> {
+  static async start(script: Script, port = 0): Promise<ScriptedEngine> {
     const engine = new ScriptedEngine(script);
-    engine.#server.listen(0, '127.0.0.1');
+    engine.#server.listen(port, '127.0.0.1');
     await once(engine.#server, 'listening');
     return engine;
   }

@@ -1,0 +1,163 @@
+/** Follows the KV events of a component's workers, as a router's index and as a naive model beside it. */
+import { PlacementCore } from '@dynamo-ts/kv';
+import type { PlacementCoreOptions, Recovery } from '@dynamo-ts/kv';
+import { KvEventBatch, WorkerKvQueryRequest } from '@dynamo-ts/protocol';
+import type { KvEvent } from '@dynamo-ts/protocol';
+import { Context } from '@dynamo-ts/runtime';
+import type { Client, DistributedRuntime } from '@dynamo-ts/runtime';
+
+const SETTINGS: Omit<PlacementCoreOptions, 'blockSize'> = {
+  endpoint: 'dynamo.backend.generate',
+  routerId: 1n as PlacementCoreOptions['routerId'],
+  useKvEvents: true,
+  ttlMs: 60_000,
+  maxTreeSize: 1 << 20,
+  pruneTargetRatio: 0.8,
+  trackActiveBlocks: true,
+  trackOutputBlocks: false,
+  assumeKvReuse: true,
+  activeSequenceStride: 1,
+  bookingExpiryMs: 60_000,
+  cost: {
+    policy: 'linear',
+    overlapScoreCredit: 1,
+    overlapScoreCreditDecay: 0,
+    prefillLoadScale: 1,
+    hostCacheHitWeight: 0.75,
+    diskCacheHitWeight: 0.25,
+    sharedCacheMultiplier: 0,
+    decodeActiveRequestWeight: 0,
+    displacementWeight: 0,
+    temperature: 0,
+    trackPrefillTokens: true,
+  },
+  seed: 1n,
+  decisionRingBytes: 0,
+};
+
+/** Settings of a {@link KvFollower}. */
+export interface KvFollowerOptions {
+  readonly runtime: DistributedRuntime;
+  readonly workerId: PlacementCoreOptions['routerId'];
+  readonly blockSize: number;
+  readonly ranks?: number;
+}
+
+/** What one worker says that it holds. */
+export class KvFollower {
+  /** Engine hash → local hash, by rank. */
+  readonly model = new Map<number, Map<bigint, bigint>>();
+  readonly epochs = new Set<bigint>();
+  clears = 0;
+  readonly core: PlacementCore;
+  readonly #options: KvFollowerOptions;
+  readonly #stop = new AbortController();
+  readonly #lastIds = new Map<string, bigint>();
+  #reading: Promise<void> = Promise.resolve();
+  #queries: Client | undefined;
+
+  private constructor(options: KvFollowerOptions) {
+    this.#options = options;
+    this.core = new PlacementCore({ ...SETTINGS, blockSize: options.blockSize });
+  }
+
+  /** Listens from now on; what was there before is asked for by {@link KvFollower.restore}. */
+  static async start(options: KvFollowerOptions): Promise<KvFollower> {
+    const follower = new KvFollower(options);
+    const scope = { namespace: 'dynamo', component: 'backend' };
+    const { runtime, ranks = 1, workerId } = options;
+    const events = runtime.events.subscribe(
+      { scope, topic: 'kv-events' },
+      { signal: follower.#stop.signal },
+    );
+    await events.ready();
+    const unknown = { totalKvBlocks: 0, maxBatchedTokens: 0, taints: [] };
+    follower.core.setWorker({ workerId, dpStart: 0, dpSize: ranks, kvEvents: true, ...unknown });
+    follower.#reading = (async () => {
+      for await (const { payload } of events) await follower.#take(payload);
+    })().catch((error: unknown) => {
+      if (!follower.#stop.signal.aborted) throw error;
+    });
+    return follower;
+  }
+
+  /** Blocks of the naive model. */
+  held(dpRank = 0): ReadonlyMap<bigint, bigint> {
+    return this.model.get(dpRank) ?? new Map<bigint, bigint>();
+  }
+
+  /** Blocks of the router's index. */
+  get indexed(): number {
+    return this.core.health(performance.now()).blocks.reduce((sum, blocks) => sum + blocks, 0);
+  }
+
+  /** Asks the worker for all that it holds, as a router does that has just started. */
+  async restore(dpRank = 0): Promise<void> {
+    this.core.restoreNeeded(this.#options.workerId, dpRank);
+    for (const due of this.core.recoveriesDue(performance.now())) await this.#recover(due);
+  }
+
+  /** How many blocks of a prompt the index finds. */
+  overlap(blockHashes: BigUint64Array): number {
+    return this.core.overlap({ blockHashes }).blocks[0] ?? 0;
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#reading;
+    await this.#queries?.close();
+    await this.core.close();
+  }
+
+  async #take(payload: Uint8Array): Promise<void> {
+    const batch = KvEventBatch.decode(payload);
+    this.epochs.add(batch.epoch);
+    for (const event of batch.events) this.#apply(event, batch.epoch);
+    const { recoveries } = this.core.applyEvents(payload, performance.now());
+    for (const recovery of recoveries) await this.#recover(recovery);
+  }
+
+  #apply({ data, dpRank, eventId }: KvEvent, epoch: bigint): void {
+    const stream = `${epoch} ${dpRank}`;
+    const expected = (this.#lastIds.get(stream) ?? eventId - 1n) + 1n;
+    if (eventId !== expected) throw new Error(`event ${eventId} of ${stream} is not ${expected}`);
+    this.#lastIds.set(stream, eventId);
+    const held = this.model.get(dpRank) ?? new Map<bigint, bigint>();
+    this.model.set(dpRank, held);
+    switch (data?.$case) {
+      case 'stored': {
+        const { parentHash } = data.value;
+        // Nobody can reach a block whose parent is unknown.
+        if (parentHash !== undefined && !held.has(parentHash)) break;
+        const hashes = words(data.value.blockHashesLe);
+        const local = words(data.value.tokensHashesLe);
+        for (const [at, hash] of hashes.entries()) held.set(hash, local[at] ?? 0n);
+        break;
+      }
+      case 'removed':
+        for (const hash of words(data.value.blockHashesLe)) held.delete(hash);
+        break;
+      case 'cleared':
+        this.clears += 1;
+        held.clear();
+        break;
+      case undefined:
+        throw new Error('an event without data');
+    }
+  }
+
+  async #recover(recovery: Recovery): Promise<void> {
+    const { runtime } = this.#options;
+    this.#queries ??= await runtime.endpoint('dynamo.backend.worker_kv_indexer_query').client();
+    const request = WorkerKvQueryRequest.encode(WorkerKvQueryRequest.create(recovery)).finish();
+    const response = await this.#queries.openRaw(recovery.workerId, request, new Context());
+    const items: Uint8Array[] = [];
+    for await (const item of response) items.push(item);
+    const { workerId, dpRank } = recovery;
+    await this.core.finishRecovery(workerId, dpRank, items, performance.now());
+  }
+}
+
+function words(bytes: Uint8Array): BigUint64Array {
+  return new BigUint64Array(Uint8Array.from(bytes).buffer);
+}
