@@ -1,5 +1,6 @@
 //! Block hashing for KV-cache routing. Pure: no I/O, no threads.
 mod events;
+mod feed;
 mod hashing;
 mod index;
 mod placement;
@@ -13,11 +14,15 @@ pub use events::{
     EventCounters, ExtraKeys, FramePlace, StreamOptions, WireBatch, WireEvent, WirePlace,
     WireStored, decode_batch, multimodal_hash, pad_value, tier_of_medium,
 };
+pub use feed::{
+    EventFeed, FeedCounters, FeedResult, FeedState, ParsedRecovery, RankFeed, RecoveryProgress,
+    RecoveryWanted,
+};
 pub use hashing::{BlockSeed, local_block_hashes, next_sequence_hash, sequence_hashes};
 pub use index::{
     ApplyStatus, ApproximateIndex, ApproximateOptions, CacheChange, CacheTier, ExactIndex,
     ExactOptions, IndexStats, KvIndex, Match, Matches, PredictiveIndex, RankStats, SnapshotError,
-    StoredBlock, StoredRun, WorkerRank,
+    StagedRank, StoredBlock, StoredRun, WorkerRank,
 };
 pub use placement::{
     CandidateRow, DecisionContext, DecisionRecord, DrainedDecisions, FleetLoads, FleetOverlap,

@@ -22,6 +22,11 @@ impl Arena {
         &mut self.segments[segment as usize]
     }
 
+    /// Whether the number has ever been given, or is again.
+    pub(super) fn has(&self, segment: u32) -> bool {
+        (segment as usize) < self.segments.len()
+    }
+
     pub(super) fn head(&self, sequence: u64) -> Option<u32> {
         self.heads.get(&sequence).copied()
     }

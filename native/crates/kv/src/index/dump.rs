@@ -38,16 +38,20 @@ impl ExactIndex {
     pub fn load_rank(&mut self, rank: WorkerRank, runs: &[StoredRun]) {
         let number = self.ranks.find_or_add(rank);
         for run in runs {
-            let parent = match run.parent {
-                Some(hash) => match self.ranks.place(number, run.tier, hash) {
-                    Some(place) => Some(place),
-                    None => continue,
-                },
-                None if run.blocks.is_empty() => continue,
-                None => self.path(&run.ancestors),
-            };
-            self.store_at(holder_key(number, run.tier), parent, &run.blocks);
+            self.load_run(number, run);
         }
+    }
+
+    pub(super) fn load_run(&mut self, number: u32, run: &StoredRun) {
+        let parent = match run.parent {
+            Some(hash) => match self.ranks.place(number, run.tier, hash) {
+                Some(place) => Some(place),
+                None => return,
+            },
+            None if run.blocks.is_empty() => return,
+            None => self.path(&run.ancestors),
+        };
+        self.store_at(holder_key(number, run.tier), parent, &run.blocks);
     }
 
     fn dump_tier(&self, number: u32, tier: CacheTier) -> Vec<StoredRun> {

@@ -6,6 +6,7 @@ use super::lookup::Lookup;
 use super::matches::Matches;
 use super::ranks::{Ranks, holder_key};
 use super::segment::{Block, NONE, Place};
+use super::staging::Retired;
 use super::types::{
     ApplyStatus, CacheChange, CacheTier, IndexStats, RankStats, StoredBlock, WorkerRank,
 };
@@ -29,6 +30,8 @@ pub struct ExactOptions {
 pub struct ExactIndex {
     pub(super) arena: Arena,
     pub(super) ranks: Ranks,
+    /// What is being taken apart.
+    pub(super) retired: Vec<Retired>,
     budget: Budget,
     /// Clock of use for eviction: counts events, coarsely.
     events: u64,
@@ -73,6 +76,14 @@ impl ExactIndex {
     pub(super) fn keep_budget(&mut self) {
         let now = self.tick();
         self.budget.enforce(&mut self.arena, &mut self.ranks, now);
+    }
+
+    /// Notes stored blocks, and keeps the budget when it is time to.
+    pub(super) fn keep_budget_after(&mut self, stored: usize) {
+        self.budget.note(stored);
+        if self.budget.is_due() {
+            self.keep_budget();
+        }
     }
 
     pub(super) fn tick(&self) -> u32 {
@@ -131,10 +142,7 @@ impl ExactIndex {
         };
         let number = number.unwrap_or_else(|| self.ranks.find_or_add(rank));
         self.store_at(holder_key(number, tier), parent, blocks);
-        self.budget.note(blocks.len());
-        if self.budget.is_due() {
-            self.keep_budget();
-        }
+        self.keep_budget_after(blocks.len());
         ApplyStatus::Ok
     }
 
@@ -225,6 +233,7 @@ impl KvIndex for ExactIndex {
     }
 
     fn stats(&self) -> IndexStats {
+        let retired = self.retired.iter().map(Retired::bytes).sum::<usize>();
         let entries = self
             .ranks()
             .into_iter()
@@ -233,7 +242,7 @@ impl KvIndex for ExactIndex {
             blocks: self.arena.blocks(),
             entries: entries.map(|rank| rank.entries.iter().sum::<usize>()).sum(),
             ranks: self.ranks.len(),
-            bytes: self.arena.bytes() + self.ranks.bytes(),
+            bytes: self.arena.bytes() + self.ranks.bytes() + retired,
             evicted: self.budget.evicted(),
         }
     }

@@ -168,10 +168,13 @@ impl Holders {
         }
     }
 
-    pub(super) fn remove_all(&mut self, key: HolderKey) {
-        if let Ok(at) = self.position(key) {
+    /// Whether there was something to remove.
+    pub(super) fn remove_all(&mut self, key: HolderKey) -> bool {
+        let at = self.position(key);
+        if let Ok(at) = at {
             self.0.remove(at);
         }
+        at.is_ok()
     }
 
     pub(super) fn clear(&mut self) {

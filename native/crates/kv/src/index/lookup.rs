@@ -5,7 +5,7 @@
 use super::arena::Arena;
 use super::holders::Holder;
 use super::matches::{Candidate, Match, Matches};
-use super::ranks::Ranks;
+use super::ranks::{HIDDEN, Ranks};
 
 pub(super) struct Lookup<'a> {
     pub(super) arena: &'a Arena,
@@ -53,6 +53,10 @@ impl Lookup<'_> {
             let number = first.key >> 2;
             let (own, others) = rest.split_at(tiers_of(number, rest));
             rest = others;
+            let rank = self.ranks.id(number);
+            if rank == HIDDEN {
+                continue;
+            }
             let mut candidate = Candidate {
                 rank: number,
                 row: u32::try_from(rows.len()).unwrap_or(u32::MAX),
@@ -60,7 +64,7 @@ impl Lookup<'_> {
             };
             // Counted in place: a row built beside and copied costs a stall per holder.
             rows.push(Match {
-                rank: self.ranks.id(number),
+                rank,
                 blocks: [0; 4],
             });
             let row = &mut rows[candidate.row as usize];

@@ -18,6 +18,7 @@ mod predictive;
 mod ranks;
 mod segment;
 mod snapshot;
+mod staging;
 mod types;
 mod writer;
 
@@ -27,6 +28,8 @@ pub use exact::{ExactIndex, ExactOptions};
 pub use matches::{Match, Matches};
 pub use predictive::PredictiveIndex;
 pub use snapshot::SnapshotError;
+pub(crate) use snapshot::parse as parse_snapshot;
+pub use staging::StagedRank;
 pub use types::{
     ApplyStatus, CacheChange, CacheTier, IndexStats, RankStats, StoredBlock, WorkerRank,
 };

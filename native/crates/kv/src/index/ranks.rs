@@ -30,6 +30,12 @@ impl EngineTable {
     }
 }
 
+/// Stands for ranks that lookups pass over: content that is not complete yet or is gone already.
+pub(super) const HIDDEN: WorkerRank = WorkerRank {
+    worker_id: u64::MAX,
+    dp_rank: u32::MAX,
+};
+
 /// The tables of one rank, by tier.
 type Rank = Box<[EngineTable; 4]>;
 
@@ -51,25 +57,55 @@ impl Ranks {
         if let Some(number) = self.find(id) {
             return number;
         }
-        let rank = Some(Rank::default());
-        let number = if let Some(number) = self.free.pop() {
-            self.slots[number as usize] = rank;
-            self.ids[number as usize] = id;
-            number
-        } else {
-            self.slots.push(rank);
-            self.ids.push(id);
-            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
-        };
-        self.numbers.insert(id, number);
+        let number = self.add_hidden();
+        self.show(number, id);
         number
+    }
+
+    /// Makes a number whose content belongs to nobody yet.
+    pub(super) fn add_hidden(&mut self) -> u32 {
+        let rank = Some(Rank::default());
+        if let Some(number) = self.free.pop() {
+            self.slots[number as usize] = rank;
+            self.ids[number as usize] = HIDDEN;
+            return number;
+        }
+        self.slots.push(rank);
+        self.ids.push(HIDDEN);
+        u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Gives a hidden number to a rank that has none.
+    pub(super) fn show(&mut self, number: u32, id: WorkerRank) {
+        self.ids[number as usize] = id;
+        self.numbers.insert(id, number);
+    }
+
+    /// Takes a rank's number from it; the number stays in use until it is freed.
+    pub(super) fn hide(&mut self, id: WorkerRank) -> Option<u32> {
+        let number = self.numbers.remove(&id)?;
+        self.ids[number as usize] = HIDDEN;
+        Some(number)
+    }
+
+    /// Gives a number that nothing is held under to the next newcomer.
+    pub(super) fn free(&mut self, number: u32) {
+        self.slots[number as usize] = None;
+        self.free.push(number);
+    }
+
+    /// The tables of a number, which has empty ones then.
+    pub(super) fn take_tables(&mut self, number: u32) -> [EngineTable; 4] {
+        let slot = self.slots.get_mut(number as usize);
+        slot.and_then(Option::as_mut)
+            .map(|rank| std::mem::take(&mut **rank))
+            .unwrap_or_default()
     }
 
     /// Forgets a rank whose holdings are gone; its number is given to the next newcomer.
     pub(super) fn remove(&mut self, id: WorkerRank) {
-        if let Some(number) = self.numbers.remove(&id) {
-            self.slots[number as usize] = None;
-            self.free.push(number);
+        if let Some(number) = self.hide(id) {
+            self.free(number);
         }
     }
 
@@ -131,7 +167,7 @@ impl Ranks {
     pub(super) fn bytes(&self) -> usize {
         let tables = self.slots.iter().flatten().flat_map(|rank| rank.iter());
         self.slots.capacity() * size_of::<Option<Rank>>()
-            + self.numbers.len() * size_of::<[EngineTable; 4]>()
+            + (self.slots.len() - self.free.len()) * size_of::<[EngineTable; 4]>()
             + self.ids.capacity() * size_of::<WorkerRank>()
             + self.free.capacity() * 4
             + table_bytes(self.numbers.capacity(), size_of::<(WorkerRank, u32)>())

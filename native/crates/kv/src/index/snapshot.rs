@@ -87,7 +87,8 @@ fn put_run(out: &mut Vec<u8>, run: &StoredRun) {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<(WorkerRank, Vec<StoredRun>)>, SnapshotError> {
+/// Reads a snapshot.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<(WorkerRank, Vec<StoredRun>)>, SnapshotError> {
     if !bytes.starts_with(MAGIC) {
         return Err(SnapshotError::UnknownFormat);
     }

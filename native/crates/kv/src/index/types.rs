@@ -85,6 +85,15 @@ pub enum ApplyStatus {
 }
 
 impl ApplyStatus {
+    /// Every status, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Ok,
+        Self::ParentBlockNotFound,
+        Self::BlockNotFound,
+        Self::InvalidBlock,
+        Self::Ignored,
+    ];
+
     /// Label value.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -1,0 +1,15 @@
+//! The router's side of KV events (RP 3.4): batches in, per rank a cursor that knows what is missing, and recovery from
+//! what a worker answers. No I/O: what must be asked for is handed to the caller.
+
+mod buffer;
+mod counters;
+mod cursor;
+mod event_feed;
+mod parsed_recovery;
+mod progress;
+
+pub use counters::FeedCounters;
+pub use cursor::{FeedState, RankFeed};
+pub use event_feed::{EventFeed, FeedResult, RecoveryWanted};
+pub use parsed_recovery::ParsedRecovery;
+pub use progress::RecoveryProgress;

@@ -1,0 +1,217 @@
+//! Content of a rank that lookups do not see: not yet, while a snapshot is loaded, or no more, while it is taken apart.
+//! Both go on in slices, so that whoever guards the index with a lock never holds it for long.
+
+use std::collections::hash_map::IntoIter;
+
+use super::dump::StoredRun;
+use super::exact::ExactIndex;
+use super::ranks::{Ranks, holder_key};
+use super::segment::Place;
+use super::types::{CacheTier, WorkerRank};
+
+/// Content on its way in. It ends in [`ExactIndex::adopt`] or [`ExactIndex::discard`].
+#[derive(Debug)]
+#[must_use = "content that is neither adopted nor discarded stays for ever"]
+pub struct StagedRank {
+    number: u32,
+}
+
+/// Content on its way out.
+#[derive(Debug)]
+pub(super) struct Retired {
+    number: u32,
+    places: [IntoIter<u64, Place>; 4],
+}
+
+impl Retired {
+    pub(super) fn new(ranks: &mut Ranks, number: u32) -> Self {
+        let tables = ranks.take_tables(number);
+        Self {
+            number,
+            places: tables.map(|table| table.places.into_iter()),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let left: usize = self.places.iter().map(ExactSizeIterator::len).sum();
+        left * (size_of::<(u64, Place)>() + 1)
+    }
+
+    fn next(&mut self) -> Option<Place> {
+        let place = self.places.iter_mut().find_map(Iterator::next);
+        place.map(|(_, place)| place)
+    }
+}
+
+impl ExactIndex {
+    /// Begins content that no lookup sees.
+    pub fn stage(&mut self) -> StagedRank {
+        StagedRank {
+            number: self.ranks.add_hidden(),
+        }
+    }
+
+    /// Adds a run to staged content. A long run may come in pieces: each next piece names the last block of the one before
+    /// as its parent.
+    pub fn load_staged(&mut self, staged: &StagedRank, run: &StoredRun) {
+        self.load_run(staged.number, run);
+        self.keep_budget_after(run.blocks.len());
+    }
+
+    /// Makes staged content that of a rank; what the rank had is retired. Takes no time that depends on either's size.
+    pub fn adopt(&mut self, rank: WorkerRank, staged: StagedRank) {
+        self.retire_rank(rank);
+        self.ranks.show(staged.number, rank);
+    }
+
+    /// Retires staged content.
+    pub fn discard(&mut self, staged: StagedRank) {
+        self.retire(staged.number);
+    }
+
+    /// Forgets a rank at once for everyone who asks; its memory comes back through [`Self::sweep`].
+    pub fn retire_rank(&mut self, rank: WorkerRank) {
+        if let Some(number) = self.ranks.hide(rank) {
+            self.retire(number);
+        }
+    }
+
+    /// Takes up to `max_blocks` blocks of retired content apart; `true` while there is more.
+    pub fn sweep(&mut self, max_blocks: usize) -> bool {
+        for _ in 0..max_blocks {
+            let Some(retired) = self.retired.last_mut() else {
+                return false;
+            };
+            let number = retired.number;
+            if let Some(place) = retired.next() {
+                self.drop_holders(number, place);
+            } else {
+                self.retired.pop();
+                self.ranks.free(number);
+            }
+        }
+        !self.retired.is_empty()
+    }
+
+    fn retire(&mut self, number: u32) {
+        let retired = Retired::new(&mut self.ranks, number);
+        self.retired.push(retired);
+    }
+
+    /// Ends all that a retired rank holds in the segment of a place. Eviction may have freed the segment and something
+    /// else may live there since: then the rank holds nothing in it.
+    fn drop_holders(&mut self, number: u32, place: Place) {
+        if !self.arena.has(place.segment) {
+            return;
+        }
+        let segment = self.arena.resolve(place).segment;
+        let holders = &mut self.arena.get_mut(segment).holders;
+        let mut held = false;
+        for tier in CacheTier::ALL {
+            held |= holders.remove_all(holder_key(number, tier));
+        }
+        if held {
+            self.arena.tidy(segment);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::{CacheChange, KvIndex, Matches, StoredBlock};
+    use crate::sequence_hashes;
+
+    fn blocks(from: u64, count: u64) -> Vec<StoredBlock> {
+        let block = |hash| StoredBlock {
+            engine_hash: hash,
+            local_hash: hash * 7,
+        };
+        (from..from + count).map(block).collect()
+    }
+
+    fn run(from: u64, count: u64) -> StoredRun {
+        StoredRun {
+            tier: CacheTier::Device,
+            parent: None,
+            ancestors: Vec::new(),
+            blocks: blocks(from, count),
+        }
+    }
+
+    fn store(index: &mut ExactIndex, rank: WorkerRank, from: u64, count: u64) {
+        let change = CacheChange::Stored {
+            parent: None,
+            blocks: &blocks(from, count),
+        };
+        index.apply(rank, CacheTier::Device, &change);
+    }
+
+    fn matched(index: &ExactIndex, from: u64) -> Vec<(WorkerRank, u32)> {
+        let local: Vec<u64> = blocks(from, 10).iter().map(|b| b.local_hash).collect();
+        let mut matches = Matches::default();
+        index.find_matches(&sequence_hashes(&local), false, &mut matches);
+        let rows = matches.rows().iter();
+        rows.map(|row| (row.rank, row.total_blocks())).collect()
+    }
+
+    #[test]
+    fn staged_content_is_seen_when_it_is_adopted_and_old_content_goes_in_slices() {
+        let rank = WorkerRank::new(1, 0);
+        let mut index = ExactIndex::default();
+        store(&mut index, rank, 100, 6);
+        let staged = index.stage();
+        index.load_staged(&staged, &run(100, 3));
+        index.load_staged(&staged, &run(500, 4));
+        assert_eq!(matched(&index, 100), [(rank, 6)]);
+        assert_eq!(matched(&index, 500), []);
+        index.adopt(rank, staged);
+        assert_eq!(matched(&index, 100), [(rank, 3)]);
+        assert_eq!(matched(&index, 500), [(rank, 4)]);
+        assert!(index.sweep(4));
+        assert!(!index.sweep(4));
+        assert_eq!(index.stats().blocks, 7);
+        assert_eq!(index.ranks(), [rank]);
+        index.remove_rank(rank);
+        assert_eq!(index.stats().blocks, 0);
+    }
+
+    #[test]
+    fn a_rank_that_is_back_before_the_sweep_keeps_its_new_blocks() {
+        let rank = WorkerRank::new(1, 0);
+        let mut index = ExactIndex::default();
+        store(&mut index, rank, 100, 8);
+        index.retire_rank(rank);
+        assert_eq!(matched(&index, 100), []);
+        store(&mut index, rank, 100, 5);
+        let discarded = index.stage();
+        index.load_staged(&discarded, &run(100, 9));
+        index.discard(discarded);
+        while index.sweep(1) {}
+        assert_eq!(matched(&index, 100), [(rank, 5)]);
+        assert_eq!(index.stats().blocks, 5);
+    }
+
+    #[test]
+    fn eviction_during_a_sweep_leaves_nothing_behind() {
+        let mut index = ExactIndex::new(super::super::ExactOptions {
+            budget_bytes: Some(200_000),
+        });
+        for round in 0..40 {
+            let rank = WorkerRank::new(round % 5, 0);
+            for prompt in 0..60 {
+                store(&mut index, rank, round * 100_000 + prompt * 100, 40);
+                index.sweep(7);
+            }
+            if round % 3 == 0 {
+                index.retire_rank(rank);
+            }
+        }
+        for rank in index.ranks() {
+            index.retire_rank(rank);
+        }
+        while index.sweep(1_000) {}
+        assert_eq!(index.stats().blocks, 0);
+        assert!(index.stats().evicted > 0);
+    }
+}
