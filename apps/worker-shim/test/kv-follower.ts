@@ -124,26 +124,13 @@ export class KvFollower {
     this.#lastIds.set(stream, eventId);
     const held = this.model.get(dpRank) ?? new Map<bigint, bigint>();
     this.model.set(dpRank, held);
-    switch (data?.$case) {
-      case 'stored': {
-        const { parentHash } = data.value;
-        // Nobody can reach a block whose parent is unknown.
-        if (parentHash !== undefined && !held.has(parentHash)) break;
-        const hashes = words(data.value.blockHashesLe);
-        const local = words(data.value.tokensHashesLe);
-        for (const [at, hash] of hashes.entries()) held.set(hash, local[at] ?? 0n);
-        break;
-      }
-      case 'removed':
-        for (const hash of words(data.value.blockHashesLe)) held.delete(hash);
-        break;
-      case 'cleared':
-        this.clears += 1;
-        held.clear();
-        break;
-      case undefined:
-        throw new Error('an event without data');
-    }
+    if (data?.$case === 'stored') store(held, data.value);
+    else if (data?.$case === 'removed') {
+      for (const hash of words(data.value.blockHashesLe)) held.delete(hash);
+    } else if (data?.$case === 'cleared') {
+      this.clears += 1;
+      held.clear();
+    } else throw new Error('an event without data');
   }
 
   async #recover(recovery: Recovery): Promise<void> {
@@ -156,6 +143,18 @@ export class KvFollower {
     const { workerId, dpRank } = recovery;
     await this.core.finishRecovery(workerId, dpRank, items, performance.now());
   }
+}
+
+type Stored = Extract<KvEvent['data'], { $case: 'stored' }>['value'];
+
+/** Nobody can reach a block whose parent is unknown. */
+function store(
+  held: Map<bigint, bigint>,
+  { blockHashesLe, parentHash, tokensHashesLe }: Stored,
+): void {
+  if (parentHash !== undefined && !held.has(parentHash)) return;
+  const local = words(tokensHashesLe);
+  for (const [at, hash] of words(blockHashesLe).entries()) held.set(hash, local[at] ?? 0n);
 }
 
 function words(bytes: Uint8Array): BigUint64Array {
