@@ -1,3 +1,6 @@
+export { AFFINITY_METRICS } from './affinity/metrics.ts';
+export type { AffinityMode, SessionAffinityOptions } from './affinity/session-affinity.ts';
+export { AFFINITY_TOPIC, SessionAffinity } from './affinity/session-affinity.ts';
 export type { AnswerReport } from './answer-meter.ts';
 export type { DispatchedStream } from './booked-stream.ts';
 export type { BookingsOptions } from './bookings.ts';
@@ -78,13 +81,16 @@ export { SchedulerQueue } from './queue/scheduler-queue.ts';
 export type { RemoteRouterOptions } from './remote/remote-router.ts';
 export { RemoteRouter } from './remote/remote-router.ts';
 export { serveRouterEndpoints } from './service/router-endpoints.ts';
+export { REPLICA_METRICS } from './replica/metrics.ts';
+export type { ReplicaSyncOptions } from './replica/replica-sync.ts';
+export { ReplicaSync, SEQUENCES_TOPIC } from './replica/replica-sync.ts';
 export type { RouterMode } from './router-mode.ts';
 export { ROUTER_MODES, parseRouterMode } from './router-mode.ts';
 export { ROUTER_COMPONENT, ROUTER_ENDPOINTS, routerEndpointPath } from './service/router-names.ts';
 export type { CallOrigin, RouterServiceOptions } from './service/router-service.ts';
 export { RouterService } from './service/router-service.ts';
-export type { EndpointRouter, IndexHealth, QueueStats } from './service/endpoint-router.ts';
-export type { OpenEngineFeed } from './service/external-workers.ts';
+export type { AskWorker, EndpointRouter, IndexHealth, QueueStats } from './service/endpoint-router.ts';
+export type { EngineFeedHandle, OpenEngineFeed } from './service/external-workers.ts';
 export type {
   OpenEndpointRouter,
   OpenRouterOptions,
