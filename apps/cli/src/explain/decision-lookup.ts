@@ -13,10 +13,15 @@ export async function fetchDecision(url: string, id: string | undefined): Promis
   const path = id === undefined ? '?limit=1' : `/${encodeURIComponent(id)}`;
   const body = await getJson(`${base}/debug/decisions${path}`, base, id);
   if (id !== undefined) return Decision.fromJSON(body);
-  const list = typeof body === 'object' && body !== null ? Reflect.get(body, 'decisions') : [];
-  const [newest]: readonly unknown[] = Array.isArray(list) ? list : [];
+  const newest = firstDecision(body);
   if (newest === undefined) throw unknown(`no decision has been recorded at ${base} yet`);
   return Decision.fromJSON(newest);
+}
+
+function firstDecision(body: unknown): unknown {
+  if (typeof body !== 'object' || body === null || !('decisions' in body)) return undefined;
+  const { decisions } = body;
+  return Array.isArray(decisions) ? (decisions as readonly unknown[])[0] : undefined;
 }
 
 /** Reads a log of one decision per line; the last one when no id is given. */

@@ -6,7 +6,7 @@ import { createTelemetry } from '@dynamo-ts/telemetry';
 import type { Telemetry } from '@dynamo-ts/telemetry';
 
 import type { Fleet } from './fleet.ts';
-import { workerEngineUrls } from './up-options.ts';
+import { workerEngines } from './up-options.ts';
 import type { UpConfig } from './up-options.ts';
 
 interface Service {
@@ -64,8 +64,8 @@ export class LocalFleet implements Fleet {
       const { createRouter } = await import('@dynamo-ts/router');
       others.push(await this.#add('router', (deps) => createRouter(config, deps)));
     }
-    for (const [index, engineUrl] of workerEngineUrls(this.#config).entries()) {
-      const create = (deps: ServiceDeps) => createWorkerShim({ ...config, engineUrl }, deps);
+    for (const [index, engine] of workerEngines(this.#config).entries()) {
+      const create = (deps: ServiceDeps) => createWorkerShim({ ...config, ...engine }, deps);
       others.push(await this.#add(`worker-${index + 1}`, create));
     }
     await Promise.all(others.map(async (service) => service.start()));

@@ -16,7 +16,7 @@ import { serviceEntry } from '../service-entry.ts';
 import type { ServiceName } from '../service-entry.ts';
 import type { Fleet } from './fleet.ts';
 import { SupervisedProcess } from './supervised-process.ts';
-import { UP_OPTIONS, workerEngineUrls } from './up-options.ts';
+import { UP_OPTIONS, workerEngines } from './up-options.ts';
 import type { UpConfig } from './up-options.ts';
 
 /** What a {@link ProcessFleet} is made of. */
@@ -75,12 +75,12 @@ export class ProcessFleet implements Fleet {
       const { ROUTER_OPTIONS } = await import('@dynamo-ts/router');
       this.#add({ name: 'router', service: 'router', options: ROUTER_OPTIONS });
     }
-    for (const [index, engineUrl] of workerEngineUrls(config).entries())
+    for (const [index, engine] of workerEngines(config).entries())
       this.#add({
         name: `worker-${index + 1}`,
         service: 'worker-shim',
         options: WORKER_OPTIONS,
-        settings: { engineUrl },
+        settings: { ...engine },
       });
     for (const supervised of this.#processes) supervised.start();
   }

@@ -8,7 +8,7 @@ import { ignoredSettings } from './decided-settings.ts';
 import type { Fleet } from './fleet.ts';
 import { waitUntilServable } from './readiness.ts';
 import type { Progress } from './readiness.ts';
-import { UP_OPTIONS, workerEngineUrls } from './up-options.ts';
+import { UP_OPTIONS, workerEngines } from './up-options.ts';
 import type { UpConfig } from './up-options.ts';
 
 /** Runs `dynamo up` until it is stopped. */
@@ -80,7 +80,7 @@ class Up implements RunnableService {
   }
 
   get #workers(): number {
-    return workerEngineUrls(this.#config).length;
+    return workerEngines(this.#config).length;
   }
 
   #banner(progress: Progress): string {

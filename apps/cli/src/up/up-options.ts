@@ -2,6 +2,7 @@
  * Options of `dynamo up`: those of frontend and worker, so that every flag of a service works here too, with defaults for
  * one machine, and without those that `up` decides itself.
  */
+import { DynamoError } from '@dynamo-ts/base';
 import { LOGGING_OPTIONS, SHUTDOWN_OPTIONS, option, optionGroup } from '@dynamo-ts/config';
 import type { ConfigOf } from '@dynamo-ts/config';
 import { FRONTEND_OPTIONS } from '@dynamo-ts/frontend';
@@ -66,10 +67,46 @@ export type UpConfig = ConfigOf<typeof UP_OPTIONS>;
 const ENGINES_WITHOUT_PROCESS: readonly string[] = ['mocker', 'echo'];
 const DEFAULT_MOCK_WORKERS = 2;
 
-/** One entry per worker: the engine address it attaches to, or undefined. */
-export function workerEngineUrls(config: UpConfig): readonly (string | undefined)[] {
-  const urls = config.engineUrl;
+/** What differs between the workers. */
+export interface EngineAddresses {
+  /** Undefined when the worker has an engine of its own. */
+  readonly engineUrl: string | undefined;
+  /** Where the engine's KV events are, by data-parallel rank. */
+  readonly kvEventsEndpoint: readonly string[];
+  readonly kvReplayEndpoint: readonly string[];
+}
+
+/**
+ * One entry per worker. Addresses of events are given out to the engines in order, as many to each.
+ *
+ * @throws config.invalid when they cannot be
+ */
+export function workerEngines(config: UpConfig): readonly EngineAddresses[] {
+  const { engineUrl: urls, kvEventsEndpoint, kvReplayEndpoint } = config;
+  const engines = Math.max(urls.length, 1);
+  const events = sharesOf('kv-events-endpoint', kvEventsEndpoint, engines);
+  const replays = sharesOf('kv-replay-endpoint', kvReplayEndpoint, engines);
   const fallback = ENGINES_WITHOUT_PROCESS.includes(config.engine) ? DEFAULT_MOCK_WORKERS : 1;
   const count = config.workers ?? (urls.length > 0 ? urls.length : fallback);
-  return Array.from({ length: count }, (_, index) => urls[index % Math.max(urls.length, 1)]);
+  return Array.from({ length: count }, (_, worker) => ({
+    engineUrl: urls[worker % engines],
+    kvEventsEndpoint: events[worker % engines] ?? [],
+    kvReplayEndpoint: replays[worker % engines] ?? [],
+  }));
+}
+
+function sharesOf(
+  flag: string,
+  addresses: readonly string[],
+  engines: number,
+): readonly (readonly string[])[] {
+  const each = addresses.length / engines;
+  if (!Number.isInteger(each))
+    throw new DynamoError(
+      'config.invalid',
+      `--${flag} is given ${addresses.length} times for ${engines} engines: give it once per --engine-url, in the same order, or once per engine and rank`,
+    );
+  return Array.from({ length: engines }, (_, engine) =>
+    addresses.slice(engine * each, (engine + 1) * each),
+  );
 }
