@@ -59,6 +59,8 @@ export interface EngineCache {
 interface Life {
   readonly index: KvIndex;
   readonly sources: readonly EngineEventSource[];
+  /** Over: its last words are not believed any more, but routers may still ask. */
+  isOver: boolean;
 }
 
 /** Publishes one worker's cache. */
@@ -85,14 +87,14 @@ export class KvPublication implements AsyncDisposable {
     const index = createIndex({ workerId, epoch: this.#lastEpoch, blockSize, dpStart });
     const addresses = kvEvents.kind === 'sockets' ? kvEvents.addresses : [];
     const sources = addresses.map((address) => this.#sourceOf(address, index));
-    this.#life = { index, sources };
+    this.#life = { index, sources, isOver: false };
     this.#metrics.follow(index, blockSize);
     for (const source of sources) await source.start();
   }
 
   /** Takes what an engine in this process changed. */
   accept(records: Uint8Array): void {
-    if (this.#life === undefined) return;
+    if (this.#life === undefined || this.#life.isOver) return;
     this.#life.index.acceptMockerRecords(records);
     this.#changed();
   }
@@ -100,8 +102,10 @@ export class KvPublication implements AsyncDisposable {
   /** The engine has died: tells routers that its blocks are gone. Queries are answered until the next life. */
   async end(): Promise<void> {
     const life = this.#life;
-    for (const source of life?.sources ?? []) await source.close();
-    life?.index.clear();
+    if (life === undefined || life.isOver) return;
+    life.isOver = true;
+    for (const source of life.sources) await source.close();
+    life.index.clear();
     this.#publish();
   }
 
