@@ -15,6 +15,7 @@ export {
   modelCardKey,
   parseEndpointPath,
 } from './keys.ts';
+export { readInstanceRecord, readModelRecord } from './records.ts';
 export { hashesFromBytes, hashesToBytes, tokenIdsFromBytes, tokenIdsToBytes } from './token-ids.ts';
 export {
   EndpointInstance,

@@ -5,8 +5,8 @@
  */
 import { asInstanceId, instanceIdHex, raceAbort } from '@dynamo-ts/base';
 import type { AbortOptions, InstanceId } from '@dynamo-ts/base';
-import { EndpointInstance, instancesPrefix } from '@dynamo-ts/protocol';
-import type { EndpointPath } from '@dynamo-ts/protocol';
+import { instancesPrefix, readInstanceRecord } from '@dynamo-ts/protocol';
+import type { EndpointInstance, EndpointPath } from '@dynamo-ts/protocol';
 import type { Logger } from '@dynamo-ts/telemetry';
 
 import type { Discovery, DiscoveryEvent } from './discovery/discovery.ts';
@@ -124,12 +124,11 @@ export class InstanceSet {
 
   #parse(key: string, value: Uint8Array): EndpointInstance | undefined {
     try {
-      const instance = EndpointInstance.fromJSON(JSON.parse(new TextDecoder().decode(value)));
-      if (instance.instanceId !== 0n && instance.transport !== undefined) return instance;
+      return readInstanceRecord(key, value);
     } catch (error) {
       this.#logger.warn('instance record cannot be read; its last value is kept', { key, error });
+      return undefined;
     }
-    return undefined;
   }
 
   #tell(change: InstanceChange): void {

@@ -8,10 +8,11 @@ import type { Clock } from '@dynamo-ts/base';
 import type { CardFileCache } from '@dynamo-ts/preprocess';
 import {
   MODEL_CARDS_PREFIX,
-  ModelRecord,
   encodeSegment,
   formatEndpointPath,
+  readModelRecord,
 } from '@dynamo-ts/protocol';
+import type { ModelRecord } from '@dynamo-ts/protocol';
 import type { DiscoveryEvent } from '@dynamo-ts/runtime';
 import type { Logger } from '@dynamo-ts/telemetry';
 
@@ -103,7 +104,7 @@ export class ModelManager implements AsyncDisposable {
 
   #tryRead(key: string, value: Uint8Array): ModelRecord | undefined {
     try {
-      return ModelRecord.fromJSON(JSON.parse(Buffer.from(value).toString('utf8')));
+      return readModelRecord(key, value);
     } catch (error) {
       this.#logger.warn('a model card cannot be read and is ignored', { key, error });
       return undefined;
