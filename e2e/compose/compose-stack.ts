@@ -32,12 +32,26 @@ export class ComposeStack implements AsyncDisposable {
   /** Builds the images, starts everything and waits until a model is served. */
   static async up(options: {
     readonly workers: number;
+    readonly routers: number;
     readonly port: number;
   }): Promise<ComposeStack> {
-    const stack = new ComposeStack(options.port);
-    await stack.compose('up', '--build', '--detach', '--scale', `worker=${options.workers}`);
+    const { port, routers, workers } = options;
+    const stack = new ComposeStack(port);
+    const scale = ['--scale', `worker=${workers}`, '--scale', `router=${routers}`];
+    await stack.compose('up', '--build', '--detach', ...scale);
     await stack.servesModel();
     return stack;
+  }
+
+  /** Changes how many containers a service has. */
+  async scale(service: string, count: number): Promise<void> {
+    const scale = ['--scale', `${service}=${count}`];
+    await this.compose('up', '--detach', '--no-recreate', '--no-deps', ...scale, service);
+  }
+
+  /** Ends a container at once with `docker kill`; its policy does not start it again. */
+  async kill(container: ContainerInfo): Promise<void> {
+    await this.#docker(['kill', container.id]);
   }
 
   /** Base URL of the frontend. */

@@ -3,16 +3,18 @@ import OpenAI from 'openai';
 
 import { ComposeStack } from './compose-stack.ts';
 
-const WORKERS = 3;
+const WORKERS = 4;
+const ROUTERS = 2;
+const STREAMS = 50;
 /** Tokens. */
 const LONG_ANSWER = 200;
 
-describe('docker compose up --build --scale worker=3', () => {
+describe('docker compose up --build --scale worker=4 --scale router=2', () => {
   let stack: ComposeStack;
   let model: string;
 
   beforeAll(async () => {
-    stack = await ComposeStack.up({ workers: WORKERS, port: 18_000 });
+    stack = await ComposeStack.up({ workers: WORKERS, routers: ROUTERS, port: 18_000 });
     model = await stack.servesModel();
     await vi.waitFor(
       async () => {
@@ -75,40 +77,65 @@ describe('docker compose up --build --scale worker=3', () => {
     }
   });
 
-  it('fails no request while a killed worker is restarted by its policy', async () => {
-    const [victim] = await stack.containers('worker');
-    if (victim === undefined) throw new Error('no worker container');
+  /** Streams without end until stopped; none may fail or differ. */
+  async function underLoad(fault: (answered: () => number) => Promise<void>): Promise<void> {
     const undisturbed = await ask(LONG_ANSWER);
     const failures: unknown[] = [];
     let answered = 0;
     let stop = false;
-    const load = Array.from({ length: 6 }, async () => {
+    const load = Array.from({ length: STREAMS }, async () => {
       while (!stop) {
-        // Answers of seconds, so that the worker dies in the middle of some of them.
         await ask(LONG_ANSWER).then(
           (text) => (text === undisturbed ? (answered += 1) : failures.push(text)),
           (error: unknown) => failures.push(error),
         );
       }
     });
-    await vi.waitFor(() => expect(answered).toBeGreaterThan(5), { timeout: 60_000 });
-    // The container's first process is the init; killing it from the host is a crash to Docker.
-    process.kill(victim.pid, 'SIGKILL');
-    await vi.waitFor(
-      async () => {
-        const now = (await stack.containers('worker')).find(({ id }) => id === victim.id);
-        expect(now?.restarts).toBeGreaterThan(victim.restarts);
-        expect(now?.status).toBe('running');
-      },
-      { timeout: 60_000, interval: 500 },
-    );
-    const before = answered;
-    await vi.waitFor(() => expect(answered).toBeGreaterThan(before + 10), { timeout: 60_000 });
-    stop = true;
-    await Promise.all(load);
+    try {
+      await vi.waitFor(() => expect(answered).toBeGreaterThan(STREAMS / 2), { timeout: 60_000 });
+      await fault(() => answered);
+      const before = answered;
+      await vi.waitFor(() => expect(answered).toBeGreaterThan(before + STREAMS), {
+        timeout: 60_000,
+      });
+    } finally {
+      stop = true;
+      await Promise.all(load);
+    }
     expect(failures).toEqual([]);
+  }
+
+  it('fails no request while a killed worker is restarted by its policy', async () => {
+    const [victim] = await stack.containers('worker');
+    if (victim === undefined) throw new Error('no worker container');
+    await underLoad(async () => {
+      // The container's first process is the init; killing it from the host is a crash to Docker.
+      process.kill(victim.pid, 'SIGKILL');
+      await vi.waitFor(
+        async () => {
+          const now = (await stack.containers('worker')).find(({ id }) => id === victim.id);
+          expect(now?.restarts).toBeGreaterThan(victim.restarts);
+          expect(now?.status).toBe('running');
+        },
+        { timeout: 60_000, interval: 500 },
+      );
+    });
     const metrics = await (await fetch(`${stack.url}/metrics`)).text();
     const moves = /^dynamo_frontend_model_migration_total\{.*"ongoing_request"\} (\d+)$/m;
     expect(Number(moves.exec(metrics)?.[1] ?? 0)).toBeGreaterThan(0);
   });
+
+  it(`fails none of ${STREAMS} streams while workers, brokers and routers go and come`, async () => {
+    await underLoad(async () => {
+      const [worker] = await stack.containers('worker');
+      const [router] = await stack.containers('router');
+      if (worker === undefined || router === undefined) throw new Error('containers are missing');
+      await stack.kill(worker);
+      await stack.compose('restart', 'etcd');
+      await stack.compose('restart', 'nats');
+      await stack.kill(router);
+      await stack.compose('restart', 'router');
+      await stack.scale('worker', 2);
+    });
+  }, 300_000);
 });

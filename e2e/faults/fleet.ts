@@ -53,14 +53,15 @@ const READY_TIMEOUT_MS = 60_000;
 /** A deployment that a scenario may hurt. */
 export class Fleet implements AsyncDisposable {
   readonly services: Service[] = [];
+  /** Where services on files find each other. */
+  readonly folder: string;
   readonly #options: FleetOptions;
-  readonly #folder: string;
   readonly #brokers: Brokers | undefined;
   #made = 0;
 
   private constructor(options: FleetOptions, folder: string, brokers: Brokers | undefined) {
     this.#options = options;
-    this.#folder = folder;
+    this.folder = folder;
     this.#brokers = brokers;
   }
 
@@ -138,7 +139,7 @@ export class Fleet implements AsyncDisposable {
       await way.close();
       await broker.close();
     }
-    await rm(this.#folder, { recursive: true, force: true });
+    await rm(this.folder, { recursive: true, force: true });
   }
 
   async #make(kind: ServiceKind, count: number): Promise<readonly Service[]> {
@@ -181,7 +182,7 @@ export class Fleet implements AsyncDisposable {
     const local = ['--rpc-host=127.0.0.1', '--rpc-advertised-host=127.0.0.1'];
     if (this.#brokers === undefined)
       return [
-        ...['--discovery-backend=file', `--file-discovery-dir=${this.#folder}`],
+        ...['--discovery-backend=file', `--file-discovery-dir=${this.folder}`],
         ...['--request-plane=grpc', '--event-plane=direct', ...local],
       ];
     const { etcd, nats } = this.#brokers;
