@@ -60,27 +60,34 @@ export class BucketScanner {
 
   /** Looks at one file. */
   async look(fileName: string): Promise<FileFinding> {
-    const path = join(this.#options.folderPath, fileName);
     const rest = tryDecodeFileName(fileName);
+    let value: Uint8Array | undefined;
     try {
-      const file = await stat(path, { bigint: true });
-      if (!file.isFile()) return { kind: 'unreadable' };
-      const version = `${file.ino}/${file.size}/${file.mtimeNs}`;
-      const seen = this.#seen.get(fileName);
-      if (this.#isDead(Number(file.mtimeMs), version === seen?.version ? seen : undefined, seen)) {
-        await unlink(path);
-        this.#options.onExpired(fileName);
-        return this.#forget(fileName, rest);
-      }
-      if (version !== seen?.version) await this.#read(fileName, version, path);
+      const isAlive = await this.#update(fileName, join(this.#options.folderPath, fileName));
+      if (!isAlive) return this.#forget(fileName, rest);
+      value = this.#seen.get(fileName)?.value;
     } catch (error) {
       if (isNotFound(error)) return this.#forget(fileName, rest);
-      throw error;
+      // One file that cannot be read, another user's for example, must not hide all others.
+      return { kind: 'unreadable' };
     }
-    const value = this.#seen.get(fileName)?.value;
     return rest === undefined || value === undefined
       ? { kind: 'unreadable' }
       : { kind: 'record', rest, value };
+  }
+
+  /** Reads a file that has changed and removes a dead one. @returns whether it is alive */
+  async #update(fileName: string, path: string): Promise<boolean> {
+    const file = await stat(path, { bigint: true });
+    if (!file.isFile()) return true;
+    const version = `${file.ino}/${file.size}/${file.mtimeNs}`;
+    const seen = this.#seen.get(fileName);
+    if (this.#isDead(Number(file.mtimeMs), version === seen?.version ? seen : undefined, seen)) {
+      if (await tryUnlink(path)) this.#options.onExpired(fileName);
+      return false;
+    }
+    if (version !== seen?.version) await this.#read(fileName, version, path);
+    return true;
   }
 
   async #fileNames(): Promise<string[]> {
@@ -115,6 +122,17 @@ export class BucketScanner {
   #forget(fileName: string, rest: string | undefined): FileFinding {
     this.#seen.delete(fileName);
     return rest === undefined ? { kind: 'unreadable' } : { kind: 'absent', rest };
+  }
+}
+
+/** Removes a dead file; one that belongs to someone else stays, and is dead all the same. */
+async function tryUnlink(path: string): Promise<boolean> {
+  try {
+    await unlink(path);
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) throw error;
+    return false;
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -99,6 +99,19 @@ describe('FileDiscovery', () => {
     await eventually(() => recorder.isReady);
     expect(recorder.events).toEqual([{ kind: 'ready' }]);
     expect(await readdir(folder)).toEqual([]);
+    await recorder.stop();
+  });
+
+  it('reports every record although one file cannot be read', async () => {
+    const folder = join(rootPath, 'v1/instances');
+    await mkdir(folder, { recursive: true });
+    await symlink('loop', join(folder, 'loop'));
+    await writeFile(join(folder, 'a'), '{"a":1}');
+    await using reader = open(rootPath);
+    const recorder = new WatchRecorder(reader, 'v1/instances/');
+    await eventually(() => recorder.isReady);
+    expect(recorder.events.map(({ kind }) => kind)).toEqual(['put', 'ready']);
+    expect(await reader.list('v1/instances/')).toHaveLength(1);
     await recorder.stop();
   });
 
