@@ -178,7 +178,10 @@ export class DistributedRuntime implements AsyncDisposable {
     const { instanceId, metrics, tracer } = this;
     const model = options.metricsLabels?.model ?? '';
     const wrapped = ingressHandler(handler, { path, instanceId, model, metrics, tracer });
-    const served = await this.requestPlane.serve({ endpoint: path, instanceId }, wrapped);
+    const served = await this.requestPlane.serve(
+      { endpoint: path, instanceId, model: options.metricsLabels?.model },
+      wrapped,
+    );
     const endpoint = new ServedEndpoint({
       instance: {
         type: 'Endpoint',

@@ -2,11 +2,12 @@
  * `dynamo.llm.v1.EngineService.Generate` in front of the endpoints of this process, for clients that do not speak the mux:
  * one gRPC stream per request. Payloads pass through as they are.
  *
- * The metadata `dynamo-endpoint: namespace.component.endpoint` names the endpoint; without it the first one that is
- * called `generate` answers.
+ * The metadata `dynamo-endpoint: namespace.component.endpoint` names the endpoint; without it one that is called
+ * `generate` and serves the request's model answers. A model that is not served here is NOT_FOUND; a request that names
+ * none is taken by the first.
  */
 import { DynamoError } from '@dynamo-ts/base';
-import { EngineServiceService } from '@dynamo-ts/protocol';
+import { EngineServiceService, GenerateRequest, formatEndpointPath } from '@dynamo-ts/protocol';
 import type { ServerWritableStream, ServiceDefinition } from '@grpc/grpc-js';
 
 import type { ServedHandler } from '../request-plane/served-handler.ts';
@@ -44,10 +45,21 @@ export function engineService(handlers: ServedHandlers): GrpcService {
 function generate(handlers: ServedHandlers, call: GenerateCall): void {
   const context = callContext(call);
   const answer = new StreamAnswer(call);
-  const served = findHandler(handlers, context.headers[ENDPOINT_KEY]);
-  if (served === undefined) {
+  const candidates = findHandlers(handlers, context.headers[ENDPOINT_KEY]);
+  if (candidates.length === 0) {
     answer.reject(
       new DynamoError('request.not_found', 'no such endpoint is served here; see dynamo-endpoint'),
+    );
+    return;
+  }
+  const served = candidates.find(({ options: { model } }) => serves(model, call.request));
+  if (served === undefined) {
+    const models = [...new Set(candidates.map(({ options: { model } }) => model))].join(', ');
+    answer.reject(
+      new DynamoError(
+        'request.model_not_found',
+        `the model "${modelOf(call.request).slice(0, 256)}" is not served here; served: ${models}`,
+      ),
     );
     return;
   }
@@ -58,16 +70,31 @@ function generate(handlers: ServedHandlers, call: GenerateCall): void {
   });
 }
 
-function findHandler(
+function findHandlers(
   handlers: ServedHandlers,
   path: string | undefined,
-): ServedHandler | undefined {
-  const all = handlers.all();
-  if (path === undefined)
-    return all.find(({ options }) => options.endpoint.endpoint === 'generate');
-  return all.find(({ options: { endpoint } }) => {
-    return `${endpoint.namespace}.${endpoint.component}.${endpoint.endpoint}` === path;
-  });
+): readonly ServedHandler[] {
+  return handlers
+    .all()
+    .filter(({ options: { endpoint } }) =>
+      path === undefined ? endpoint.endpoint === 'generate' : formatEndpointPath(endpoint) === path,
+    );
+}
+
+/** An endpoint that has named no model takes all, and payloads that are no `GenerateRequest`. */
+function serves(model: string | undefined, payload: Uint8Array): boolean {
+  if (model === undefined) return true;
+  const asked = modelOf(payload);
+  return asked === '' || asked === model;
+}
+
+/** The model that a request names; none when it cannot be read, which is for its handler to say. */
+function modelOf(payload: Uint8Array): string {
+  try {
+    return GenerateRequest.decode(payload).model;
+  } catch {
+    return '';
+  }
 }
 
 /** Puts an answer on a gRPC stream of its own, whose flow control is the credit. */

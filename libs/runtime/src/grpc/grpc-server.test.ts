@@ -49,6 +49,36 @@ describe('plain gRPC on a worker', () => {
     client.close();
   });
 
+  it('takes requests for the models that are served, and for no other', async () => {
+    await using plane = new GrpcRequestPlane({ logger: nullLogger, host: '127.0.0.1' });
+    for (const model of ['a', 'b']) {
+      const endpoint = { namespace: 'dynamo', component: model, endpoint: 'generate' };
+      await plane.serve({ endpoint, instanceId: createInstanceId(), model }, (_request, sink) => {
+        sink.write(GenerateResponse.encode(GenerateResponse.fromPartial({ text: model })).finish());
+        sink.end();
+      });
+    }
+    const client = new EngineServiceClient((await plane.listen()).address, insecure);
+    const ask = async (model: string, endpoint?: string): Promise<string | undefined> => {
+      const metadata = new Metadata();
+      if (endpoint !== undefined) metadata.set('dynamo-endpoint', endpoint);
+      let text: string | undefined;
+      for await (const response of client.generate(GenerateRequest.create({ model }), metadata)) {
+        text = (response as GenerateResponse).text;
+      }
+      return text;
+    };
+    expect(await ask('b')).toBe('b');
+    expect(await ask('')).toBe('a');
+    await expect(ask('c')).rejects.toMatchObject({
+      code: 5,
+      details: expect.stringContaining('served: a, b') as unknown,
+    });
+    await expect(ask('a', 'dynamo.b.generate')).rejects.toMatchObject({ code: 5 });
+    await expect(ask('a', 'dynamo.x.generate')).rejects.toMatchObject({ code: 5 });
+    client.close();
+  });
+
   it('gives errors a status and a code, and kills what its caller cancels', async () => {
     let killed = false;
     const { plane, address } = await worker((request, sink) => {

@@ -60,6 +60,8 @@ export interface ServedTransport {
 export interface ServeOptions {
   readonly endpoint: EndpointPath;
   readonly instanceId: InstanceId;
+  /** Model that the endpoint serves, for callers that name one; undefined when it is not known. */
+  readonly model?: string | undefined;
 }
 
 /** Where a request goes. */
