@@ -22,6 +22,8 @@ export interface ClientSessionOptions {
   readonly creditBytes: number;
   /** How long the server may take to accept after it was sent the whole request. */
   readonly acceptTimeoutMs: number;
+  /** The server has said nothing at all while a request waited for its acceptance: it stands still, or is cut off. */
+  readonly onSilent?: () => void;
   /** @default 256 KiB */
   readonly maxFrameBytes?: number;
   /** @default 512 KiB */
@@ -36,6 +38,8 @@ export class ClientSession {
   readonly #maxFrameBytes: number;
   readonly #link: ClientStreamLink;
   #lastStream = 0;
+  /** When the server last said anything, on the monotonic clock. */
+  #heardMs = 0;
   #closed: DynamoError | undefined;
 
   constructor(options: ClientSessionOptions) {
@@ -93,6 +97,7 @@ export class ClientSession {
 
   /** Handles a message from the server. */
   receive(message: Uint8Array): void {
+    this.#heardMs = performance.now();
     for (const frame of ConnectResponse.decode(message).frames) this.#handle(frame);
   }
 
@@ -155,6 +160,9 @@ export class ClientSession {
     return {
       stop: (stream) => {
         this.#sender.control({ stream, body: { $case: 'stop', value: {} } });
+      },
+      late: (openedMs) => {
+        if (this.#heardMs < openedMs) this.#options.onSilent?.();
       },
       kill: (stream) => {
         this.#sender.drop(stream);

@@ -7,6 +7,8 @@ import { ResponseBuffer } from '../response-buffer.ts';
 /** What a {@link ClientStream} tells its connection. */
 export interface ClientStreamLink {
   stop(stream: number): void;
+  /** The server has not accepted the request in time. */
+  late(openedMs: number): void;
   /** Sends a kill and forgets the stream. */
   kill(stream: number): void;
   credit(stream: number, bytes: number): void;
@@ -75,10 +77,12 @@ export class ClientStream {
   /** Starts the time within which the server must accept. */
   startAcceptTimer(timeoutMs: number): void {
     if (this.#state !== 'opening') return;
+    const openedMs = performance.now();
     this.#acceptTimer = setTimeout(() => {
       const message = `the instance did not accept the request within ${timeoutMs} ms`;
       this.#options.link.kill(this.id);
       this.reject(new DynamoError('transport.timeout', message));
+      this.#options.link.late(openedMs);
     }, timeoutMs);
   }
 

@@ -108,7 +108,10 @@ export class MuxConnection {
       new Metadata(),
     );
     this.#call = call;
-    const session = this.#createSession(call);
+    const session = this.#createSession(call, () => {
+      call.cancel();
+      broken(`nothing was heard for ${this.#options.acceptTimeoutMs} ms`);
+    });
     const up = Promise.withResolvers<ClientSession>();
     let isBroken = false;
     const broken = (reason: string): void => {
@@ -145,11 +148,12 @@ export class MuxConnection {
     }
   }
 
-  #createSession(call: MuxCall): ClientSession {
+  #createSession(call: MuxCall, onSilent: () => void): ClientSession {
     const { creditBytes, acceptTimeoutMs } = this.#options;
     return new ClientSession({
       creditBytes,
       acceptTimeoutMs,
+      onSilent,
       send: (message, done) => {
         call.write(message, done);
       },

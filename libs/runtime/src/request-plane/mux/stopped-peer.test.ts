@@ -34,11 +34,36 @@ async function open(plane: GrpcRequestPlane, target: RequestTarget): Promise<Raw
 
 describe.concurrent('a peer that is stopped', () => {
   it(
-    'is noticed by keep-alive as a server, and holds nobody else meanwhile',
+    'is noticed as a server as soon as it does not accept a request',
     { timeout: 60_000 },
     async () => {
       await using peer = NodeProgram.start(PEER, { args: ['serve'] });
       await using client = new GrpcRequestPlane({ logger: nullLogger, acceptTimeoutMs: 500 });
+      const stopped = await peerTarget(peer);
+      const response = await open(client, stopped);
+      await response.nextBatch();
+      peer.signal('SIGSTOP');
+      const broken = response
+        .nextBatch()
+        .catch((error: unknown) => ({ error, ms: performance.now() }));
+      await expect(open(client, stopped)).rejects.toMatchObject({ code: 'transport.timeout' });
+      const timedOutMs = performance.now();
+      const noticed = await broken;
+      expect(noticed).toMatchObject({ error: { code: 'transport.disconnected', retryable: true } });
+      // At once, and not with the ping, which takes 10 to 15 s.
+      expect((noticed as { ms: number }).ms - timedOutMs).toBeLessThan(5000);
+      peer.signal('SIGCONT');
+      await client.reachable(stopped, { signal: AbortSignal.timeout(10_000) });
+      await (await open(client, stopped)).nextBatch();
+    },
+  );
+
+  it(
+    'is noticed by keep-alive as a server when nothing is asked of it, and holds nobody else meanwhile',
+    { timeout: 60_000 },
+    async () => {
+      await using peer = NodeProgram.start(PEER, { args: ['serve'] });
+      await using client = new GrpcRequestPlane({ logger: nullLogger });
       await using server = new GrpcRequestPlane({ logger: nullLogger, host: '127.0.0.1' });
       const other = await serve(server, (_request, sink) => {
         sink.write(new Uint8Array(1));
@@ -55,7 +80,6 @@ describe.concurrent('a peer that is stopped', () => {
         .finally(() => {
           noticed.abort();
         });
-      await expect(open(client, stopped)).rejects.toMatchObject({ code: 'transport.timeout' });
       let slowestMs = 0;
       while (!noticed.signal.aborted) {
         const askedMs = performance.now();
