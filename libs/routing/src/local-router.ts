@@ -160,13 +160,13 @@ export class LocalRouter implements PlacementRouter {
     if (
       pinned !== undefined &&
       !excluded.has(pinned) &&
-      this.#instances.instanceIds().includes(pinned)
+      this.#instances.routable().includes(pinned)
     )
       return pinned;
     const name = formatEndpointPath(this.#instances.path);
     throw new DynamoError(
       'backend.unavailable',
-      `instance ${instanceIdHex(pinned ?? 0n)} of ${name} cannot take the request: it is not registered or has failed it`,
+      `instance ${instanceIdHex(pinned ?? 0n)} of ${name} cannot take the request: it is not registered, cannot be reached or has failed it`,
     );
   }
 }

@@ -44,6 +44,11 @@ export class Availability {
     });
   }
 
+  /** Whether an instance is left out while others can be had. */
+  isInhibited(id: InstanceId): boolean {
+    return this.#inhibited.has(id) && !this.routable().includes(id);
+  }
+
   /** Instances that are not inhibited; all of them when every one is. */
   routable(): readonly InstanceId[] {
     this.#routable ??= this.#computeRoutable();

@@ -4,7 +4,7 @@
  * A request that no instance has begun to answer is never lost while another instance can take it: an instance that
  * refuses, cannot be reached or breaks before its first item is excluded and the next one is taken (RF 1.9, 1.10).
  */
-import { DynamoError } from '@dynamo-ts/base';
+import { DynamoError, instanceIdHex } from '@dynamo-ts/base';
 import type { AbortOptions, InstanceId } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointInstance, EndpointPath } from '@dynamo-ts/protocol';
@@ -184,7 +184,7 @@ export class Client<Req = unknown, Res = unknown> implements AsyncDisposable {
     return this.#spread('power-of-two', request, options);
   }
 
-  /** Sends a request to one instance and no other. @throws `backend.unavailable` when it is not registered */
+  /** Sends a request to one instance and no other. @throws `backend.unavailable` unless it is registered and routable */
   direct(
     request: Req,
     instanceId: InstanceId,
@@ -196,7 +196,7 @@ export class Client<Req = unknown, Res = unknown> implements AsyncDisposable {
     instanceId: InstanceId,
     options: CallOptions = {},
   ): Promise<ResponseStream<unknown>> {
-    return this.#attempt(instanceId, encodePayload(request), options);
+    return this.#direct(instanceId, encodePayload(request), options);
   }
 
   /**
@@ -216,6 +216,20 @@ export class Client<Req = unknown, Res = unknown> implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #direct(
+    id: InstanceId,
+    payload: Uint8Array,
+    options: CallOptions,
+  ): Promise<ResponseStream<unknown>> {
+    if (this.#faultDetection && this.#pool.availability.isInhibited(id)) {
+      throw new DynamoError(
+        'backend.unavailable',
+        `instance ${instanceIdHex(id)} of ${formatEndpointPath(this.path)} cannot be reached now`,
+      );
+    }
+    return this.#attempt(id, payload, options);
   }
 
   async #spread(

@@ -149,6 +149,26 @@ describe('DistributedRuntime', () => {
     expect(client.inFlight(id)).toBe(0);
   });
 
+  it('sends nothing directly to an instance that is inhibited while there is another', async () => {
+    const [one, two] = [await runtime(), await runtime()];
+    for (const server of [one, two]) {
+      await server.endpoint(PATH).serve(async function* () {
+        yield 1;
+      });
+    }
+    const caller = await runtime({ inhibitedMs: 60_000 });
+    const client = await caller.endpoint(PATH).client<null, number>();
+    await vi.waitFor(() => expect(client.instanceIds()).toHaveLength(2));
+    client.reportDown(one.instanceId);
+    await expect(client.direct(null, one.instanceId)).rejects.toMatchObject({
+      code: 'backend.unavailable',
+    });
+    expect(await collect(await client.direct(null, two.instanceId))).toEqual([1]);
+    // The last way there is stays open.
+    client.reportDown(two.instanceId);
+    expect(await collect(await client.direct(null, one.instanceId))).toEqual([1]);
+  });
+
   it('passes stop on through a handler that gives its context to the next call', async () => {
     const server = await runtime();
     await server.endpoint('demo.server.generate').serve<null, number>(async function* (_, context) {
