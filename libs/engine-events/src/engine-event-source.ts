@@ -18,7 +18,7 @@ import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 import { Subscriber } from 'zeromq';
 
 import { EngineEventReports } from './engine-event-reports.ts';
-import { socketOptions } from './engine-socket.ts';
+import { Turns, socketOptions } from './engine-socket.ts';
 import { isBindEndpoint } from './event-endpoint.ts';
 import { parseLiveFrame } from './event-frame.ts';
 import { FrameIntake } from './frame-intake.ts';
@@ -121,8 +121,10 @@ export class EngineEventSource implements AsyncDisposable {
     if (this.#options.address.replayEndpoint !== undefined) {
       await raceAbort(this.#connected.promise, signal);
     }
+    const turns = new Turns();
     for (;;) {
       const message = parseLiveFrame(await socket.receive());
+      await turns.next();
       throwIfAborted(signal);
       if (message.kind === 'malformed') this.#reports.malformed(message.problem);
       else if (message.kind === 'frame') {

@@ -1,4 +1,5 @@
-/** Settings that every socket towards an engine shares; all of them bound what a broken engine can cost. */
+/** What every socket towards an engine shares; all of it bounds what a broken or busy engine can cost. */
+import { setImmediate } from 'node:timers/promises';
 
 /** A batch of a one-million-token prefill is about 5 MiB. Longer messages end the connection. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
@@ -23,6 +24,20 @@ export function socketOptions(endpoint: string): {
     ipv6: endpoint.includes('['),
     tcpKeepalive: 1,
   };
+}
+
+/** Frames that are decoded in one go; the next ones wait until whatever else is due has had its turn. */
+const FRAMES_PER_TURN = 100;
+
+/** Lets the event loop turn after every hundredth frame: a socket with a backlog would keep it for itself. */
+export class Turns {
+  #frames = 0;
+
+  /** To be awaited for every frame. */
+  next(): Promise<void> | undefined {
+    this.#frames += 1;
+    return this.#frames % FRAMES_PER_TURN === 0 ? setImmediate() : undefined;
+  }
 }
 
 /** Whether a socket call ended because its time was over. */

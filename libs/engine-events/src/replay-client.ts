@@ -3,7 +3,7 @@ import { abortError, onAbort, systemClock, throwIfAborted } from '@dynamo-ts/bas
 import type { AbortOptions, Clock } from '@dynamo-ts/base';
 import { Dealer } from 'zeromq';
 
-import { isTimeout, socketOptions } from './engine-socket.ts';
+import { Turns, isTimeout, socketOptions } from './engine-socket.ts';
 import { parseReplayFrame, replayRequest } from './event-frame.ts';
 import type { EventFrame, FrameProblem } from './event-frame.ts';
 
@@ -72,7 +72,9 @@ export class ReplayClient {
   async #read(socket: Dealer, reader: ReplayReader): Promise<ReplayEnd> {
     const { totalTimeoutMs = 10_000 } = this.#options;
     const endMs = this.#clock.monotonicMs() + totalTimeoutMs;
+    const turns = new Turns();
     while (this.#clock.monotonicMs() < endMs) {
+      await turns.next();
       const message = parseReplayFrame(await socket.receive());
       if (message.kind === 'end') return 'complete';
       if (message.kind === 'malformed') reader.malformed(message.problem);
