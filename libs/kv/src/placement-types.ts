@@ -174,6 +174,8 @@ export interface RemoteBooking {
   readonly workerId: InstanceId;
   readonly dpRank: number;
   readonly blockHashes: BigUint64Array;
+  readonly promptTokens?: number | undefined;
+  /** Prompt tokens that the worker must compute. */
   readonly prefillTokens: number;
   readonly nowMs: number;
   /** The prompt counts as cached there until its event comes. */

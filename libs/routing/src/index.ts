@@ -2,6 +2,19 @@ export { AFFINITY_METRICS } from './affinity/metrics.ts';
 export type { AffinityMode, SessionAffinityOptions } from './affinity/session-affinity.ts';
 export { AFFINITY_TOPIC, SessionAffinity } from './affinity/session-affinity.ts';
 export type { AnswerReport } from './answer-meter.ts';
+export { ComponentKvIndexer } from './bindings/component-kv-indexer.ts';
+export type { ForwardPassMetrics, PassWork } from './bindings/forward-pass-metrics.ts';
+export type { KvEventPublisherOptions, PublishedBlocks } from './bindings/kv-event-publisher.ts';
+export { KvEventPublisher } from './bindings/kv-event-publisher.ts';
+export type { WorkerMetrics } from './bindings/kv-metrics-aggregator.ts';
+export { KvMetricsAggregator } from './bindings/kv-metrics-aggregator.ts';
+export type {
+  GenerateOptions,
+  KvPushRouterOptions,
+  PotentialLoad,
+  RouteOptions,
+} from './bindings/kv-push-router.ts';
+export { KvPushRouter } from './bindings/kv-push-router.ts';
 export type { DispatchedStream } from './booked-stream.ts';
 export type { BookingsOptions } from './bookings.ts';
 export { Bookings } from './bookings.ts';
@@ -89,7 +102,12 @@ export { ROUTER_MODES, parseRouterMode } from './router-mode.ts';
 export { ROUTER_COMPONENT, ROUTER_ENDPOINTS, routerEndpointPath } from './service/router-names.ts';
 export type { CallOrigin, RouterServiceOptions } from './service/router-service.ts';
 export { RouterService } from './service/router-service.ts';
-export type { AskWorker, EndpointRouter, IndexHealth, QueueStats } from './service/endpoint-router.ts';
+export type {
+  AskWorker,
+  EndpointRouter,
+  IndexHealth,
+  QueueStats,
+} from './service/endpoint-router.ts';
 export type { EngineFeedHandle, OpenEngineFeed } from './service/external-workers.ts';
 export type {
   OpenEndpointRouter,

@@ -1,6 +1,6 @@
 import { DynamoError } from '@dynamo-ts/base';
 import type { AbortOptions } from '@dynamo-ts/base';
-import { MODEL_CARDS_PREFIX, ModelRecord, encodeSegment } from '@dynamo-ts/protocol';
+import { MODEL_CARDS_PREFIX, encodeSegment, readModelRecord } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { DistributedRuntime } from '@dynamo-ts/runtime';
 
@@ -22,7 +22,7 @@ export async function learnBlockSize(
 ): Promise<number> {
   const stop = signal === undefined ? runtime.signal : AbortSignal.any([signal, runtime.signal]);
   for await (const event of runtime.discovery.watch(modelCardsPrefix(path), { signal: stop })) {
-    const size = event.kind === 'put' ? blockSizeOf(event.value) : 0;
+    const size = event.kind === 'put' ? blockSizeOf(event.key, event.value) : 0;
     if (size > 0) return size;
   }
   signal?.throwIfAborted();
@@ -30,10 +30,9 @@ export async function learnBlockSize(
 }
 
 /** 0 for a record that says none or cannot be read. */
-function blockSizeOf(value: Uint8Array): number {
+function blockSizeOf(key: string, value: Uint8Array): number {
   try {
-    const record = ModelRecord.fromJSON(JSON.parse(Buffer.from(value).toString('utf8')));
-    return record.card?.kvCacheBlockSize ?? 0;
+    return readModelRecord(key, value).card?.kvCacheBlockSize ?? 0;
   } catch {
     return 0;
   }

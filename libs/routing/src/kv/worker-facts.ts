@@ -4,8 +4,8 @@
  */
 import { asInstanceId } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
-import { ModelRecord } from '@dynamo-ts/protocol';
-import type { EndpointPath } from '@dynamo-ts/protocol';
+import { readModelRecord } from '@dynamo-ts/protocol';
+import type { EndpointPath, ModelRecord } from '@dynamo-ts/protocol';
 import type { Discovery } from '@dynamo-ts/runtime';
 import type { Logger } from '@dynamo-ts/telemetry';
 
@@ -98,7 +98,7 @@ export class WorkerFacts {
 
   #tryRead(key: string, value: Uint8Array): Entry | undefined {
     try {
-      const record = ModelRecord.fromJSON(JSON.parse(Buffer.from(value).toString('utf8')));
+      const record = readModelRecord(key, value);
       return { instanceId: asInstanceId(record.instanceId), fact: factOf(record) };
     } catch (error) {
       this.#options.logger.warn('a model card cannot be read; its last value is kept', {

@@ -1,0 +1,61 @@
+import { mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { nullLogger } from '@dynamo-ts/telemetry';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+import { DecisionFile } from './decision-file.ts';
+
+let folder = '';
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'decisions-'));
+});
+
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+const read = (name: string): Promise<string> => readFile(join(folder, name), 'utf8');
+
+describe('DecisionFile', () => {
+  it('keeps the order of what is appended', async () => {
+    await using file = new DecisionFile({ path: join(folder, 'a', 'log'), logger: nullLogger });
+    const writes = ['1\n', '2\n', '3\n'].map((line) => file.append(line));
+    await Promise.all(writes);
+    expect(await read('a/log')).toBe('1\n2\n3\n');
+  });
+
+  it('moves full files on and drops the oldest', async () => {
+    const path = join(folder, 'log');
+    await using file = new DecisionFile({ path, maxBytes: 8, keep: 2, logger: nullLogger });
+    for (let line = 1; line <= 7; line++) await file.append(`${line}xx\n`);
+    expect((await readdir(folder)).sort()).toEqual(['log', 'log.1', 'log.2']);
+    expect(await Promise.all(['log.2', 'log.1', 'log'].map(read))).toEqual([
+      '3xx\n4xx\n',
+      '5xx\n6xx\n',
+      '7xx\n',
+    ]);
+  });
+
+  it('goes on where an earlier process stopped', async () => {
+    const path = join(folder, 'log');
+    await new DecisionFile({ path, maxBytes: 8, logger: nullLogger }).append('old\n');
+    await using file = new DecisionFile({ path, maxBytes: 8, logger: nullLogger });
+    await file.append('new\n');
+    expect(await read('log')).toBe('old\nnew\n');
+    await file.append('next\n');
+    expect(await read('log')).toBe('next\n');
+  });
+
+  it('goes on after a write that failed', async () => {
+    const path = join(folder, 'log');
+    await mkdir(path);
+    await using file = new DecisionFile({ path, logger: nullLogger });
+    await file.append('lost\n');
+    await rm(path, { recursive: true });
+    await file.append('kept\n');
+    expect(await read('log')).toBe('kept\n');
+  });
+});
