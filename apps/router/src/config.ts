@@ -1,6 +1,7 @@
 /** Options of the router service: flags, `DYN_*` environment, YAML, help and docs come from here. */
 import {
   COMMON_OPTIONS,
+  KV_ROUTER_OPTIONS,
   SHUTDOWN_OPTIONS,
   defineOptions,
   option,
@@ -9,28 +10,38 @@ import {
 import type { ConfigOf } from '@dynamo-ts/config';
 import { ROUTER_MODES } from '@dynamo-ts/routing';
 
+/** What the process is. */
+export const ROUTER_FORMS = ['router', 'indexer', 'slot-tracker'] as const;
+
+/** Form of the service. */
+export type RouterForm = (typeof ROUTER_FORMS)[number];
+
 const ROUTER_GROUP = optionGroup('Router', {
+  routerService: option.choice({
+    flag: 'router-service',
+    env: 'DYN_ROUTER_SERVICE',
+    choices: ROUTER_FORMS,
+    default: 'router',
+    help: 'What the process is: router (placement for frontends and gRPC callers), or a service over HTTP alone, without discovery: indexer (what is cached where) or slot-tracker (what runs where).',
+  }),
   endpoints: option.list({
     flag: 'endpoint',
     env: 'DYN_ROUTER_ENDPOINTS',
     default: [],
-    help: 'Endpoints whose instances are known from the start, namespace.component.endpoint; without it backend.generate of the own namespace. Others are learnt when they are asked for.',
+    help: 'Endpoints whose instances are known from the start, namespace.component.endpoint; without it backend.generate of the own namespace. Others are learnt when they are asked for. The first is what {namespace}.router.generate passes requests on to.',
   }),
   routerMode: option.choice({
     flag: 'router-mode',
     env: 'DYN_ROUTER_MODE',
     choices: ROUTER_MODES,
-    hints: { kv: 'routing by cached prefixes is not offered by this version' },
-    default: 'round-robin',
+    default: 'kv',
     help: 'How an instance is chosen when the request names no mode.',
   }),
-  bookingExpiryMs: option.duration({
-    flag: 'router-active-request-expiry',
-    env: 'DYN_ROUTER_ACTIVE_REQUEST_EXPIRY_SECS',
-    unit: 's',
-    min: 1000,
-    default: 3_600_000,
-    help: 'Age at which the booking of a request that nobody gave back goes; longer than the longest request.',
+  routerBlockSize: option.integer({
+    flag: 'router-block-size',
+    env: 'DYN_ROUTER_BLOCK_SIZE',
+    min: 1,
+    help: 'Tokens per KV block of the endpoints; without it the first model card says.',
   }),
   leaseMs: option.duration({
     flag: 'router-lease',
@@ -44,7 +55,7 @@ const ROUTER_GROUP = optionGroup('Router', {
     flag: 'router-grpc-host',
     env: 'DYN_ROUTER_GRPC_HOST',
     default: '0.0.0.0',
-    help: 'Address of the public gRPC service dynamo.router.v1.RouterService.',
+    help: 'Address of the public gRPC services dynamo.router.v1.RouterService and dynamo.llm.v1.EngineService.',
   }),
   grpcPort: option.integer({
     flag: 'router-grpc-port',
@@ -52,13 +63,33 @@ const ROUTER_GROUP = optionGroup('Router', {
     min: -1,
     max: 65_535,
     default: 50_051,
-    help: 'Port of the public gRPC service; -1 is off, 0 takes any free port.',
+    help: 'Port of the public gRPC services; -1 is off, 0 takes any free port.',
+  }),
+  httpHost: option.string({
+    flag: 'router-http-host',
+    env: 'DYN_ROUTER_HTTP_HOST',
+    default: '0.0.0.0',
+    help: 'Address of the HTTP port.',
+  }),
+  httpPort: option.integer({
+    flag: 'router-http-port',
+    env: 'DYN_ROUTER_HTTP_PORT',
+    min: -1,
+    max: 65_535,
+    help: "Port of the calls over HTTP; -1 is off, 0 takes any free port. Without it a router serves none, an indexer 8090, a slot tracker 8091, as the reference's do.",
+  }),
+  indexerPeers: option.list({
+    flag: 'indexer-peers',
+    env: 'DYN_INDEXER_PEERS',
+    default: [],
+    help: 'Base URLs of other indexers; the first that answers at the start gives its engines and its index.',
   }),
 });
 
 /** Every option of the router service. */
 export const ROUTER_OPTIONS = defineOptions({
   ...ROUTER_GROUP,
+  ...KV_ROUTER_OPTIONS,
   ...COMMON_OPTIONS,
   ...SHUTDOWN_OPTIONS,
 });

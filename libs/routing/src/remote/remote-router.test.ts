@@ -13,7 +13,7 @@ import { RemoteRouter } from './remote-router.ts';
 import type { RemoteRouterOptions } from './remote-router.ts';
 import { serveRouterEndpoints } from '../service/router-endpoints.ts';
 import { RouterService } from '../service/router-service.ts';
-import { openLocal } from '../service/testing-router.ts';
+import { openTestRouter } from '../service/testing-router.ts';
 import { TestCluster, WORKER_ENDPOINT } from '../testing-cluster.ts';
 
 const idle = (): void => undefined;
@@ -27,7 +27,10 @@ interface Replica {
 async function replica(cluster: TestCluster): Promise<Replica> {
   const runtime = await cluster.runtime();
   const metrics = new MetricsRegistry();
-  const service = new RouterService({ open: openLocal(runtime, metrics), logger: nullLogger });
+  const service = new RouterService({
+    open: openTestRouter(runtime, { metrics, mode: 'round-robin' }),
+    logger: nullLogger,
+  });
   await service.prepare(WORKER_ENDPOINT);
   await serveRouterEndpoints(runtime, 'test', service);
   return { runtime, service, metrics };

@@ -1,34 +1,8 @@
-import type { InstanceId } from '@dynamo-ts/base';
+import type { AbortOptions, InstanceId } from '@dynamo-ts/base';
+import type { PromptQuery, RankLoads, RankOverlaps, WorkerEntry } from '@dynamo-ts/kv';
 import type { Decision, IndexRank } from '@dynamo-ts/protocol';
 
 import type { PlacementRouter } from '../placement-router.ts';
-
-/** A prompt whose overlap is asked for: its local block hashes, or its tokens. */
-export interface PromptQuery {
-  readonly blockHashes?: BigUint64Array | undefined;
-  /** Used when there are no hashes. */
-  readonly tokenIds?: Uint32Array | undefined;
-  readonly loraName?: string | undefined;
-  /** Cache namespace. */
-  readonly salt?: string | undefined;
-}
-
-/** Blocks of a prompt that ranks hold; struct of arrays. */
-export interface RankOverlaps {
-  readonly workerIds: BigUint64Array;
-  readonly dpRanks: Uint32Array;
-  /** Device, host and disk blocks of each rank, each tier counted from where the faster one ends. */
-  readonly blocks: Uint32Array;
-}
-
-/** What ranks would have to do if a request came to them; struct of arrays. */
-export interface RankLoads {
-  readonly workerIds: BigUint64Array;
-  readonly dpRanks: Uint32Array;
-  readonly prefillTokens: Float64Array;
-  readonly decodeBlocks: Float64Array;
-  readonly activeRequests: Uint32Array;
-}
 
 /** Requests that wait in a router's queue. */
 export interface QueueStats {
@@ -43,24 +17,17 @@ export interface IndexHealth {
   readonly bytes: bigint;
 }
 
-/** An engine that registers nowhere itself. */
-export interface ExternalWorker {
-  readonly workerId: InstanceId;
-  readonly dpStart: number;
-  readonly dpSize: number;
-  readonly totalKvBlocks: number;
-  readonly maxBatchedTokens: number;
-  /** Whether events will come for it; without it is scored by what was routed to it. */
-  readonly kvEvents: boolean;
-  readonly taints: readonly string[];
-}
+/** Answers an encoded `WorkerKvQueryRequest` with encoded `WorkerKvQueryResponse` items. */
+export type AskWorker = (request: Uint8Array) => Promise<readonly Uint8Array[]>;
 
 /** The router of one endpoint, as the service uses it; a `KvRouter` is one. */
 export interface EndpointRouter extends PlacementRouter {
-  /** Tokens per block; undefined until a worker has said. */
-  readonly blockSize: number | undefined;
+  /** Tokens per block. */
+  readonly blockSize: number;
   /** How many of the workers' ranks have been restored since the start. */
   readonly restored: { readonly done: number; readonly total: number };
+  /** Resolves when the workers that there are have been restored. */
+  ready(options?: AbortOptions): Promise<void>;
   overlap(prompt: PromptQuery): RankOverlaps;
   potentialLoads(prompt: PromptQuery & { readonly promptTokens: number }): RankLoads;
   queueStats(): QueueStats;
@@ -75,8 +42,8 @@ export interface EndpointRouter extends PlacementRouter {
     listener: (decision: Decision) => void,
     options?: { readonly immediately?: boolean },
   ): () => void;
-  /** Adds an engine beside those that discovery knows, or replaces it. */
-  addWorker(worker: ExternalWorker): void;
+  /** Adds an engine beside those that discovery knows, or replaces it; `ask` answers for what it missed. */
+  addWorker(worker: WorkerEntry, ask?: AskWorker): void;
   removeWorker(workerId: InstanceId): void;
   /** Applies an encoded `KvEventBatch` of an added worker. */
   applyEvents(payload: Uint8Array): void;

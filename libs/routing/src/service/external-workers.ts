@@ -12,12 +12,18 @@ import type { EndpointRouter } from './endpoint-router.ts';
 export type OpenEngineFeed = (
   worker: RegisterWorkerRequest,
   sink: (payload: Uint8Array) => void,
-) => Promise<AsyncDisposable>;
+) => Promise<EngineFeedHandle>;
+
+/** Listens to one engine. */
+export interface EngineFeedHandle extends AsyncDisposable {
+  /** Answers an encoded `WorkerKvQueryRequest` with encoded `WorkerKvQueryResponse` items. */
+  query(request: Uint8Array): Promise<readonly Uint8Array[]>;
+}
 
 interface ExternalEntry {
   readonly request: RegisterWorkerRequest;
   readonly router: EndpointRouter;
-  readonly feed: AsyncDisposable | undefined;
+  readonly feed: EngineFeedHandle | undefined;
 }
 
 /** Most data-parallel ranks of one engine. */
@@ -43,24 +49,22 @@ export class ExternalWorkers implements AsyncDisposable {
     const workerId = asInstanceId(worker.workerId);
     const hasEvents = Object.keys(worker.kvEventsEndpoints).length > 0;
     const openFeed = hasEvents ? this.#openFeed : undefined;
-    router.addWorker({
-      workerId,
-      dpStart: worker.dpStartRank,
-      dpSize: worker.dpSize,
-      totalKvBlocks: worker.totalKvBlocks,
-      maxBatchedTokens: worker.maxNumBatchedTokens,
-      kvEvents: openFeed !== undefined,
-      taints: worker.taints,
+    // What comes before the router knows the worker is in the feed's own index, which the router asks at once.
+    const feed = await openFeed?.(worker, (payload) => {
+      router.applyEvents(payload);
     });
-    let feed: AsyncDisposable | undefined;
-    try {
-      feed = await openFeed?.(worker, (payload) => {
-        router.applyEvents(payload);
-      });
-    } catch (error) {
-      router.removeWorker(workerId);
-      throw error;
-    }
+    router.addWorker(
+      {
+        workerId,
+        dpStart: worker.dpStartRank,
+        dpSize: worker.dpSize,
+        totalKvBlocks: worker.totalKvBlocks,
+        maxBatchedTokens: worker.maxNumBatchedTokens,
+        kvEvents: feed !== undefined,
+        taints: worker.taints,
+      },
+      feed && ((request) => feed.query(request)),
+    );
     this.#entries.set(keyOf(worker), { request: worker, router, feed });
   }
 
@@ -108,7 +112,7 @@ function checked(request: RegisterWorkerRequest, router: EndpointRouter): Regist
     throw new DynamoError('request.invalid', `dp_size is ${dpSize}; at most ${MOST_RANKS} ranks`);
   }
   const { blockSize } = router;
-  if (request.blockSize !== 0 && blockSize !== undefined && request.blockSize !== blockSize) {
+  if (request.blockSize !== 0 && request.blockSize !== blockSize) {
     throw new DynamoError(
       'request.conflict',
       `worker ${request.workerId} has blocks of ${request.blockSize} tokens, the others of ${request.endpoint} have ${blockSize}`,
@@ -126,6 +130,6 @@ function checked(request: RegisterWorkerRequest, router: EndpointRouter): Regist
   return RegisterWorkerRequest.create({
     ...request,
     dpSize,
-    blockSize: request.blockSize === 0 ? (blockSize ?? 0) : request.blockSize,
+    blockSize,
   });
 }

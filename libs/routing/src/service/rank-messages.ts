@@ -1,6 +1,5 @@
+import type { RankLoads, RankOverlaps } from '@dynamo-ts/kv';
 import { PotentialLoad, WorkerOverlap } from '@dynamo-ts/protocol';
-
-import type { RankLoads, RankOverlaps } from './endpoint-router.ts';
 
 /** One message per rank. */
 export function overlapMessages({ workerIds, dpRanks, blocks }: RankOverlaps): WorkerOverlap[] {

@@ -1,6 +1,7 @@
 /** Placement requests and outcomes as messages, in both directions. */
 import { DynamoError, asInstanceId, toDynamoError } from '@dynamo-ts/base';
 import { computeBlockHashForSeq } from '@dynamo-ts/kv';
+import type { PromptQuery } from '@dynamo-ts/kv';
 import {
   RequestOutcome as OutcomeMessage,
   RouteRequest,
@@ -19,7 +20,6 @@ import type {
 } from '../placement-router.ts';
 import { parseRouterMode } from '../router-mode.ts';
 import type { RouterMode } from '../router-mode.ts';
-import type { PromptQuery } from './endpoint-router.ts';
 
 /** The fields by which messages name a prompt. */
 export interface PromptMessage {
@@ -44,20 +44,17 @@ export function promptQuery(message: PromptMessage): PromptQuery {
  *
  * @throws `request.invalid` for what cannot be
  */
-export function placementRequest(
-  message: RouteRequest,
-  blockSize: number | undefined,
-): PlacementRequest {
+export function placementRequest(message: RouteRequest, blockSize: number): PlacementRequest {
   if (message.requestId === '' && !message.advisory)
     throw new DynamoError('request.invalid', 'request_id is empty: a booking needs a name');
   const { pinnedInstanceId } = message;
   const { blockHashes = new BigUint64Array(), tokenIds } = promptQuery(message);
-  const size = message.blockSize > 0 ? message.blockSize : (blockSize ?? 0);
+  const size = message.blockSize > 0 ? message.blockSize : blockSize;
   return {
     ...wishesOf(message),
     bookingId: message.requestId,
     blockHashes:
-      tokenIds === undefined || size === 0
+      tokenIds === undefined
         ? blockHashes
         : computeBlockHashForSeq(tokenIds, size, {
             loraName: message.loraName,
@@ -154,7 +151,8 @@ function wishesOf(message: RouteRequest): PlacementWishes {
   };
 }
 
-function checkedOverrides(overrides: RouterConfigOverride): RouterConfigOverride {
+/** Weights that can be. @throws `request.invalid` */
+export function checkedOverrides(overrides: RouterConfigOverride): RouterConfigOverride {
   for (const [name, value] of Object.entries(overrides)) {
     if (typeof value === 'number' && !(Number.isFinite(value) && value >= 0)) {
       throw new DynamoError(

@@ -73,12 +73,16 @@ export const ROUTER_METHODS: Readonly<Record<RouterMethodName, RouterMethod>> = 
     return {};
   }),
   renew: method(RenewRequest, RenewResponse, (service, request) => service.renew(request)),
-  overlap: method(OverlapRequest, OverlapResponse, (service, request) => service.overlap(request)),
-  potentialLoads: method(PotentialLoadsRequest, PotentialLoadsResponse, (service, request) =>
-    service.potentialLoads(request),
+  overlap: method(OverlapRequest, OverlapResponse, (service, request, origin) =>
+    service.overlap(request, origin),
   ),
-  queryIndex: method(QueryIndexRequest, QueryIndexResponse, (service, request) =>
-    service.queryIndex(request),
+  potentialLoads: method(
+    PotentialLoadsRequest,
+    PotentialLoadsResponse,
+    (service, request, origin) => service.potentialLoads(request, origin),
+  ),
+  queryIndex: method(QueryIndexRequest, QueryIndexResponse, (service, request, origin) =>
+    service.queryIndex(request, origin),
   ),
   getDecision: method(GetDecisionRequest, GetDecisionResponse, (service, request) =>
     service.getDecision(request),
@@ -89,8 +93,8 @@ export const ROUTER_METHODS: Readonly<Record<RouterMethodName, RouterMethod>> = 
   registerWorker: method(
     RegisterWorkerRequest,
     RegisterWorkerResponse,
-    async (service, request) => {
-      await service.registerWorker(request);
+    async (service, request, origin) => {
+      await service.registerWorker(request, origin);
       return {};
     },
   ),
@@ -119,7 +123,7 @@ function method<Req, Res>(
     callBytes: async (service, payload, origin) =>
       responses.encode(await run(service, decoded(requests, payload), origin)).finish(),
     callJson: async (service, body, origin) =>
-      responses.toJSON(await run(service, requests.fromJSON(body), origin)),
+      responses.toJSON(await run(service, fromJson(requests, body), origin)),
     // The contract's own decoder made it.
     call: async (service, request, origin) => run(service, request as Req, origin),
   };
@@ -130,6 +134,16 @@ function decoded<Req>(requests: MessageCodec<Req>, payload: Uint8Array): Req {
     return requests.decode(payload);
   } catch (error) {
     throw new DynamoError('request.invalid', 'the request is no message of this call', {
+      cause: error,
+    });
+  }
+}
+
+function fromJson<Req>(requests: MessageCodec<Req>, body: unknown): Req {
+  try {
+    return requests.fromJSON(body);
+  } catch (error) {
+    throw new DynamoError('request.invalid', 'a field of the request has the wrong type', {
       cause: error,
     });
   }

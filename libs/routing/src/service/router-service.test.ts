@@ -7,7 +7,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { TestCluster, WORKER_ENDPOINT } from '../testing-cluster.ts';
 import { overlapMessages } from './rank-messages.ts';
 import { RouterService } from './router-service.ts';
-import { openLocal } from './testing-router.ts';
+import { openTestRouter } from './testing-router.ts';
 
 const idle = (): void => undefined;
 
@@ -21,7 +21,7 @@ async function router(cluster: TestCluster, leaseMs?: number): Promise<Router> {
   const runtime = await cluster.runtime();
   const metrics = new MetricsRegistry();
   const service = new RouterService({
-    open: openLocal(runtime, metrics),
+    open: openTestRouter(runtime, { metrics, mode: 'round-robin' }),
     leaseMs,
     logger: nullLogger,
   });

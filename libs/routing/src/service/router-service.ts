@@ -6,6 +6,7 @@
  * that a call which was repeated by its caller books once.
  */
 import { DynamoError, asInstanceId, instanceIdHex } from '@dynamo-ts/base';
+import type { InstanceId } from '@dynamo-ts/base';
 import {
   ListDecisionsResponse,
   OverlapResponse,
@@ -102,9 +103,9 @@ export class RouterService implements AsyncDisposable {
     return this.#leases.size;
   }
 
-  /** Opens the router of an endpoint before the first request for it. */
+  /** Keeps a router for an endpoint from now on. @returns the router, once the first worker has come */
   async prepare(endpoint: string): Promise<EndpointRouter> {
-    return this.endpoints.open(endpoint);
+    return this.endpoints.prepare(endpoint);
   }
 
   /**
@@ -113,7 +114,7 @@ export class RouterService implements AsyncDisposable {
    * @throws `backend.unavailable`, `capacity.*`, or `request.invalid` for an endpoint, a mode or weights that cannot be
    */
   async route(request: RouteRequest, origin: CallOrigin): Promise<RouteResponse> {
-    const router = await this.endpoints.open(request.endpoint);
+    const router = await this.#routerOf(request, origin);
     const wanted = this.#wanted(request, router, origin);
     const placement = request.advisory
       ? await router.route(wanted, origin.context)
@@ -150,17 +151,20 @@ export class RouterService implements AsyncDisposable {
   }
 
   /** How much of a prompt each worker holds. */
-  async overlap(request: OverlapRequest): Promise<OverlapResponse> {
-    const router = await this.endpoints.open(request.endpoint);
+  async overlap(request: OverlapRequest, origin: CallOrigin): Promise<OverlapResponse> {
+    const router = await this.#routerOf(request, origin);
     return OverlapResponse.create({
       workers: overlapMessages(router.overlap(promptQuery(request))),
-      blockSize: router.blockSize ?? 0,
+      blockSize: router.blockSize,
     });
   }
 
   /** What each worker would have to do if the request came to it. */
-  async potentialLoads(request: PotentialLoadsRequest): Promise<PotentialLoadsResponse> {
-    const router = await this.endpoints.open(request.endpoint);
+  async potentialLoads(
+    request: PotentialLoadsRequest,
+    origin: CallOrigin,
+  ): Promise<PotentialLoadsResponse> {
+    const router = await this.#routerOf(request, origin);
     const prompt = promptQuery(request);
     const promptTokens = request.promptTokens || (prompt.tokenIds?.length ?? 0);
     const { pendingCount, pendingIslTokens } = router.queueStats();
@@ -172,8 +176,8 @@ export class RouterService implements AsyncDisposable {
   }
 
   /** What the index holds and how far it can be trusted. */
-  async queryIndex(request: QueryIndexRequest): Promise<QueryIndexResponse> {
-    const router = await this.endpoints.open(request.endpoint);
+  async queryIndex(request: QueryIndexRequest, origin: CallOrigin): Promise<QueryIndexResponse> {
+    const router = await this.#routerOf(request, origin);
     const { workerId, includeBlocks } = request;
     if (includeBlocks) {
       const id = workerId === undefined ? undefined : asInstanceId(workerId);
@@ -186,10 +190,8 @@ export class RouterService implements AsyncDisposable {
 
   /** One recorded decision. @throws `request.not_found` */
   getDecision({ decisionId }: GetDecisionRequest): GetDecisionResponse {
-    for (const { router } of this.endpoints.all()) {
-      const decision = router.decision(decisionId);
-      if (decision !== undefined) return { decision };
-    }
+    const decision = this.decision(decisionId);
+    if (decision !== undefined) return { decision };
     throw new DynamoError(
       'request.not_found',
       `decision ${decisionId} is not here: another router made it, or it is too old`,
@@ -199,12 +201,26 @@ export class RouterService implements AsyncDisposable {
   /** The latest decisions, newest first. */
   listDecisions({ endpoint, limit }: ListDecisionsRequest): ListDecisionsResponse {
     const most = limit > 0 ? limit : DEFAULT_DECISIONS;
-    const decisions = this.endpoints
+    return ListDecisionsResponse.create({ decisions: this.recentDecisions(most, endpoint) });
+  }
+
+  /** A recorded decision; undefined when it is not known (any more). */
+  decision(decisionId: string): Decision | undefined {
+    for (const { router } of this.endpoints.all()) {
+      const decision = router.decision(decisionId);
+      if (decision !== undefined) return decision;
+    }
+    return undefined;
+  }
+
+  /** The latest decisions of one endpoint, or of all, newest first. */
+  recentDecisions(limit: number, endpoint = ''): Decision[] {
+    return this.endpoints
       .all()
       .filter(({ name }) => endpoint === '' || name === endpoint)
-      .flatMap(({ router }) => router.recentDecisions(most))
-      .toSorted((a, b) => b.timestampMs - a.timestampMs);
-    return ListDecisionsResponse.create({ decisions: decisions.slice(0, most) });
+      .flatMap(({ router }) => router.recentDecisions(limit))
+      .toSorted((a, b) => b.timestampMs - a.timestampMs)
+      .slice(0, limit);
   }
 
   /** Decisions from now on, until the context ends. */
@@ -223,8 +239,8 @@ export class RouterService implements AsyncDisposable {
   }
 
   /** Makes an engine known that registers nowhere itself. */
-  async registerWorker(request: RegisterWorkerRequest): Promise<void> {
-    await this.#workers.register(request, await this.endpoints.open(request.endpoint));
+  async registerWorker(request: RegisterWorkerRequest, origin: CallOrigin): Promise<void> {
+    await this.#workers.register(request, await this.#routerOf(request, origin));
   }
 
   /** Idempotent. */
@@ -237,6 +253,11 @@ export class RouterService implements AsyncDisposable {
     return { workers: this.#workers.list(endpoint) };
   }
 
+  /** Engines of an endpoint that no request plane reaches. */
+  unreachable(endpoint: string): readonly InstanceId[] {
+    return this.#workers.idsOf(endpoint);
+  }
+
   /** Closes every router. Idempotent. */
   async close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -247,11 +268,19 @@ export class RouterService implements AsyncDisposable {
     await this.close();
   }
 
+  #routerOf(
+    call: { readonly endpoint: string; readonly blockSize?: number },
+    { context }: CallOrigin,
+  ): Promise<EndpointRouter> {
+    const { endpoint, blockSize } = call;
+    return this.endpoints.open(endpoint, { blockSize, signal: context.killed });
+  }
+
   /** Who calls over the request plane cannot reach engines that are not on it. */
   #wanted(request: RouteRequest, router: EndpointRouter, origin: CallOrigin): PlacementRequest {
     const wanted = placementRequest(request, router.blockSize);
     if (origin.onRequestPlane !== true) return wanted;
-    const unreachable = this.#workers.idsOf(request.endpoint);
+    const unreachable = this.unreachable(request.endpoint);
     if (unreachable.length === 0) return wanted;
     return { ...wanted, excluded: new Set([...wanted.excluded, ...unreachable]) };
   }

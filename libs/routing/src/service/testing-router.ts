@@ -1,18 +1,26 @@
-/** Routers without an index over a runtime's instances; for tests. */
-import { formatEndpointPath } from '@dynamo-ts/protocol';
+/** Routers over a runtime's instances; for tests. */
 import type { DistributedRuntime } from '@dynamo-ts/runtime';
+import { nullLogger } from '@dynamo-ts/telemetry';
 import type { MetricsRegistry } from '@dynamo-ts/telemetry';
 
-import { LocalEndpointRouter } from './local-endpoint-router.ts';
+import { KvRouter } from '../kv/kv-router.ts';
+import type { RouterMode } from '../router-mode.ts';
 import type { OpenEndpointRouter } from './routed-endpoints.ts';
 
-/** Opens a router by load alone for any endpoint. */
-export function openLocal(
+/** Tokens per block of the routers that tests open. */
+export const TEST_BLOCK_SIZE = 16;
+
+/** Opens a router for any endpoint at once. */
+export function openTestRouter(
   runtime: DistributedRuntime,
-  metrics?: MetricsRegistry,
+  options: { readonly metrics?: MetricsRegistry; readonly mode?: RouterMode } = {},
 ): OpenEndpointRouter {
-  return async (path) => {
-    const client = await runtime.endpoint(formatEndpointPath(path)).client();
-    return new LocalEndpointRouter({ client, routerId: runtime.instanceId, metrics });
-  };
+  return (path) =>
+    KvRouter.connect({
+      runtime,
+      path,
+      blockSize: TEST_BLOCK_SIZE,
+      logger: nullLogger,
+      ...options,
+    });
 }

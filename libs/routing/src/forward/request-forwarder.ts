@@ -1,0 +1,149 @@
+/**
+ * The router as a way to the workers (RP 5.1): a request for an endpoint is placed, sent to the worker and its answer
+ * passed on as it is, with the retries before the first token that every dispatcher makes.
+ */
+import { asInstanceId } from '@dynamo-ts/base';
+import { computeBlockHashForSeq } from '@dynamo-ts/kv';
+import type { GenerateRequest } from '@dynamo-ts/protocol';
+import { GenerateResponse, tokenIdsFromBytes } from '@dynamo-ts/protocol';
+import type { Client, Context, DistributedRuntime } from '@dynamo-ts/runtime';
+import type { Logger, MetricsRegistry, Tracer } from '@dynamo-ts/telemetry';
+
+import type { DispatchedStream } from '../booked-stream.ts';
+import { Dispatcher } from '../dispatcher.ts';
+import type { DispatchRequest } from '../dispatcher.ts';
+import type { PlacementWishes, RouterConfigOverride } from '../placement-router.ts';
+import type { EndpointRouter } from '../service/endpoint-router.ts';
+import type { RouterService } from '../service/router-service.ts';
+
+/** Settings of a {@link RequestForwarder}. */
+export interface RequestForwarderOptions {
+  readonly runtime: DistributedRuntime;
+  readonly service: RouterService;
+  readonly logger: Logger;
+  readonly metrics?: MetricsRegistry | undefined;
+  readonly tracer?: Tracer | undefined;
+  /** Longest silence of a worker in milliseconds; 0 = no limit. @default 0 */
+  readonly streamTimeoutMs?: number | undefined;
+}
+
+/** A request to pass on. */
+export interface ForwardedRequest {
+  /** `namespace.component.endpoint`. */
+  readonly endpoint: string;
+  readonly context: Context;
+  /** Weights of the cost for this request. */
+  readonly overrides?: RouterConfigOverride | undefined;
+}
+
+interface Way {
+  readonly client: Client;
+  readonly dispatcher: Dispatcher;
+}
+
+/** Sends requests to the workers that the service's routers choose. */
+export class RequestForwarder implements AsyncDisposable {
+  readonly #options: RequestForwarderOptions;
+  readonly #ways = new Map<string, Promise<Way>>();
+
+  constructor(options: RequestForwarderOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Resolves with the answer when its first batch is there.
+   *
+   * @throws as `Dispatcher.dispatch`; `request.invalid`
+   */
+  async dispatch(
+    message: GenerateRequest,
+    payload: Uint8Array,
+    { endpoint, context, overrides }: ForwardedRequest,
+  ): Promise<DispatchedStream> {
+    const { service } = this.#options;
+    const router = await service.endpoints.open(endpoint, { signal: context.killed });
+    const { dispatcher } = await this.#way(endpoint, router);
+    const excluded = service.unreachable(endpoint);
+    const request = { ...placed(message, router.blockSize), payload, context, excluded };
+    return dispatcher.dispatch({ ...request, wishes: { ...request.wishes, overrides } });
+  }
+
+  /** The items of an answer, each an encoded `GenerateResponse`; ends the request when the reader does. */
+  async *items(
+    message: GenerateRequest,
+    payload: Uint8Array,
+    request: ForwardedRequest,
+  ): AsyncGenerator<Uint8Array> {
+    const stream = await this.dispatch(message, payload, request);
+    let isOver = false;
+    try {
+      for (;;) {
+        const batch = await stream.nextBatch();
+        if (batch === undefined) break;
+        for (const item of batch) reportUsage(stream, item);
+        yield* batch;
+      }
+      isOver = true;
+    } finally {
+      if (!isOver) stream.cancel();
+    }
+  }
+
+  /** Lets go of the workers. Idempotent. */
+  async close(): Promise<void> {
+    const ways = await Promise.allSettled(this.#ways.values());
+    this.#ways.clear();
+    for (const way of ways) if (way.status === 'fulfilled') await way.value.client.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #way(endpoint: string, router: EndpointRouter): Promise<Way> {
+    const known = this.#ways.get(endpoint);
+    if (known !== undefined) return known;
+    const opening = this.#openWay(endpoint, router);
+    this.#ways.set(endpoint, opening);
+    opening.catch(() => this.#ways.delete(endpoint));
+    return opening;
+  }
+
+  async #openWay(endpoint: string, router: EndpointRouter): Promise<Way> {
+    const { runtime, service: _service, ...settings } = this.#options;
+    const client = await runtime.endpoint(endpoint).client();
+    return { client, dispatcher: new Dispatcher({ ...settings, workers: client, router }) };
+  }
+}
+
+/** What a request says about its place. */
+function placed(
+  message: GenerateRequest,
+  blockSize: number,
+): Omit<DispatchRequest, 'payload' | 'context'> & { readonly wishes: PlacementWishes } {
+  const { routing } = message;
+  const tokenIds = tokenIdsFromBytes(message.tokenIdsLe);
+  const pinned = routing?.backendInstanceId ?? routing?.decodeWorkerId;
+  return {
+    blockHashes: computeBlockHashForSeq(tokenIds, blockSize, {
+      loraName: routing?.loraName,
+      cacheNamespace: routing?.cacheSalt,
+    }),
+    blockSize,
+    promptTokens: tokenIds.length,
+    pinned: pinned === undefined ? undefined : asInstanceId(pinned),
+    wishes: {
+      pinnedRank: routing?.dpRank,
+      // A negative priority is the engine's business.
+      priorityJump: Math.max(0, routing?.priority ?? 0),
+      strictPriority: routing?.strictPriority,
+      expectedOutputTokens: routing?.expectedOutputTokens,
+    },
+  };
+}
+
+/** The engine's own count of cached tokens belongs into the record of the decision. */
+function reportUsage(stream: DispatchedStream, item: Uint8Array): void {
+  const cachedTokens = GenerateResponse.decode(item).usage?.cachedTokens;
+  if (cachedTokens !== undefined) stream.report({ cachedTokens });
+}
