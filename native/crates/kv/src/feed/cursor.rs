@@ -92,6 +92,8 @@ pub(super) struct Cursor {
     past_events: u32,
     /// The unknown start that emptied the rank, and whether an answer has already contradicted it.
     restarted_by: Option<(u64, bool)>,
+    /// The start that was known before that.
+    replaced: u64,
     rounds: u32,
     failures: u32,
     retry_at_ms: u64,
@@ -112,6 +114,7 @@ impl Cursor {
             past: Vec::new(),
             past_events: 0,
             restarted_by: None,
+            replaced: 0,
             rounds: 0,
             failures: 0,
             retry_at_ms: 0,
@@ -161,6 +164,7 @@ impl Cursor {
             .restarted_by
             .is_some_and(|(by, said)| by == epoch && said);
         self.restarted_by = Some((epoch, contradicted));
+        self.replaced = self.epoch;
         self.set_position(0, 0);
         self.needs_all = true;
         self.generation += 1;
@@ -170,8 +174,10 @@ impl Cursor {
     /// Takes the position of an answer or a barrier. What it says about starts of the publisher settles which are over: one
     /// that was seen before an answer of a later start, or that two answers in a row do not confirm.
     pub(super) fn settle(&mut self, epoch: u64, last: u64) {
-        if self.epoch != 0 && self.epoch != epoch {
-            self.add_past(self.epoch);
+        for over in [self.epoch, std::mem::take(&mut self.replaced)] {
+            if over != 0 && over != epoch && !self.is_past(over) {
+                self.add_past(over);
+            }
         }
         self.forgive(epoch);
         self.set_position(epoch, last);

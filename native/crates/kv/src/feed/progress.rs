@@ -303,7 +303,9 @@ fn judge_snapshot(
 /// Whether the events lead from one position to the other without a hole; a clear needs nothing before it.
 fn follow(mut at: u64, last_event_id: u64, events: &[CacheEvent]) -> bool {
     for event in events {
-        if event.event_id != at + 1 && event.data != CacheEventData::Cleared {
+        let is_next = Some(event.event_id) == at.checked_add(1);
+        let clears = event.event_id > at && event.data == CacheEventData::Cleared;
+        if !is_next && !clears {
             return false;
         }
         at = event.event_id;
