@@ -26,9 +26,10 @@ pub use index::{
 };
 pub use placement::{
     CandidateRow, DecisionContext, DecisionRecord, DrainedDecisions, FleetLoads, FleetOverlap,
-    Freed, InvalidPlacement, MAX_RANKS_PER_WORKER, Overrides, PlaceRequest, Placed, Placement,
-    PlacementSettings, Prompt, RecordedDecision, RemoteBooking, RequestOutcome, RescoreError,
-    Rescored, SettingsPatch, WorkerFacts, encode_line, encode_message, rescore,
+    Freed, IndexHealth, InvalidPlacement, MAX_RANKS_PER_WORKER, Overrides, PlaceRequest, Placed,
+    Placement, PlacementSettings, Prompt, RankHealth, RecordedDecision, RemoteBooking,
+    RequestOutcome, RescoreError, Rescored, SettingsPatch, WorkerFacts, encode_line,
+    encode_message, rescore,
 };
 pub use publisher::{
     InvalidOption, KvPublisher, MockerRecordsError, PublisherOptions, PublisherStats,

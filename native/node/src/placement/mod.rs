@@ -3,6 +3,8 @@
 
 mod convert;
 mod decisions;
+mod feed;
+mod health;
 mod shapes;
 mod shared;
 

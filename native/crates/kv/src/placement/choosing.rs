@@ -20,6 +20,7 @@ impl Placement {
     /// When nobody may be chosen, or a setting of the request cannot be used; a former booking is given back all the
     /// same.
     pub fn select(&mut self, request: &PlaceRequest<'_>) -> Result<Placed, SelectError> {
+        self.now_ms = self.now_ms.max(request.now_ms);
         if request.book {
             self.free(request.id, None);
         }

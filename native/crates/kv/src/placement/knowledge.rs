@@ -4,7 +4,11 @@
 use super::fleet::Fleet;
 use super::overlaps::Overlaps;
 use super::settings::PlacementSettings;
+use crate::feed::{EventFeed, FeedResult, ParsedRecovery, RecoveryProgress};
 use crate::index::{ApproximateIndex, ApproximateOptions, ExactIndex, KvIndex, WorkerRank};
+
+/// Blocks of ranks that are gone whose memory one call gives back.
+const SWEPT_AT_ONCE: usize = 2048;
 
 /// What a rank's overlap is taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +24,7 @@ pub(super) enum Source {
 #[derive(Debug)]
 pub(super) struct Knowledge {
     pub(super) exact: ExactIndex,
+    pub(super) feed: EventFeed,
     approximate: ApproximateIndex,
     predicted: Option<ApproximateIndex>,
 }
@@ -34,6 +39,7 @@ impl Knowledge {
         };
         Self {
             exact: ExactIndex::new(settings.index),
+            feed: EventFeed::new(settings.block_size),
             approximate: ApproximateIndex::new(settings.approximate),
             predicted: settings.predicted_ttl_ms.map(predicted),
         }
@@ -73,24 +79,51 @@ impl Knowledge {
         }
     }
 
+    pub(super) fn offer(&mut self, payload: &[u8], now_ms: u64) -> FeedResult {
+        self.feed.offer(&mut self.exact, payload, now_ms)
+    }
+
+    pub(super) fn begin_recovery(
+        &mut self,
+        rank: WorkerRank,
+        answer: ParsedRecovery,
+        now_ms: u64,
+    ) -> RecoveryProgress {
+        self.feed
+            .begin_recovery(&mut self.exact, rank, answer, now_ms)
+    }
+
+    pub(super) fn step_recovery(
+        &mut self,
+        progress: &mut RecoveryProgress,
+        max_blocks: usize,
+        now_ms: u64,
+    ) -> Option<FeedResult> {
+        self.feed
+            .step_recovery(&mut self.exact, progress, max_blocks, now_ms)
+    }
+
+    /// Drops guesses that are too old, and some of the content of ranks that are gone.
     pub(super) fn expire(&mut self, now_ms: u64) {
+        self.exact.sweep(SWEPT_AT_ONCE);
         self.approximate.expire(now_ms);
         if let Some(predicted) = &mut self.predicted {
             predicted.expire(now_ms);
         }
     }
 
-    /// The rank's guesses are worth nothing any more.
-    pub(super) fn forget_routed(&mut self, rank: WorkerRank) {
+    /// The rank says nothing itself any more.
+    pub(super) fn silence(&mut self, rank: WorkerRank) {
+        self.feed.remove_rank(rank);
+        self.exact.retire_rank(rank);
+    }
+
+    pub(super) fn remove_rank(&mut self, rank: WorkerRank) {
         self.approximate.remove_rank(rank);
         if let Some(predicted) = &mut self.predicted {
             predicted.remove_rank(rank);
         }
-    }
-
-    pub(super) fn remove_rank(&mut self, rank: WorkerRank) {
-        self.forget_routed(rank);
-        self.exact.remove_rank(rank);
+        self.silence(rank);
     }
 
     /// Blocks in a rank's device memory, as far as is known.
@@ -102,16 +135,11 @@ impl Knowledge {
         stats.map_or(0, |stats| stats.entries[0] as u64)
     }
 
-    /// Event batches applied.
-    pub(super) fn version(&self) -> u64 {
-        0
-    }
-
     pub(super) fn bytes(&self) -> usize {
         let guesses = self
             .predicted
             .as_ref()
             .map_or(0, |index| index.stats().bytes);
-        self.exact.stats().bytes + self.approximate.stats().bytes + guesses
+        self.feed.bytes() + self.exact.stats().bytes + self.approximate.stats().bytes + guesses
     }
 }

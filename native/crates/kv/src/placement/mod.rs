@@ -4,7 +4,9 @@ mod attempt;
 mod bookings;
 mod choosing;
 mod decisions;
+mod feeding;
 mod fleet;
+mod health;
 mod knowledge;
 mod overlaps;
 #[allow(clippy::module_inception)] // the struct that the module is about
@@ -16,12 +18,14 @@ mod request;
 mod scratch;
 mod settings;
 mod taints;
+mod trust;
 
 pub use decisions::{
     CandidateRow, DecisionContext, DecisionRecord, DrainedDecisions, RecordedDecision,
     RequestOutcome, RescoreError, Rescored, SettingsPatch, encode_line, encode_message, rescore,
 };
 pub use fleet::{MAX_RANKS_PER_WORKER, WorkerFacts};
+pub use health::{IndexHealth, RankHealth};
 pub use placement::{Freed, InvalidPlacement, Placement};
 pub use queries::{FleetLoads, FleetOverlap};
 pub use remote::RemoteBooking;

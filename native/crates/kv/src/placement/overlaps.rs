@@ -36,7 +36,9 @@ impl Overlaps {
                 && sources[at] != Source::Routing
             {
                 self.put(at, row);
-                self.confirmed[at] = self.total(at);
+                if sources[at] == Source::Events {
+                    self.confirmed[at] = self.total(at);
+                }
             }
         }
         self.matches = matches;

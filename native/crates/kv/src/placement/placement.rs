@@ -9,6 +9,7 @@ use super::fleet::{Fleet, MAX_RANKS_PER_WORKER, WorkerFacts};
 use super::knowledge::{Knowledge, Source};
 use super::scratch::{PromptHashes, View};
 use super::settings::PlacementSettings;
+use super::trust::Trust;
 use crate::index::WorkerRank;
 use crate::selection::{InvalidSetting, SeededRandom};
 use crate::sequences::ActiveSequences;
@@ -22,6 +23,9 @@ pub struct Placement {
     /// What each rank's overlap is taken from; entry `i` belongs to rank `i` of the fleet.
     pub(super) sources: Vec<Source>,
     pub(super) knowledge: Knowledge,
+    pub(super) trust: Trust,
+    /// The latest time that was told.
+    pub(super) now_ms: u64,
     pub(super) sequences: ActiveSequences,
     pub(super) bookings: Bookings,
     pub(super) random: SeededRandom,
@@ -81,6 +85,8 @@ impl Placement {
             fleet: Fleet::default(),
             sources: Vec::new(),
             knowledge: Knowledge::new(&settings),
+            trust: Trust::default(),
+            now_ms: 0,
             sequences: ActiveSequences::new(settings.sequences),
             bookings: Bookings::default(),
             random: SeededRandom::new(settings.seed),
@@ -99,7 +105,16 @@ impl Placement {
             ..worker.clone()
         };
         for rank in self.fleet.set(&worker) {
-            self.knowledge.remove_rank(rank);
+            self.forget_rank(rank);
+            let gone = self.sequences.remove_rank(rank);
+            self.end_all(&gone);
+        }
+        for rank in self.fleet.ranks_of(worker.worker_id) {
+            if worker.kv_events && self.settings.use_kv_events {
+                self.knowledge.feed.add_rank(*rank);
+            } else {
+                self.knowledge.silence(*rank);
+            }
         }
         self.refresh_sources();
     }
@@ -107,7 +122,7 @@ impl Placement {
     /// Forgets a worker; returns the ids of the bookings that went with it.
     pub fn remove_worker(&mut self, worker_id: u64) -> Vec<String> {
         for rank in self.fleet.remove(worker_id) {
-            self.knowledge.remove_rank(rank);
+            self.forget_rank(rank);
         }
         self.refresh_sources();
         let gone = self.sequences.remove_worker(worker_id);
@@ -145,6 +160,10 @@ impl Placement {
     pub fn free(&mut self, id: &str, outcome: Option<RequestOutcome>) -> Option<Freed> {
         let booking = self.bookings.remove(id)?;
         self.sequences.free(id);
+        if let Some(reported) = outcome.as_ref().and_then(RequestOutcome::engine_reported) {
+            let promise = (booking.predicted_cached_tokens, booking.vouched_tokens);
+            self.compare(booking.rank, promise, u64::from(reported));
+        }
         if let Some(sequence) = booking.decision {
             self.ring.end(sequence, outcome);
         }
@@ -157,6 +176,7 @@ impl Placement {
     /// Frees requests that nothing was heard of for too long, and drops guesses that are too old; returns the requests'
     /// ids.
     pub fn expire(&mut self, now_ms: u64) -> Vec<String> {
+        self.now_ms = self.now_ms.max(now_ms);
         self.knowledge.expire(now_ms);
         let gone = self.sequences.expire(now_ms);
         self.end_all(&gone);
@@ -168,23 +188,15 @@ impl Placement {
     pub fn bytes(&self) -> usize {
         self.fleet.bytes()
             + self.knowledge.bytes()
+            + self.trust.bytes()
             + self.sequences.bytes()
             + self.bookings.bytes()
             + self.ring.bytes()
     }
 
-    pub(super) fn refresh_sources(&mut self) {
-        let ranks = 0..self.fleet.ranks.len();
-        self.sources.clear();
-        let use_kv_events = self.settings.use_kv_events;
-        let events = &self.fleet.kv_events;
-        self.sources.extend(ranks.map(|at| {
-            if use_kv_events && events[at] {
-                Source::Events
-            } else {
-                Source::Routing
-            }
-        }));
+    fn forget_rank(&mut self, rank: WorkerRank) {
+        self.knowledge.remove_rank(rank);
+        self.trust.remove(rank);
     }
 
     fn end_all(&mut self, ids: &[String]) {

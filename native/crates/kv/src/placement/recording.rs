@@ -51,7 +51,7 @@ impl Placement {
             block_hashes: attempt.local.into(),
             settings: *attempt.cost,
             seed: attempt.seed,
-            index_version: self.knowledge.version(),
+            index_version: self.knowledge.feed.counters().version,
             candidates: costs
                 .map(|(at, cost)| self.row(attempt, at, cost))
                 .collect(),

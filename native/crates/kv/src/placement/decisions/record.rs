@@ -104,3 +104,10 @@ pub struct RequestOutcome {
     /// Code of the failure.
     pub error_code: Option<String>,
 }
+
+impl RequestOutcome {
+    /// Cached tokens as the engine reported them; only an answer that was complete says something about the cache.
+    pub(crate) fn engine_reported(&self) -> Option<u32> {
+        self.cached_tokens.filter(|_| self.kind == "completed")
+    }
+}
