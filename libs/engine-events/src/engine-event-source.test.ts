@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { EngineEventSource } from './engine-event-source.ts';
 import type { EventFrame } from './event-frame.ts';
 import type { EventFrameSink, FramePlacement } from './frame-intake.ts';
-import { ScriptedPublisher } from './testing/scripted-publisher.ts';
+import { ScriptedPublisher, freeAddress } from './testing/scripted-publisher.ts';
 import type { ScriptedPublisherOptions } from './testing/scripted-publisher.ts';
 
 /** Frames of these tests: the payload is the publisher's clock and a name. */
@@ -212,6 +212,28 @@ describe('EngineEventSource', () => {
     await publisher.subscribed();
     await publisher.publish(frame(2));
     await logged(0, 'cleared', 2);
+  });
+
+  it('listens itself where the engine connects', async () => {
+    const address = await freeAddress();
+    const sink = new OrderedSink();
+    const source = new EngineEventSource({
+      address: { dpRank: 0, endpoint: address.replace('127.0.0.1', '*') },
+      sink,
+      onChange: () => undefined,
+      workerId: 'w',
+      logger: nullLogger,
+      metrics: new MetricsRegistry(),
+    });
+    closers.push(() => source.close());
+    await source.start();
+    await using engine = ScriptedPublisher.connect(address);
+    await engine.subscribed();
+    await engine.publish(frame(0));
+    await engine.publish(frame(1));
+    await vi.waitFor(() => {
+      expect(sink.log).toEqual(['0', '1']);
+    });
   });
 
   it('closes while it waits for lost frames', async () => {

@@ -32,16 +32,23 @@ export class ScriptedPublisher implements AsyncDisposable {
   #router = new Router({ linger: 0 });
   #answering: Promise<void> = Promise.resolve();
 
-  private constructor(options: ScriptedPublisherOptions, ports: readonly number[]) {
+  private constructor(options: ScriptedPublisherOptions, endpoint: string, replayEndpoint: string) {
     this.#options = options;
-    this.endpoint = `tcp://127.0.0.1:${ports[0] ?? 0}`;
-    this.replayEndpoint = `tcp://127.0.0.1:${ports[1] ?? 0}`;
+    this.endpoint = endpoint;
+    this.replayEndpoint = replayEndpoint;
   }
 
   /** Listens on free ports. */
   static async start(options: ScriptedPublisherOptions = {}): Promise<ScriptedPublisher> {
-    const publisher = new ScriptedPublisher(options, [await freePort(), await freePort()]);
+    const publisher = new ScriptedPublisher(options, await freeAddress(), await freeAddress());
     await publisher.#listen();
+    return publisher;
+  }
+
+  /** Connects to a subscriber that listens; there is no replay socket. */
+  static connect(endpoint: string): ScriptedPublisher {
+    const publisher = new ScriptedPublisher({}, endpoint, '');
+    publisher.#publisher.connect(endpoint);
     return publisher;
   }
 
@@ -125,11 +132,12 @@ function sequenceBytes(sequence: bigint): Buffer {
   return bytes;
 }
 
-async function freePort(): Promise<number> {
+/** A loopback address that nobody uses. */
+export async function freeAddress(): Promise<string> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo; // a TCP server's address is one
   server.close();
   await once(server, 'close');
-  return port;
+  return `tcp://127.0.0.1:${port}`;
 }
