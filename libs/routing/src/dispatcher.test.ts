@@ -2,7 +2,6 @@ import { describe, expect, it, vi } from 'vitest';
 
 import { DynamoError } from '@dynamo-ts/base';
 import type { ErrorCode, InstanceId } from '@dynamo-ts/base';
-import { GenerateRequest, GenerateResponse } from '@dynamo-ts/protocol';
 import { Context } from '@dynamo-ts/runtime';
 import type { RawHandler } from '@dynamo-ts/runtime';
 import { MetricsRegistry, Tracer, injectTraceContext, nullLogger } from '@dynamo-ts/telemetry';
@@ -13,7 +12,6 @@ import type { DispatchedStream } from './booked-stream.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { DispatchRequest, DispatcherOptions } from './dispatcher.ts';
 import { LocalRouter } from './local-router.ts';
-import type { PlacementRouter, RequestOutcome } from './placement-router.ts';
 import { TestCluster } from './testing-cluster.ts';
 
 const item = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -359,66 +357,6 @@ describe('Dispatcher', () => {
     await vi.waitFor(() => {
       const inFlight = cluster.client.instanceIds().map((id) => cluster.client.inFlight(id));
       expect(inFlight).toEqual(inFlight.map(() => 0));
-    });
-  });
-
-  it('says where a request would go without sending it', async () => {
-    await using cluster = await TestCluster.start();
-    const handler = vi.fn(answering('never'));
-    const { id } = await cluster.worker(handler);
-    const { dispatcher, router } = bench(cluster);
-    expect(await dispatcher.advise(request())).toMatchObject({ instanceId: id });
-    expect(router.activeRequests).toBe(0);
-    expect(handler).not.toHaveBeenCalled();
-  });
-
-  it('sends the chosen rank along, and gives the router the outcome', async () => {
-    await using cluster = await TestCluster.start();
-    const payloads: Uint8Array[] = [];
-    const response = GenerateResponse.encode(
-      GenerateResponse.fromPartial({ tokenIdsLe: Buffer.alloc(8 * 4) }),
-    ).finish();
-    await cluster.worker(({ payload }, sink) => {
-      payloads.push(payload);
-      sink.write(response);
-      sink.write(response);
-      sink.end();
-    });
-    const local = new LocalRouter({
-      instances: cluster.client,
-      routerId: cluster.caller.instanceId,
-    });
-    const freed: (RequestOutcome | undefined)[] = [];
-    let blocks = 0;
-    const router: PlacementRouter = {
-      route: async (each, context) => ({ ...(await local.route(each, context)), dpRank: 3 }),
-      prefillDone: () => undefined,
-      outputBlock: () => void (blocks += 1),
-      free: (_id, outcome) => void freed.push(outcome),
-      close: () => local.close(),
-      [Symbol.asyncDispose]: () => local.close(),
-    };
-    const { dispatcher } = bench(cluster, { router });
-    const stream = await dispatcher.dispatch(request({ payload: new Uint8Array() }));
-    expect(stream.placement.dpRank).toBe(3);
-    stream.report({ cachedTokens: 2 });
-    await textOf(stream);
-    expect(GenerateRequest.decode(payloads[0] ?? new Uint8Array()).routing?.dpRank).toBe(3);
-    expect(freed).toMatchObject([{ kind: 'completed', cachedTokens: 2, outputTokens: 16 }]);
-    expect(blocks).toBe(1);
-  });
-
-  it('tells the router why a worker was given up', async () => {
-    await using cluster = await TestCluster.start();
-    await cluster.worker(refusing('capacity.worker_overloaded'));
-    const { dispatcher, router } = bench(cluster);
-    const free = vi.spyOn(router, 'free');
-    await expect(dispatcher.dispatch(request())).rejects.toMatchObject({
-      code: 'capacity.pool_exhausted',
-    });
-    expect(free).toHaveBeenCalledWith(expect.any(String), {
-      kind: 'failed',
-      errorCode: 'capacity.worker_overloaded',
     });
   });
 });
