@@ -3,6 +3,7 @@
 //!
 //! - [`Engine`] is the model. It has no clock.
 //! - [`Simulation`] drives it by discrete events, for tests and for simulated fleets.
+//! - [`replay`] drives a fleet of it, router included, with recorded requests.
 //! - [`LiveEngine`] drives it in real time on a thread of its own.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -14,6 +15,7 @@ pub mod engine;
 pub mod generator;
 pub mod kv_events;
 pub mod live;
+pub mod replay;
 pub mod scheduler;
 pub mod sequence;
 pub mod sequence_table;

@@ -1,0 +1,116 @@
+//! The router of a replay: a placement that hears of every event at once and loses none.
+
+use dynamo_kv::{
+    InvalidPlacement, PlaceRequest, Placed, Placement, PlacementSettings, Prompt, SelectError,
+    SelectionMode, WorkerFacts, local_block_hashes,
+};
+
+use super::event_log::EventLog;
+use crate::args::EngineArgs;
+use crate::kv_events::KvEvent;
+
+/// How often forgotten bookings and old guesses are looked for.
+const EXPIRE_INTERVAL_MS: u64 = 1000;
+
+/// Places requests on workers 0, 1, 2, … by number.
+#[derive(Debug)]
+pub(super) struct Router {
+    placement: Placement,
+    mode: SelectionMode,
+    block_size: u32,
+    logs: Vec<EventLog>,
+    next_expiry_ms: u64,
+}
+
+impl Router {
+    pub(super) fn new(
+        settings: PlacementSettings,
+        mode: SelectionMode,
+        workers: u32,
+        engine: &EngineArgs,
+    ) -> Result<Self, InvalidPlacement> {
+        let block_size = settings.block_size;
+        let mut placement = Placement::new(settings)?;
+        let mut logs = Vec::new();
+        for worker_id in 0..u64::from(workers) {
+            placement.set_worker(&WorkerFacts {
+                worker_id,
+                dp_start: 0,
+                dp_size: 1,
+                total_kv_blocks: u64::from(engine.num_gpu_blocks),
+                max_batched_tokens: u64::from(engine.max_num_batched_tokens),
+                kv_events: engine.enable_prefix_caching,
+                taints: Vec::new(),
+            });
+            logs.push(EventLog::new(worker_id, block_size));
+        }
+        Ok(Self {
+            placement,
+            mode,
+            block_size,
+            logs,
+            next_expiry_ms: 0,
+        })
+    }
+
+    /// Chooses a worker and books the request there.
+    pub(super) fn place(
+        &mut self,
+        id: &str,
+        prompt: &[u32],
+        now_ms: u64,
+    ) -> Result<Placed, SelectError> {
+        if now_ms >= self.next_expiry_ms {
+            self.placement.expire(now_ms);
+            self.next_expiry_ms = now_ms + EXPIRE_INTERVAL_MS;
+        }
+        let hashes = local_block_hashes(
+            prompt,
+            self.block_size as usize,
+            dynamo_kv::BlockSeed::default(),
+        );
+        self.placement.select(&PlaceRequest {
+            id,
+            trace_id: "",
+            mode: self.mode,
+            prompt: Prompt::Hashes(&hashes),
+            prompt_tokens: prompt.len() as u64,
+            now_ms,
+            unix_ms: 0.0,
+            book: true,
+            record: false,
+            excluded_workers: &[],
+            allowed_workers: None,
+            pinned: None,
+            preferred: None,
+            required_taints: &[],
+            preferred_taints: &[],
+            overrides: dynamo_kv::Overrides::default(),
+            expected_output_tokens: None,
+            queued_ms: 0.0,
+            policy_class: "",
+        })
+    }
+
+    /// The first token came.
+    pub(super) fn prefill_done(&mut self, id: &str, now_ms: u64) {
+        self.placement.prefill_done(id, now_ms);
+    }
+
+    /// Output has filled one more block.
+    pub(super) fn output_block(&mut self, id: &str, now_ms: u64) {
+        self.placement.output_block(id, now_ms);
+    }
+
+    /// The request ended.
+    pub(super) fn free(&mut self, id: &str) {
+        self.placement.free(id, None);
+    }
+
+    /// A worker's cache changed.
+    pub(super) fn learn(&mut self, worker: usize, events: &[(u32, KvEvent)], now_ms: u64) {
+        if let Some(batch) = self.logs[worker].encode(events) {
+            self.placement.apply_events(&batch, now_ms);
+        }
+    }
+}
