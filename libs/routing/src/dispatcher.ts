@@ -21,7 +21,14 @@ import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { Context, RawResponse } from '@dynamo-ts/runtime';
 import { injectTraceContext } from '@dynamo-ts/telemetry';
-import type { Counter, Logger, MetricsRegistry, Span, Tracer } from '@dynamo-ts/telemetry';
+import type {
+  Counter,
+  Logger,
+  MetricsRegistry,
+  Span,
+  TraceContext,
+  Tracer,
+} from '@dynamo-ts/telemetry';
 
 import { AnswerMeter } from './answer-meter.ts';
 import { BookedStream } from './booked-stream.ts';
@@ -81,6 +88,8 @@ interface Attempt {
   readonly request: DispatchRequest;
   readonly bookingId: string;
   readonly excluded: Set<InstanceId>;
+  /** The span that all choices of a worker belong to; the first worker's must not become the parent of the second's. */
+  readonly trace: TraceContext | undefined;
 }
 
 /** Dispatches requests to the workers of one endpoint. */
@@ -111,6 +120,17 @@ export class Dispatcher {
    */
   async dispatch(request: DispatchRequest): Promise<DispatchedStream> {
     const attempt = this.#attempt(request);
+    try {
+      return await this.#dispatch(attempt);
+    } finally {
+      // The worker has its span's context by now; a move to another one begins where this one began.
+      if (attempt.trace !== undefined)
+        request.context.addHeaders(injectTraceContext(attempt.trace));
+    }
+  }
+
+  async #dispatch(attempt: Attempt): Promise<DispatchedStream> {
+    const { request } = attempt;
     let last: DynamoError | undefined;
     for (;;) {
       const placement = await this.#route(attempt, last);
@@ -135,7 +155,8 @@ export class Dispatcher {
     this.#dispatched += 1;
     // One context may dispatch several choices, and clients of two frontends may choose the same request id.
     const bookingId = `${request.context.id}/${this.#id}-${this.#dispatched}`;
-    return { request, bookingId, excluded: new Set(request.excluded) };
+    const { trace } = request.context;
+    return { request, bookingId, excluded: new Set(request.excluded), trace };
   }
 
   async #route(
@@ -146,7 +167,7 @@ export class Dispatcher {
     const { request, bookingId, excluded } = attempt;
     const { context, blockHashes, blockSize, promptTokens, pinned, mode, wishes } = request;
     const span = this.#tracer?.startSpan('router.route_request', {
-      parent: context.trace,
+      parent: attempt.trace,
       attributes: { request_id: context.id },
     });
     if (span !== undefined) context.addHeaders(injectTraceContext(span.context));
