@@ -173,7 +173,10 @@ describe('several routers', () => {
   };
   const pair = async (options: Partial<SessionAffinityOptions> = {}) => {
     const sides = [affinity(options), affinity(options)] as const;
-    for (const { sessions } of sides) await sessions.start();
+    for (const { sessions, clock } of sides) {
+      sessions.start();
+      await clock.advance(0);
+    }
     return sides;
   };
 
@@ -226,7 +229,8 @@ describe('several routers', () => {
   it('are not moved by what is not theirs or cannot be read', async () => {
     const [a, b] = await pair();
     const other = affinity({ path: { ...path, endpoint: 'other' } });
-    await other.sessions.start();
+    other.sessions.start();
+    await other.clock.advance(0);
     a.sessions.accept(Uint8Array.of(255, 255));
     other.serve('s', on(one));
     b.serve('t', on(one));

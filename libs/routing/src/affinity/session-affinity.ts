@@ -94,14 +94,16 @@ export class SessionAffinity implements SessionBindings {
   }
 
   /** Begins to share bindings with other routers. */
-  async start(): Promise<void> {
+  start(): void {
     const { path, events, routerId } = this.#options;
     const scope = { namespace: path.namespace, component: path.component };
     const topic = { scope, topic: AFFINITY_TOPIC };
     this.#tasks.start('listen', async (signal) => {
       for await (const { payload } of events.subscribe(topic, { signal })) this.accept(payload);
     });
-    this.#publisher = await events.publisher(topic, routerId);
+    this.#tasks.start('publish', async () => {
+      this.#publisher = await events.publisher(topic, routerId);
+    });
   }
 
   /** Sessions that are bound. */

@@ -16,7 +16,7 @@ export interface RankLoad {
   /** Prompt tokens that it computes at once. */
   readonly maxBatchedTokens: number;
   readonly totalKvBlocks: number;
-  /** Over its busy thresholds. */
+  /** Over its busy thresholds, or out of order: not to be chosen now. */
   readonly overloaded: boolean;
   readonly taints: readonly string[];
 }

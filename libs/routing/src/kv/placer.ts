@@ -28,6 +28,7 @@ export interface PlacerOptions {
 }
 
 const NO_HASHES = new BigUint64Array(0);
+const NOBODY: ReadonlySet<InstanceId> = new Set();
 
 /** Chooses. */
 export class Placer {
@@ -71,6 +72,7 @@ export class Placer {
   ranks(): readonly RankLoad[] {
     const { core, roster } = this.#options;
     const loads = core.loads();
+    const outOfOrder = new Set(roster.excluded(NOBODY));
     return Array.from(loads.workerIds, (id, index): RankLoad => {
       const instanceId = asInstanceId(id);
       const fact = roster.get(instanceId);
@@ -82,7 +84,7 @@ export class Placer {
         activeRequests: loads.activeRequests[index] ?? 0,
         maxBatchedTokens: fact?.maxBatchedTokens ?? 0,
         totalKvBlocks: fact?.totalKvBlocks ?? 0,
-        overloaded: loads.overloaded[index] === 1,
+        overloaded: loads.overloaded[index] === 1 || outOfOrder.has(id),
         taints: fact?.taints ?? [],
       };
     });
