@@ -150,7 +150,7 @@ export class KvRouterFactory implements AsyncDisposable {
       metrics,
       logger,
     });
-    this.#started('session affinity', affinity.start());
+    affinity.start();
     return affinity;
   }
 
@@ -171,12 +171,5 @@ export class KvRouterFactory implements AsyncDisposable {
     });
     sync.start();
     return sync;
-  }
-
-  /** A router that cannot share what it knows still routes. */
-  #started(what: string, starting: Promise<void>): void {
-    starting.catch((error: unknown) => {
-      this.#options.logger.error('router does not share with others', { what, error });
-    });
   }
 }
