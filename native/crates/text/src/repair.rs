@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::error::TextError;
 
+/// Levels that `serde_json` follows.
+const DEEPEST: usize = 127;
+
 /// Parses a body, repairing it when it does not parse as it stands.
 ///
 /// # Errors
@@ -16,7 +19,17 @@ pub fn parse_json(body: &[u8]) -> Result<Value, TextError> {
         return Ok(value);
     }
     serde_json::from_str(&repaired(body))
-        .map_err(|error| TextError::invalid_request(format!("the body is not valid JSON: {error}")))
+        .map_err(|error| TextError::invalid_request(refusal(&error)))
+}
+
+/// What is wrong with a body; the parser's limit protects the stack and is none of JSON.
+fn refusal(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.starts_with("recursion limit exceeded") {
+        format!("the body nests deeper than {DEEPEST} levels")
+    } else {
+        format!("the body is not valid JSON: {text}")
+    }
 }
 
 /// The body with its strings made valid. What stands outside of strings is left alone.
@@ -94,6 +107,14 @@ mod tests {
         let error = parse_json(b"{\"a\": [1, 2").unwrap_err();
         assert_eq!(error.code(), "request.invalid");
         assert!(error.message().contains("line 1"), "{}", error.message());
+    }
+
+    #[test]
+    fn a_body_that_nests_too_deep_is_told_so() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(parse_json(nested(DEEPEST).as_bytes()).is_ok());
+        let error = parse_json(nested(DEEPEST + 1).as_bytes()).unwrap_err();
+        assert_eq!(error.message(), "the body nests deeper than 127 levels");
     }
 
     #[test]
