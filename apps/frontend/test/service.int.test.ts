@@ -3,7 +3,14 @@ import { DynamoError } from '@dynamo-ts/base';
 import { FinishReason } from '@dynamo-ts/protocol';
 import { describe, expect, it, vi } from 'vitest';
 
-import { idsOf, sayScript, silentScript, testFrontend, tokens } from './scripted-worker.ts';
+import {
+  eventsOf,
+  idsOf,
+  sayScript,
+  silentScript,
+  testFrontend,
+  tokens,
+} from './scripted-worker.ts';
 import type { Script } from './scripted-worker.ts';
 
 const CHAT = { model: 'mock', messages: [{ role: 'user' as const, content: 'hi' }] };
@@ -188,6 +195,30 @@ describe('engines whose input is text', () => {
     expect(body).toEqual(CHAT);
     await test.post('/v1/chat/completions', { ...CHAT, n: 2, temperature: 1, seed: 3 });
     expect(body).toMatchObject({ n: 1 });
+  });
+});
+
+describe('echo of an engine whose input is text', () => {
+  it.each([
+    ['a text', 'Say ', 'Say hey', false],
+    ['ids, which only the engine can read', [1, 2], 'hey', true],
+  ])('of %s', async (_case, prompt, text, engineEchoes) => {
+    let body: unknown;
+    const script: Script = (request, sink) => {
+      body = JSON.parse(Buffer.from(request.textInput?.bodyJson ?? '').toString());
+      sink.write(
+        tokens(new Uint32Array(0), { text: 'hey', finishReason: FinishReason.FINISH_REASON_STOP }),
+      );
+      sink.end();
+    };
+    await using test = await testFrontend({ script, modelInput: 'text' });
+    const ask = { model: 'mock', prompt, echo: true };
+    const whole = await test.post('/v1/completions', ask);
+    expect(await whole.json()).toMatchObject({ choices: [{ text }] });
+    expect(body).toEqual({ ...ask, n: 1, echo: engineEchoes });
+    const stream = await test.post('/v1/completions', { ...ask, stream: true });
+    const pieces = eventsOf(await stream.text()) as { choices: { text: string }[] }[];
+    expect(pieces.map(({ choices }) => choices[0]?.text ?? '').join('')).toBe(text);
   });
 });
 

@@ -43,15 +43,13 @@ export async function prepareCompletion(
   received: ReceivedRequest<CompletionRequest>,
   hash: HashOptions,
 ): Promise<readonly PlannedPrompt[]> {
-  const { prompt: prompts } = received.request;
-  // An engine whose input is text echoes by itself.
-  const echo = received.request.echo === true && model.preprocessor.input === 'tokens';
+  const { prompt: prompts, echo } = received.request;
   return Promise.all(
     prompts.map(async ({ kind }, index) => {
       const prompt = await prepareOne(model, received, { kind, index, hash });
       return {
         prompt,
-        echo: echo ? echoText(model, prompt, promptAt(received, index)) : '',
+        echo: echo === true ? echoText(model, prompt, promptAt(received, index)) : '',
         textBody: (choice: number) => answerBody(received, choice, index),
       };
     }),
@@ -89,8 +87,11 @@ function answerBody(
 ): Uint8Array {
   const { bytes, request } = received;
   const isOnlyPrompt = !('prompt' in request) || request.prompt.length === 1;
-  if ((request.n ?? 1) === 1 && isOnlyPrompt) return bytes;
+  const echo = 'echo' in request && request.echo === true;
+  if ((request.n ?? 1) === 1 && isOnlyPrompt && !echo) return bytes;
   const body: Record<string, unknown> = { ...fullBody(received), n: 1 };
+  // Not every engine echoes, so a text is echoed here; ids, whose text only the engine knows, are left to it.
+  if (echo) body['echo'] = typeof promptAt(received, promptIndex ?? 0) !== 'string';
   if (request.seed !== undefined) body['seed'] = request.seed + choice;
   if (promptIndex !== undefined) body['prompt'] = promptAt(received, promptIndex);
   return Buffer.from(JSON.stringify(body));
@@ -126,6 +127,7 @@ function echoText(
   prompt: unknown,
 ): string {
   if (typeof prompt === 'string') return prompt;
+  if (preprocessor.input === 'text') return '';
   const decoder = preprocessor.createDecoder({ ignoreEos: true, skipSpecialTokens: true });
   const tokenIdsLe = Buffer.from(tokenIdsToBytes(prepared.tokenIds));
   return decoder.push(GenerateResponse.fromPartial({ tokenIdsLe })).text + decoder.flush();
