@@ -8,5 +8,6 @@ mod job;
 mod kv;
 mod placement;
 mod publisher;
+mod replay;
 mod sim;
 mod text;

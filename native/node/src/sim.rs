@@ -262,8 +262,9 @@ fn gauges(load: &RankLoad) -> [u32; 6] {
     ]
 }
 
+/// Counters of one rank.
 #[allow(clippy::cast_precision_loss)] // exact up to 2^53
-fn totals(totals: RankTotals) -> NativeMockRankTotals {
+pub(crate) fn totals(totals: RankTotals) -> NativeMockRankTotals {
     NativeMockRankTotals {
         passes: totals.passes as f64,
         prefill_tokens: totals.prefill_tokens as f64,
@@ -274,7 +275,8 @@ fn totals(totals: RankTotals) -> NativeMockRankTotals {
     }
 }
 
-fn engine_args(options: &NativeMockEngineOptions) -> Result<EngineArgs> {
+/// The engine's settings.
+pub(crate) fn engine_args(options: &NativeMockEngineOptions) -> Result<EngineArgs> {
     let startup_time = std::time::Duration::try_from_secs_f64(options.startup_time_ms / 1e3)
         .map_err(|_| invalid("startup_time must be 0 or more"))?;
     let preemption_mode = match options.preemption_mode.as_str() {

@@ -1,11 +1,11 @@
 //! Placement for JavaScript: one call chooses, books and records.
 #![allow(clippy::needless_pass_by_value)] // napi hands arguments over by value
 
-mod convert;
+pub(crate) mod convert;
 mod decisions;
 mod feed;
 mod health;
-mod shapes;
+pub(crate) mod shapes;
 mod shared;
 
 use std::sync::Arc;
