@@ -144,6 +144,54 @@ export declare class NativePlacement {
   /** Decisions whose request has ended since the last drain, at most `max`, as lines of JSON. */
   drainDecisions(max: number): Promise<NativeDrainedDecisions>
   /**
+   * Takes one encoded `KvEventBatch`. Bad bytes are a count, never an exception.
+   *
+   * # Errors
+   * When closed.
+   */
+  applyEvents(payload: Uint8Array, nowMs: number): NativeFeedResult
+  /**
+   * Ranks whose worker must be asked although no event says so: new ones, those that could not answer, those that are
+   * not believed. Each is named once and then waits for `finishRecovery` or `failRecovery`.
+   *
+   * # Errors
+   * When closed.
+   */
+  recoveriesDue(nowMs: number): Array<NativeRecovery>
+  /** Applies a worker's answer: the encoded `WorkerKvQueryResponse` items in order. */
+  finishRecovery(workerId: bigint, dpRank: number, items: Array<Uint8Array>, nowMs: number): Promise<NativeFeedResult>
+  /**
+   * The worker did not answer: its content stays, but is not believed.
+   *
+   * # Errors
+   * When closed.
+   */
+  failRecovery(workerId: bigint, dpRank: number, nowMs: number): NativeFeedResult
+  /**
+   * Events of a rank may have been lost unseen. Ask `recoveriesDue` next.
+   *
+   * # Errors
+   * When closed.
+   */
+  restoreNeeded(workerId: bigint, dpRank: number): void
+  /**
+   * Health of every rank and of the whole index.
+   *
+   * # Errors
+   * When closed.
+   */
+  health(nowMs: number): NativeIndexHealth
+  /**
+   * What one worker holds, or all of them, as an encoded `QueryIndexResponse` with runs. Blocks the loop for the size of
+   * it: see `readIndex`.
+   *
+   * # Errors
+   * When closed.
+   */
+  dumpIndex(workerId?: bigint | undefined): Uint8Array
+  /** The same off the loop, rank by rank: ranks may differ by what happened between them. */
+  readIndex(workerId?: bigint | undefined): Promise<Uint8Array>
+  /**
    * Throws `config.invalid`.
    *
    * # Errors
@@ -356,6 +404,18 @@ export interface NativeEncodeOptions {
   maxPromptTokens?: number
 }
 
+/** What came of events or of an answer. */
+export interface NativeFeedResult {
+  /** Ranks to ask for. */
+  recoveries: Array<NativeRecovery>
+  /** Events applied. */
+  applied: number
+  /** Events seen before. */
+  stale: number
+  /** Batches and events that could not be used. */
+  refused: number
+}
+
 /** How a frame stands to those before it. */
 export interface NativeFramePlace {
   /** For a gap nothing was applied: replay from `missingFrom` and offer the frame again, or call `skipTo`. */
@@ -374,6 +434,36 @@ export interface NativeFreed {
   dpRank: number
   /** Prompt tokens that were taken to be cached there. */
   predictedCachedTokens: number
+}
+
+/** Health of the index; entry `i` of every list belongs to rank `i`. */
+export interface NativeIndexHealth {
+  /** Instance ids. */
+  workerIds: BigUint64Array
+  /** Ranks. */
+  dpRanks: Uint32Array
+  /** waiting, live, recovering, demoted or silent. */
+  states: Array<string>
+  /** Starts of the publishers; 0 when unknown. */
+  epochs: BigUint64Array
+  /** Last events in the index. */
+  lastEventIds: BigUint64Array
+  /** Blocks of all tiers. */
+  blocks: Float64Array
+  /** Memory of the rank's own tables. */
+  bytes: Float64Array
+  /** Times that events were missing. */
+  gaps: Float64Array
+  /** Answers that were applied. */
+  resyncs: Float64Array
+  /** How long the rank's part has not been up to date. */
+  stalenessMs: Float64Array
+  /** Cached tokens that decisions promised, of answers whose engine reported any number. */
+  predictedCachedTokens: Float64Array
+  /** Cached tokens that the engine reported for them. */
+  reportedCachedTokens: Float64Array
+  /** The index as a whole. */
+  totals: NativeIndexTotals
 }
 
 /** What ranks hold of a prompt; one entry per rank. */
@@ -400,6 +490,26 @@ export interface NativeIndexStats {
   bytes: number
   /** Holdings dropped to keep the budget. */
   evicted: number
+}
+
+/** The index as a whole. */
+export interface NativeIndexTotals {
+  /** Distinct blocks. */
+  blocks: number
+  /** Memory. */
+  bytes: number
+  /** (block, rank, tier) holdings. */
+  entries: number
+  /** Holdings dropped to keep the budget. */
+  evicted: number
+  /** Event batches applied. */
+  version: number
+  /** Events seen before. */
+  stale: number
+  /** Batches and events that could not be used. */
+  refused: number
+  /** Events by `type:status`, for example `stored:ok`. */
+  eventsByStatus: Record<string, number>
 }
 
 /** The small fields of a large body. */
@@ -745,6 +855,18 @@ export interface NativeRank {
   dpRank: number
 }
 
+/** A rank whose worker must be asked for what is missing. */
+export interface NativeRecovery {
+  /** Instance id. */
+  workerId: bigint
+  /** Rank. */
+  dpRank: number
+  /** Epoch for the query; 0 when everything is wanted. */
+  epoch: bigint
+  /** First event wanted; undefined for everything. */
+  startEventId?: bigint
+}
+
 /** A booking of another router. */
 export interface NativeRemoteBooking {
   /** Unique over all routers. */
@@ -763,6 +885,60 @@ export interface NativeRemoteBooking {
   nowMs: number
   /** Take the prompt as held there soon. */
   predict: boolean
+}
+
+/** What a fleet made of a trace; arrays in order of the trace. */
+export interface NativeReplayReport {
+  /** Worker by number; -1 when nobody could take the request. */
+  workers: Int32Array
+  /** Prompt tokens that the router expected to find cached. */
+  predictedTokens: Uint32Array
+  /** Prompt tokens that the worker found cached. */
+  cachedTokens: Uint32Array
+  /** Tokens generated. */
+  outputTokens: Uint32Array
+  /** From arrival to the first token; NaN when there was none. */
+  firstTokenMs: Float64Array
+  /** From arrival to the last token. */
+  lastTokenMs: Float64Array
+  /** Per worker. */
+  totals: Array<NativeMockRankTotals>
+  /** Virtual time of the last end. */
+  durationMs: number
+  /** Prompt tokens that one cache of any size would have held. */
+  idealCachedTokens: number
+}
+
+/** Fleet and router of a replay. */
+export interface NativeReplaySettings {
+  /** Every worker's engine. */
+  engine: NativeMockEngineOptions
+  /** Number of workers. */
+  workers: number
+  /** What chooses. */
+  mode: 'kv' | 'round-robin' | 'random' | 'least-loaded' | 'power-of-two'
+  /** How it chooses. */
+  placement: NativePlacementOptions
+  /** Recorded arrivals come so many times faster. */
+  arrivalSpeedup: number
+  /** So many requests at a time instead of recorded arrivals. */
+  concurrency?: number | undefined
+}
+
+/** Requests in order of arrival; arrays of the same length, but for the hashes. */
+export interface NativeReplayTrace {
+  /** Tokens per block. */
+  blockSize: number
+  /** Since the first one. */
+  arrivalMs: Float64Array
+  /** Lengths of the prompts. */
+  promptTokens: Uint32Array
+  /** Lengths of the answers. */
+  outputTokens: Uint32Array
+  /** How many of the hashes belong to each. */
+  blockCounts: Uint32Array
+  /** Local hashes of all requests' complete blocks, one request after the other. */
+  blockHashes: BigUint64Array
 }
 
 /** A decision taken again. */
@@ -918,6 +1094,14 @@ export interface NativeWorkerFacts {
  * halves of surrogate pairs become U+FFFD. Throws `request.invalid` when that is not enough.
  */
 export declare function repairJson(body: Uint8Array): string
+
+/**
+ * Sends a trace through a simulated fleet.
+ *
+ * # Errors
+ * `config.invalid` when trace and settings do not fit together.
+ */
+export declare function replayTrace(trace: NativeReplayTrace, settings: NativeReplaySettings): Promise<NativeReplayReport>
 
 /**
  * Takes an encoded decision again, with its own settings or others.

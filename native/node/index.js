@@ -847,4 +847,5 @@ module.exports.blockHashes = nativeBinding.blockHashes
 module.exports.extractGgufVocabulary = nativeBinding.extractGgufVocabulary
 module.exports.inspectBody = nativeBinding.inspectBody
 module.exports.repairJson = nativeBinding.repairJson
+module.exports.replayTrace = nativeBinding.replayTrace
 module.exports.rescoreDecision = nativeBinding.rescoreDecision
