@@ -28,6 +28,11 @@ export interface EventSubscription extends AsyncIterable<EventEnvelope> {
    * a publisher for its state misses nothing between that state and the first event.
    */
   ready(options?: AbortOptions): Promise<void>;
+  /**
+   * Calls `listener` when events may have been lost without a gap that shows it, because publishers are heard (again)
+   * that were not: those that it is given, or all. @returns an unsubscribe
+   */
+  onRenewed(listener: (publishers: readonly bigint[] | 'all') => void): () => void;
 }
 
 /** An event-plane backend. */

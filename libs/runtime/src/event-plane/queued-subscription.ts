@@ -19,6 +19,8 @@ export class QueuedSubscription implements EventSubscription {
   readonly #ended = new AbortController();
   readonly #isLive: PromiseWithResolvers<void> = Promise.withResolvers();
   readonly #offSignal: () => void;
+  readonly #onRenewed = new Set<(publishers: readonly bigint[] | 'all') => void>();
+  #isReady = false;
 
   constructor(options: QueuedSubscriptionOptions) {
     this.#queue = new EventQueue(options.limits, options.onDrop);
@@ -39,7 +41,21 @@ export class QueuedSubscription implements EventSubscription {
 
   /** Says that events reach this subscription from here on. */
   markReady(): void {
+    this.#isReady = true;
     this.#isLive.resolve();
+  }
+
+  /** Says that publishers are heard (again) that were not; before it is ready that is no news. */
+  markRenewed(publishers: readonly bigint[] | 'all'): void {
+    if (!this.#isReady) return;
+    for (const listener of this.#onRenewed) listener(publishers);
+  }
+
+  onRenewed(listener: (publishers: readonly bigint[] | 'all') => void): () => void {
+    this.#onRenewed.add(listener);
+    return () => {
+      this.#onRenewed.delete(listener);
+    };
   }
 
   /** Ends it: the reader's loop ends, events are ignored. Idempotent. */

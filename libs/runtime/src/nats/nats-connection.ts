@@ -59,6 +59,7 @@ export class NatsConnectionHolder implements AsyncDisposable {
   readonly #tasks: TaskGroup;
   readonly #countReconnect: () => void;
   readonly #first: PromiseWithResolvers<NatsConnection> = Promise.withResolvers();
+  readonly #onReconnect = new Set<() => void>();
   #connection: NatsConnection | undefined;
   #isConnected = false;
   #isStarted = false;
@@ -91,6 +92,14 @@ export class NatsConnectionHolder implements AsyncDisposable {
   /** The connection if it is up now. */
   tryConnection(): NatsConnection | undefined {
     return this.#isConnected ? this.#connection : undefined;
+  }
+
+  /** Calls `listener` each time that the broker answers again. @returns an unsubscribe */
+  onReconnect(listener: () => void): () => void {
+    this.#onReconnect.add(listener);
+    return () => {
+      this.#onReconnect.delete(listener);
+    };
   }
 
   /** Starts connecting unless that has begun. */
@@ -178,6 +187,7 @@ export class NatsConnectionHolder implements AsyncDisposable {
       this.#isConnected = true;
       this.#countReconnect();
       this.#logger.info('NATS answers again');
+      for (const listener of this.#onReconnect) listener();
     }
   }
 }

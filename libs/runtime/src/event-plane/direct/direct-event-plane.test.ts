@@ -78,17 +78,37 @@ describe('DirectEventPlane', () => {
     const controller = new AbortController();
     const subscription = receiving.subscribe(TOPIC, { signal: controller.signal });
     await subscription.ready();
+    const renewed: unknown[] = [];
+    subscription.onRenewed((publishers) => renewed.push(publishers));
     const recorder = new EventRecorder(subscription);
     publisher.publish(bytes('first'));
     await eventually(() => recorder.texts.includes('first'));
+    expect(renewed).toEqual([]);
     await restart();
     await eventually(() => {
       publisher.publish(bytes('again'));
       return recorder.texts.includes('again');
     });
     expect(await metrics.text()).toContain('dynamo_events_reconnects_total{plane="direct"} 1');
+    expect(renewed).toEqual([[1n]]);
     controller.abort();
     await recorder.done;
+  });
+
+  it('says that a publisher is heard that came after the subscription was ready', async () => {
+    const hub = new MemDiscoveryHub();
+    await using publishing = connect(new MemDiscovery({ hub }));
+    await using receiving = connect(new MemDiscovery({ hub }));
+    const controller = new AbortController();
+    const subscription = receiving.subscribe(TOPIC, { signal: controller.signal });
+    await subscription.ready();
+    const renewed: unknown[] = [];
+    const off = subscription.onRenewed((publishers) => renewed.push(publishers));
+    await publishing.publisher(TOPIC, 7n);
+    await eventually(() => renewed.length === 1);
+    expect(renewed).toEqual([[7n]]);
+    off();
+    controller.abort();
   });
 
   it('keeps a bounded queue for a subscriber whose connection stands still', async () => {

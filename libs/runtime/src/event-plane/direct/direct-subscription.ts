@@ -26,11 +26,18 @@ export interface DirectSubscriptionOptions {
   readonly onReconnect: () => void;
 }
 
+/** A publisher and where it is. */
+interface Channel {
+  readonly publisherId: bigint;
+  readonly address: string;
+}
+
 /** See the file comment. */
 export class DirectSubscription {
   readonly #options: DirectSubscriptionOptions;
   readonly #tasks: TaskGroup;
-  readonly #addresses = new Map<string, string>();
+  /** By discovery key. */
+  readonly #channels = new Map<string, Channel>();
   readonly #connections = new Map<string, PublisherConnection>();
 
   constructor(options: DirectSubscriptionOptions) {
@@ -62,23 +69,29 @@ export class DirectSubscription {
   #put(key: string, value: Uint8Array): void {
     try {
       const json: unknown = JSON.parse(new TextDecoder().decode(value));
-      this.#move(key, EventChannel.fromJSON(json).address);
+      this.#move(key, EventChannel.fromJSON(json));
     } catch (error) {
       this.#options.logger.warn('An event channel record cannot be read', { key, error });
     }
   }
 
-  /** Sets the address of a publisher; undefined when it has gone. */
-  #move(key: string, address: string | undefined): void {
-    const previous = this.#addresses.get(key);
-    if (previous === address) return;
-    if (address === undefined) this.#addresses.delete(key);
-    else this.#addresses.set(key, address);
-    if (address !== undefined && !this.#connections.has(address)) this.#connect(address);
-    if (previous !== undefined && ![...this.#addresses.values()].includes(previous)) {
-      this.#connections.get(previous)?.close();
-      this.#connections.delete(previous);
+  /** Sets where a publisher is; undefined when it has gone. */
+  #move(key: string, channel: Channel | undefined): void {
+    const previous = this.#channels.get(key);
+    if (previous?.address === channel?.address) return;
+    if (channel === undefined) this.#channels.delete(key);
+    else this.#channels.set(key, channel);
+    if (channel !== undefined && !this.#connections.has(channel.address))
+      this.#connect(channel.address);
+    if (previous !== undefined && this.#publishersAt(previous.address).length === 0) {
+      this.#connections.get(previous.address)?.close();
+      this.#connections.delete(previous.address);
     }
+  }
+
+  #publishersAt(address: string): readonly bigint[] {
+    const channels = [...this.#channels.values()];
+    return channels.filter((each) => each.address === address).map((each) => each.publisherId);
   }
 
   #connect(address: string): void {
@@ -89,6 +102,9 @@ export class DirectSubscription {
       logger,
       onEvent: (event) => {
         target.push(event);
+      },
+      onOpen: () => {
+        target.markRenewed(this.#publishersAt(address));
       },
       onReconnect,
     });

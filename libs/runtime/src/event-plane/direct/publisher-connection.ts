@@ -15,6 +15,8 @@ export interface PublisherConnectionOptions {
   readonly subject: string;
   readonly logger: Logger;
   readonly onEvent: (event: EventEnvelope) => void;
+  /** Called each time that the stream is opened. */
+  readonly onOpen: () => void;
   /** Called each time that the stream is opened again. */
   readonly onReconnect: () => void;
 }
@@ -96,5 +98,6 @@ export class PublisherConnection {
     this.#firstAttempt.resolve();
     if (this.#openings > 0) this.#options.onReconnect();
     this.#openings += 1;
+    this.#options.onOpen();
   }
 }

@@ -52,6 +52,8 @@ describe.skipIf(!nats.available)(nats.label, { timeout: 60_000 }, () => {
       const controller = new AbortController();
       const subscription = plane.subscribe(TOPIC, { signal: controller.signal });
       await subscription.ready();
+      const renewed: unknown[] = [];
+      subscription.onRenewed((publishers) => renewed.push(publishers));
       const recorder = new EventRecorder(subscription);
       publisher.publish(bytes('first'));
       await eventually(() => recorder.texts.includes('first'));
@@ -71,6 +73,8 @@ describe.skipIf(!nats.available)(nats.label, { timeout: 60_000 }, () => {
       expect(recorder.texts).toEqual(['first', 'last']);
       expect(recorder.events.map(({ sequence }) => sequence)).toEqual([1n, 4n]);
       expect(await metrics.text()).toMatch(/dynamo_nats_reconnects_total 1\n/);
+      await eventually(() => renewed.length === 1);
+      expect(renewed).toEqual(['all']);
       controller.abort();
       await recorder.done;
     });

@@ -102,6 +102,10 @@ export class NatsEventPlane implements EventPlane {
       },
     });
     this.#subscriptions.add(subscription);
+    const off = this.#nats.onReconnect(() => {
+      this.#tasks.start(`renew ${subject}`, () => this.#renew(subscription));
+    });
+    subscription.ended.addEventListener('abort', off);
     const connection = this.#nats.tryConnection();
     if (connection) this.#listen(connection, subject, subscription);
     this.#tasks.start(`subscribe ${subject}`, async () => {
@@ -143,6 +147,14 @@ export class NatsEventPlane implements EventPlane {
       this.#subscriptions.delete(target);
       if (!connection.isClosed()) listener.unsubscribe();
     });
+  }
+
+  /** The client has subscribed again by itself; what was published meanwhile is lost. */
+  async #renew(subscription: QueuedSubscription): Promise<void> {
+    const connection = this.#nats.tryConnection();
+    if (!connection || subscription.ended.aborted) return;
+    await this.#confirm(connection, subscription.ended);
+    subscription.markRenewed('all');
   }
 
   /** Waits until the broker knows what was subscribed: it answers in order, and the client subscribes again itself. */
