@@ -110,6 +110,7 @@ export class IndexFeed implements AsyncDisposable {
     const scope = { namespace: path.namespace, component: path.component };
     const subscription = runtime.events.subscribe({ scope, topic: KV_EVENTS_TOPIC }, { signal });
     this.#tasks.start('subscribe', () => this.#announce(subscription.ready({ signal }), signal));
+    subscription.onRenewed((publishers) => this.#onRenewed(publishers));
     let sliceEndMs = 0;
     for await (const event of subscription) {
       const nowMs = clock.monotonicMs();
@@ -130,7 +131,7 @@ export class IndexFeed implements AsyncDisposable {
     if (first !== 'late') return;
     logger.warn('no KV events can be received yet; the index is restored without them');
     await raceAbort(ready, signal);
-    this.#renewAll();
+    this.#onRenewed('all');
   }
 
   /** Events of other ranks than this one's may have been among those that are missing. */
@@ -144,8 +145,12 @@ export class IndexFeed implements AsyncDisposable {
     if (!follows && ranks.dpSize > 1) this.#renew(workerId, ranks);
   }
 
-  #renewAll(): void {
-    for (const [workerId, ranks] of this.#workers) this.#renew(workerId, ranks);
+  #onRenewed(publishers: readonly bigint[] | 'all'): void {
+    const workers = publishers === 'all' ? [...this.#workers.keys()] : publishers.map(asInstanceId);
+    for (const workerId of workers) {
+      const ranks = this.#workers.get(workerId);
+      if (ranks !== undefined) this.#renew(workerId, ranks);
+    }
   }
 
   #renew(workerId: InstanceId, ranks: WorkerRanks): void {

@@ -45,6 +45,7 @@ export class Placer {
    */
   select(request: PlacementRequest, queued: QueuedFor): Selected {
     this.#options.busy?.refresh();
+    if (!this.#isReachable(request.pinned)) throw this.#pinnedUnavailable(request);
     const selected = this.#options.core.select(this.#message(request, queued));
     if (selected.failure !== undefined) throw this.#error(selected, request);
     return selected;
@@ -103,7 +104,7 @@ export class Placer {
       nowMs: clock.monotonicMs(),
       unixMs: clock.now(),
       book: !isAdvisory,
-      // A pinned worker is the caller's choice, also when it is out of order.
+      // A pinned worker is the caller's choice, also when it is busy.
       excludedWorkers:
         pinned === undefined ? roster.excluded(request.excluded) : arrayOf(request.excluded),
       allowedWorkers: allowed === undefined ? undefined : BigUint64Array.from(allowed),
@@ -143,10 +144,7 @@ export class Placer {
           `router_config_override cannot be used: ${message ?? 'a value is out of range'}`,
         );
       case 'pinned_unavailable':
-        return new DynamoError(
-          'backend.unavailable',
-          `instance ${instanceIdHex(request.pinned ?? 0n)} of ${name} cannot take the request: it is not registered, has not the rank, or has failed it`,
-        );
+        return this.#pinnedUnavailable(request);
       case 'pinned_overloaded':
         return new DynamoError(
           'capacity.pool_exhausted',
@@ -157,6 +155,22 @@ export class Placer {
       case 'no_endpoints':
         return this.#isExhausted(request) ? exhausted(name) : this.#unavailable(name, request);
     }
+  }
+
+  /** Whether a pinned worker is not known to be out of order. */
+  #isReachable(pinned: InstanceId | undefined): boolean {
+    const { instances, roster } = this.#options;
+    return (
+      pinned === undefined || roster.isExternal(pinned) || instances.routable().includes(pinned)
+    );
+  }
+
+  #pinnedUnavailable({ pinned = asInstanceId(0n) }: PlacementRequest): DynamoError {
+    const name = formatEndpointPath(this.#options.instances.path);
+    return new DynamoError(
+      'backend.unavailable',
+      `instance ${instanceIdHex(pinned)} of ${name} cannot take the request: it is not registered, has not the rank, cannot be reached or has failed it`,
+    );
   }
 
   /** Whether there are instances for the request that are only overloaded. */
