@@ -60,16 +60,19 @@ describe('LoadTracker', () => {
   it('believes the engine and adds what changes afterwards', () => {
     const { load } = tracker();
     const guards = [load.begin(100), load.begin(100), load.begin(100)];
-    for (const guard of guards) guard.addTokens(1);
-    expect(load.snapshot()[0]?.activeDecodeBlocks).toBe(33);
+    guards[0]?.addTokens(1);
+    expect(load.snapshot()[0]?.activeDecodeBlocks).toBe(11);
+    // the engine has blocks for all three prompts, most of which they share
     load.observe([{ dpRank: 4, waitingRequests: 1, usedBlocks: 13 }]);
     expect(load.snapshot()[0]).toMatchObject({
       activeDecodeBlocks: 13,
       activeRequests: 2,
       waitingRequests: 1,
     });
-    guards[0]?.addTokens(10);
+    guards[1]?.addTokens(1);
     expect(load.snapshot()[0]?.activeDecodeBlocks).toBe(14);
+    guards[1]?.addTokens(10);
+    expect(load.snapshot()[0]?.activeDecodeBlocks).toBe(15);
     for (const guard of guards) guard.release();
     load.observe([{ dpRank: 4, waitingRequests: 5, usedBlocks: 50 }]);
     expect(load.snapshot()[0]).toMatchObject({ activeDecodeBlocks: 0, waitingRequests: 0 });

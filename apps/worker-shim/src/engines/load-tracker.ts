@@ -34,9 +34,12 @@ export interface ObservedLoad {
 interface RankLoad {
   requests: number;
   prefillTokens: number;
+  /** Of requests that have given a token. */
   decodeBlocks: number;
-  /** The engine's word, and what the sum of blocks was when it came. */
-  observed: (ObservedLoad & { readonly decodeBlocks: number }) | undefined;
+  /** Of all requests. */
+  heldBlocks: number;
+  /** The engine's word, and what the sum of held blocks was when it came. */
+  observed: (ObservedLoad & { readonly heldBlocks: number }) | undefined;
 }
 
 /**
@@ -53,7 +56,7 @@ export class LoadTracker {
     this.#ranks = new Map(
       Array.from({ length: dataParallelSize }, (_, index) => [
         dataParallelStartRank + index,
-        { requests: 0, prefillTokens: 0, decodeBlocks: 0, observed: undefined },
+        { requests: 0, prefillTokens: 0, decodeBlocks: 0, heldBlocks: 0, observed: undefined },
       ]),
     );
   }
@@ -70,28 +73,30 @@ export class LoadTracker {
     if (rank === undefined) return { addTokens: () => undefined, release: () => undefined };
     rank.requests += 1;
     rank.prefillTokens += promptTokens;
-    host.loadChanged();
     let state: 'prefill' | 'decode' | 'released' = 'prefill';
     let tokens = promptTokens;
-    let blocks = 0;
+    let blocks = Math.ceil(promptTokens / blockSize);
+    rank.heldBlocks += blocks;
+    host.loadChanged();
     return {
       addTokens: (count) => {
         if (state === 'released') return;
+        const nextBlocks = Math.ceil((tokens += count) / blockSize);
+        if (state === 'decode' && nextBlocks === blocks) return;
         if (state === 'prefill') rank.prefillTokens -= promptTokens;
+        rank.decodeBlocks += state === 'prefill' ? nextBlocks : nextBlocks - blocks;
+        rank.heldBlocks += nextBlocks - blocks;
         state = 'decode';
-        tokens += count;
-        const nextBlocks = Math.ceil(tokens / blockSize);
-        if (nextBlocks === blocks) return;
-        rank.decodeBlocks += nextBlocks - blocks;
         blocks = nextBlocks;
         host.loadChanged();
       },
       release: () => {
         if (state === 'released') return;
         if (state === 'prefill') rank.prefillTokens -= promptTokens;
+        else rank.decodeBlocks -= blocks;
         state = 'released';
         rank.requests -= 1;
-        rank.decodeBlocks -= blocks;
+        rank.heldBlocks -= blocks;
         if (rank.requests === 0) rank.observed = undefined;
         host.loadChanged();
       },
@@ -103,7 +108,7 @@ export class LoadTracker {
     for (const load of loads) {
       const rank = this.#ranks.get(load.dpRank);
       if (rank === undefined || rank.requests === 0) continue;
-      rank.observed = { ...load, decodeBlocks: rank.decodeBlocks };
+      rank.observed = { ...load, heldBlocks: rank.heldBlocks };
     }
     this.#options.host.loadChanged();
   }
@@ -113,17 +118,15 @@ export class LoadTracker {
     return [...this.#ranks].map(([dpRank, rank]) => this.#loadOf(dpRank, rank));
   }
 
-  #loadOf(
-    dpRank: number,
-    { decodeBlocks, observed, prefillTokens, requests }: RankLoad,
-  ): EngineLoad {
+  #loadOf(dpRank: number, rank: RankLoad): EngineLoad {
+    const { decodeBlocks, heldBlocks, observed, prefillTokens, requests } = rank;
     const { maxSeqs, totalKvBlocks } = this.#options;
     const beyond = maxSeqs > 0 ? Math.max(0, requests - maxSeqs) : 0;
     const waiting = Math.min(requests, observed?.waitingRequests ?? beyond);
     const used =
       observed === undefined
         ? decodeBlocks
-        : Math.max(0, observed.usedBlocks + decodeBlocks - observed.decodeBlocks);
+        : Math.max(0, observed.usedBlocks + heldBlocks - observed.heldBlocks);
     return {
       dpRank,
       activeRequests: requests - waiting,
