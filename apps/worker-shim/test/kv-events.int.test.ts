@@ -139,7 +139,7 @@ describe('KV events of a worker', () => {
     const ids = prompt(165, 1);
     await generate(workerId, ids, 1);
     await vi.waitFor(() => {
-      expect(follower.overlap(computeBlockHashForSeq(ids, 16))).toBe(10);
+      expect(follower.overlap(computeBlockHashForSeq(ids, 16), 1)).toBe(10);
     });
     expect(follower.held(0).size).toBe(0);
     expect(follower.held(1).size).toBe(follower.indexed);

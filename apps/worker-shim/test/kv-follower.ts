@@ -35,6 +35,9 @@ const SETTINGS: Omit<PlacementCoreOptions, 'blockSize'> = {
   decisionRingBytes: 0,
 };
 
+/** Device, host, disk. */
+const TIERS = 3;
+
 /** Settings of a {@link KvFollower}. */
 export interface KvFollowerOptions {
   readonly runtime: DistributedRuntime;
@@ -97,9 +100,10 @@ export class KvFollower {
     for (const due of this.core.recoveriesDue(performance.now())) await this.#recover(due);
   }
 
-  /** How many blocks of a prompt the index finds. */
-  overlap(blockHashes: BigUint64Array): number {
-    return this.core.overlap({ blockHashes }).blocks[0] ?? 0;
+  /** How many blocks of a prompt the index finds on a rank's device. */
+  overlap(blockHashes: BigUint64Array, dpRank = 0): number {
+    const { blocks, dpRanks } = this.core.overlap({ blockHashes });
+    return blocks[dpRanks.indexOf(dpRank) * TIERS] ?? 0;
   }
 
   async close(): Promise<void> {
