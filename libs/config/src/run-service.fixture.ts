@@ -13,6 +13,12 @@ const OPTIONS = defineOptions({
     default: 0,
     help: 'Slow stop.',
   }),
+  stopTimeoutMs: option.duration({
+    flag: 'stop-timeout',
+    unit: 'ms',
+    default: 86_400_000,
+    help: 'Longest stop.',
+  }),
   startsForEver: option.boolean({
     flag: 'starts-for-ever',
     help: 'Start that waits until closed.',
@@ -30,6 +36,7 @@ await runService({
   argv: process.argv.slice(2),
   env: process.env,
   health: ({ port }) => ({ port, path: '/health' }),
+  stopTimeoutMs: ({ stopTimeoutMs }) => stopTimeoutMs,
   create: ({ fail, closeDelayMs, startsForEver }) => ({
     start: async () => {
       if (fail !== undefined && isErrorCode(fail)) throw new DynamoError(fail, 'cannot start');

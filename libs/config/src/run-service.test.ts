@@ -69,6 +69,21 @@ describe('runService', { timeout: 30_000 }, () => {
     expect(output.out).not.toContain('closed');
   });
 
+  it('ends a stop that takes too long with 70', async () => {
+    const { child, output, exit, running } = run(['--close-delay', '1h', '--stop-timeout', '50ms']);
+    await running();
+    child.kill('SIGTERM');
+    expect(await exit).toBe(70);
+    expect(output.out).not.toContain('closed');
+  });
+
+  it('exits with 0 when it stops within its time', async () => {
+    const { child, exit, running } = run(['--close-delay', '10ms', '--stop-timeout', '1h']);
+    await running();
+    child.kill('SIGTERM');
+    expect(await exit).toBe(0);
+  });
+
   it('stops when its launcher is gone', async () => {
     const { child, output, exit, running } = run([], 'ipc');
     await running();

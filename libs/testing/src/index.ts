@@ -1,5 +1,5 @@
 export type { Broker, BrokerPlace, BrokerSpec } from './brokers/broker.ts';
-export type { BrokerProvider } from './brokers/broker-provider.ts';
+export type { AdaptBroker, BrokerProvider } from './brokers/broker-provider.ts';
 export { etcdProvider, natsProvider } from './brokers/broker-provider.ts';
 export { freePort } from './brokers/free-port.ts';
 export { DYNAMO_START_TIMEOUT_MS, DynamoProcess } from './dynamo-process.ts';

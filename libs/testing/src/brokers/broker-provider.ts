@@ -17,8 +17,14 @@ export interface BrokerProvider {
   readonly available: boolean;
   /** Name of the suite: what is used, or why it is skipped. */
   readonly label: string;
-  start(): Promise<Broker>;
+  /** Whether brokers are programs of this machine, which can read its files. */
+  readonly local: boolean;
+  /** Starts one; `adapt` changes how it is run. */
+  start(adapt?: AdaptBroker): Promise<Broker>;
 }
+
+/** Changes how a broker is run, for example by more arguments. */
+export type AdaptBroker = (spec: BrokerSpec) => BrokerSpec;
 
 /** etcd for `describe.skipIf(!etcd.available)(etcd.label, …)`. */
 export async function etcdProvider(): Promise<BrokerProvider> {
@@ -33,10 +39,14 @@ export async function natsProvider(): Promise<BrokerProvider> {
 async function chooseProvider(spec: BrokerSpec): Promise<BrokerProvider> {
   const forced = process.env['DYN_TEST_BROKERS'];
   if (forced === 'binaries' || (forced === undefined && isOnPath(spec.binary))) {
-    return provider(`${spec.name} (local program)`, () => ProcessBroker.launch(spec));
+    return provider(`${spec.name} (local program)`, true, (adapt) =>
+      ProcessBroker.launch(adapt(spec)),
+    );
   }
   if (forced === 'containers' || (forced === undefined && (await dockerAnswers()))) {
-    return provider(`${spec.name} (container)`, () => ContainerBroker.launch(spec));
+    return provider(`${spec.name} (container)`, false, (adapt) =>
+      ContainerBroker.launch(adapt(spec)),
+    );
   }
   if (forced !== undefined) {
     throw new Error(`DYN_TEST_BROKERS must be binaries or containers, not "${forced}"`);
@@ -44,13 +54,18 @@ async function chooseProvider(spec: BrokerSpec): Promise<BrokerProvider> {
   const reason = `neither "${spec.binary}" on PATH nor Docker`;
   return {
     available: false,
+    local: false,
     label: `${spec.name}: skipped, ${reason}`,
     start: () => Promise.reject(new Error(`cannot start ${spec.name}: ${reason}`)),
   };
 }
 
-function provider(label: string, start: () => Promise<Broker>): BrokerProvider {
-  return { available: true, label, start };
+function provider(
+  label: string,
+  local: boolean,
+  launch: (adapt: AdaptBroker) => Promise<Broker>,
+): BrokerProvider {
+  return { available: true, label, local, start: (adapt = (spec) => spec) => launch(adapt) };
 }
 
 function isOnPath(binary: string): boolean {
