@@ -8,8 +8,8 @@ use crate::index::WorkerRank;
 const MAX_PAST: usize = 4;
 /// Recoveries one after the other that leave something missing; then the rank waits.
 const MAX_ROUNDS: u32 = 4;
-/// Late events of a start that is over; more than a publisher's network holds back.
-const MAX_PAST_EVENTS: u32 = 64;
+/// Late batches of a start that is over; more than a network holds back.
+const MAX_PAST_BATCHES: u32 = 64;
 const FIRST_RETRY_MS: u64 = 500;
 const MAX_RETRY_MS: u64 = 30_000;
 
@@ -88,8 +88,8 @@ pub(super) struct Cursor {
     pub(super) resyncs: u64,
     pub(super) last_event_ms: u64,
     past: Vec<u64>,
-    /// Events of starts that are taken to be over, since the last one of the present start.
-    past_events: u32,
+    /// Batches of starts that are taken to be over, since the last one of the present start.
+    past_batches: u32,
     /// The unknown start that emptied the rank, and whether an answer has already contradicted it.
     restarted_by: Option<(u64, bool)>,
     /// The start that was known before that.
@@ -112,7 +112,7 @@ impl Cursor {
             resyncs: 0,
             last_event_ms: 0,
             past: Vec::new(),
-            past_events: 0,
+            past_batches: 0,
             restarted_by: None,
             replaced: 0,
             rounds: 0,
@@ -125,30 +125,26 @@ impl Cursor {
         self.past.contains(&epoch)
     }
 
-    /// Notes an event of a start that is taken to be over; `true` when there were so many and none of the present start
-    /// that this was a mistake, which is mended then.
-    pub(super) fn note_past_event(&mut self, epoch: u64) -> bool {
-        self.past_events += 1;
-        let mistaken = self.past_events > MAX_PAST_EVENTS;
-        if mistaken {
-            self.forgive(epoch);
+    /// Notes a batch of the rank's worker, with events of this rank or without. A start that is taken to be over and goes on
+    /// and on while the present one is silent is not over.
+    pub(super) fn note_batch(&mut self, epoch: u64) {
+        if self.is_past(epoch) {
+            self.past_batches += 1;
+            if self.past_batches > MAX_PAST_BATCHES {
+                self.forgive(epoch);
+            }
+        } else {
+            self.past_batches = 0;
         }
-        mistaken
-    }
-
-    /// Notes an event that may be of the present start.
-    pub(super) fn note_event(&mut self, now_ms: u64) {
-        self.past_events = 0;
-        self.last_event_ms = now_ms;
     }
 
     /// Takes a start for possible again.
     pub(super) fn forgive(&mut self, epoch: u64) {
         self.past.retain(|&past| past != epoch);
-        self.past_events = 0;
+        self.past_batches = 0;
     }
 
-    /// Whether an event with this epoch tells of a start that the cursor does not know.
+    /// Whether a batch with this epoch tells of a start that the cursor does not know.
     pub(super) fn is_restart(&self, epoch: u64) -> bool {
         self.epoch != 0 && epoch != self.epoch && !self.is_past(epoch)
     }

@@ -162,6 +162,7 @@ impl EventFeed {
         };
         // A publisher that has started anew says so with any rank's event, and means all of them.
         for (&rank, cursor) in self.ranks.range_mut(ranks_of(batch.worker_id)) {
+            cursor.note_batch(batch.epoch);
             if cursor.is_restart(batch.epoch) {
                 applier.restart(rank, cursor, batch.epoch);
             }
@@ -189,13 +190,10 @@ impl Applier<'_> {
     /// Takes one live event.
     fn take(&mut self, cursor: &mut Cursor, epoch: u64, event: CacheEvent) {
         if cursor.is_past(epoch) {
-            if !cursor.note_past_event(epoch) {
-                self.result.stale += 1;
-                return;
-            }
-            self.restart(event.rank, cursor, epoch);
+            self.result.stale += 1;
+            return;
         }
-        cursor.note_event(self.now_ms);
+        cursor.last_event_ms = self.now_ms;
         let begins = cursor.is_untouched() && event.event_id == 1;
         let clears = event.data == CacheEventData::Cleared
             && (cursor.epoch != epoch || event.event_id > cursor.last);

@@ -117,6 +117,18 @@ impl Intake {
         }
     }
 
+    /// Tells an event that changes nothing, of every known rank, or of the first one when none is.
+    pub(super) fn beat(&mut self) {
+        self.settle();
+        let mut known: Vec<u32> = self.logs.keys().copied().collect();
+        if known.is_empty() {
+            known.push(self.options.dp_start);
+        }
+        for dp_rank in known {
+            self.with_log(dp_rank, |log, emit| log.beat(emit));
+        }
+    }
+
     pub(super) fn take_batch(&mut self) -> Option<Vec<u8>> {
         self.outbox.take()
     }

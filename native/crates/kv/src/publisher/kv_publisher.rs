@@ -114,6 +114,13 @@ impl KvPublisher {
         self.change(|intake| intake.clear(dp_rank));
     }
 
+    /// Adds an event that changes nothing to every rank that has told anything, or to the first rank. A lost event, and a
+    /// new start, are noticed by the next event; call this when none has come for a while, so that an idle worker's are
+    /// not missed for ever.
+    pub fn beat(&self) {
+        self.change(Intake::beat);
+    }
+
     /// The oldest encoded `KvEventBatch` that was not taken yet, of at most 512 KiB; none when everything was.
     pub fn flush(&self) -> Option<Vec<u8>> {
         self.change(|intake| {

@@ -88,6 +88,17 @@ impl RankLog {
         }
     }
 
+    /// Tells an event that changes nothing: whoever missed the one before it finds out.
+    pub(super) fn beat(&mut self, mut emit: impl FnMut(Arc<CacheEvent>)) {
+        self.settle(&mut emit);
+        let nothing = CacheEventData::Removed {
+            engine_hashes: Vec::new(),
+        };
+        let held = self.holds;
+        self.number(CacheTier::Device, nothing, &mut emit);
+        self.holds = held;
+    }
+
     /// The events from `start` on. They may begin later, with a `Cleared`: what was before it means nothing any more.
     pub(super) fn range(&self, start: u64) -> Range {
         if start >= self.next_event_id {
