@@ -43,3 +43,5 @@ export type {
 } from './placement-types.ts';
 export type { RadixTreeOptions } from './radix-tree.ts';
 export { RadixTree } from './radix-tree.ts';
+export type { RescoreSettings, RescoredDecision } from './rescore-decision.ts';
+export { rescoreDecision } from './rescore-decision.ts';

@@ -47,6 +47,7 @@ export interface PlacementAddon {
   restoreNeeded(workerId: InstanceId, dpRank: number): void;
   health(nowMs: number): IndexHealth;
   dumpIndex(workerId?: InstanceId): Uint8Array;
+  readIndex(workerId?: InstanceId): Promise<Uint8Array>;
   decision(decisionId: string): Uint8Array | undefined | null;
   recentDecisions(limit: number): Uint8Array[];
   drainDecisions(limit: number): Promise<DrainedDecisions>;

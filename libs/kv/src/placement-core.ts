@@ -131,6 +131,11 @@ export class PlacementCore implements AsyncDisposable {
     return nativeCall(() => this.#native.health(nowMs));
   }
 
+  /** {@link dumpIndex} off the event loop, for large ones. */
+  readIndex(workerId?: InstanceId): Promise<Uint8Array> {
+    return nativeWork(() => this.#native.readIndex(workerId));
+  }
+
   /** Content of the index: an encoded `QueryIndexResponse` with runs. */
   dumpIndex(workerId?: InstanceId): Uint8Array {
     return nativeCall(() => this.#native.dumpIndex(workerId));

@@ -4,7 +4,7 @@
 import { asInstanceId } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import { DistributedRuntime, createLocalPlanes } from '@dynamo-ts/runtime';
-import type { Client, Planes, RawHandler, ServedEndpoint } from '@dynamo-ts/runtime';
+import type { Client, EventPlane, Planes, RawHandler, ServedEndpoint } from '@dynamo-ts/runtime';
 import { nullLogger } from '@dynamo-ts/telemetry';
 
 /** Endpoint that the workers serve. */
@@ -32,10 +32,13 @@ export class TestCluster implements AsyncDisposable {
     this.#runtimes.push(caller);
   }
 
-  /** A cluster without workers. */
-  static async start(): Promise<TestCluster> {
+  /** A cluster without workers. `callerEvents` makes the plane on which the caller hears events. */
+  static async start(
+    callerEvents: (plane: EventPlane) => EventPlane = (plane) => plane,
+  ): Promise<TestCluster> {
     const planes = createLocalPlanes();
-    const caller = await DistributedRuntime.connect({ ...planes, logger: nullLogger });
+    const events = callerEvents(planes.events);
+    const caller = await DistributedRuntime.connect({ ...planes, events, logger: nullLogger });
     const client = await caller.endpoint(WORKER_ENDPOINT).client();
     return new TestCluster(planes, caller, client);
   }

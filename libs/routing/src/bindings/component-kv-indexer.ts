@@ -37,7 +37,7 @@ export class ComponentKvIndexer implements AsyncDisposable {
   }
 
   /** Events that would build the index again, parents first. */
-  dumpEvents(): readonly RouterEvent[] {
+  dumpEvents(): Promise<readonly RouterEvent[]> {
     return this.#router.dumpEvents();
   }
 

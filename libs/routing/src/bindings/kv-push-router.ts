@@ -163,8 +163,8 @@ export class KvPushRouter implements AsyncDisposable {
   }
 
   /** Events that would build the index again, parents first. */
-  dumpEvents(): readonly RouterEvent[] {
-    return routerEventsOf(QueryIndexResponse.decode(this.#router.dumpIndex()));
+  async dumpEvents(): Promise<readonly RouterEvent[]> {
+    return routerEventsOf(QueryIndexResponse.decode(await this.#router.readIndex()));
   }
 
   /** Idempotent. */

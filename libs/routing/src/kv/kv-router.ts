@@ -257,6 +257,11 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     return this.#parts.core.dumpIndex(workerId);
   }
 
+  /** {@link dumpIndex} off the event loop, for large ones. */
+  readIndex(workerId?: InstanceId): Promise<Uint8Array> {
+    return this.#parts.core.readIndex(workerId);
+  }
+
   /** A recorded decision; undefined when it is not known (any more). */
   decision(decisionId: string): Decision | undefined {
     return this.#decisions.get(decisionId);

@@ -5,7 +5,13 @@
 import type { InstanceId } from '@dynamo-ts/base';
 import { LocalKvIndexer, computeBlockHashForSeq } from '@dynamo-ts/kv';
 import { ModelRecord, modelCardKey, parseEndpointPath } from '@dynamo-ts/protocol';
-import type { DistributedRuntime, EventPublisher, RawHandler } from '@dynamo-ts/runtime';
+import type { EventEnvelope } from '@dynamo-ts/protocol';
+import type {
+  DistributedRuntime,
+  EventPlane,
+  EventPublisher,
+  RawHandler,
+} from '@dynamo-ts/runtime';
 
 import { WORKER_ENDPOINT } from '../testing-cluster.ts';
 import type { TestCluster } from '../testing-cluster.ts';
@@ -184,3 +190,26 @@ const answerOnce: RawHandler = (_request, sink) => {
   sink.write(new Uint8Array());
   sink.end();
 };
+
+/** A plane whose subscribers do not get the events that `isLost` takes away. */
+export function lossyEvents(
+  plane: EventPlane,
+  isLost: (event: EventEnvelope) => boolean,
+): EventPlane {
+  return {
+    backend: plane.backend,
+    publisher: (topic, publisherId) => plane.publisher(topic, publisherId),
+    subscribe: (topic, options) => {
+      const subscription = plane.subscribe(topic, options);
+      return {
+        ready: (abort) => subscription.ready(abort),
+        onRenewed: (listener) => subscription.onRenewed(listener),
+        async *[Symbol.asyncIterator]() {
+          for await (const event of subscription) if (!isLost(event)) yield event;
+        },
+      };
+    },
+    close: () => plane.close(),
+    [Symbol.asyncDispose]: () => plane.close(),
+  };
+}
