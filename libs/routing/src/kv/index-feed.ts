@@ -78,7 +78,7 @@ export class IndexFeed implements AsyncDisposable {
     if (known?.dpStart === ranks.dpStart && known.dpSize === ranks.dpSize) return;
     this.remove(workerId);
     this.#workers.set(workerId, ranks);
-    for (const rank of ranksOf(ranks)) this.#restore.add(workerId, rank);
+    this.#restore.add(workerId, ranksOf(ranks));
   }
 
   /** A worker has gone, or publishes no events any more. */

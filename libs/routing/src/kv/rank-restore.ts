@@ -69,11 +69,13 @@ export class RankRestore implements AsyncDisposable {
     this.#tasks.start('due recoveries', (signal) => this.#poll(signal));
   }
 
-  /** Keeps a rank, which the core must know. */
-  add(workerId: InstanceId, dpRank: number): void {
-    const gone = new AbortController();
-    const rank = { gone, wanted: undefined, isAsking: false, isTried: false };
-    this.#ranks.set(keyOf(workerId, dpRank), rank);
+  /** Keeps the ranks of a worker, which the core must know. */
+  add(workerId: InstanceId, dpRanks: readonly number[]): void {
+    for (const dpRank of dpRanks) {
+      const gone = new AbortController();
+      const rank = { gone, wanted: undefined, isAsking: false, isTried: false };
+      this.#ranks.set(keyOf(workerId, dpRank), rank);
+    }
     this.wantDue();
   }
 
