@@ -190,10 +190,12 @@ let stopping = false;
 async function stop(signal) {
   if (stopping) return;
   stopping = true;
-  const exits = [...running].map((child) => new Promise((resolve) => child.once('exit', resolve)));
-  for (const child of running) child.kill(signal);
+  // One that has just ended tells so no second time.
+  const alive = [...running].filter((child) => child.exitCode === null && child.signalCode === null);
+  const exits = alive.map((child) => new Promise((resolve) => child.once('exit', resolve)));
+  for (const child of alive) child.kill(signal);
   const force = setTimeout(() => {
-    for (const child of running) child.kill('SIGKILL');
+    for (const child of alive) child.kill('SIGKILL');
   }, STOP_GRACE_MS);
   await Promise.all(exits);
   clearTimeout(force);
