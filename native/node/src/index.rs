@@ -298,12 +298,12 @@ fn shape_of(matches: &Matches) -> NativeIndexMatches {
 
 fn runs_of(index: &ExactIndex, rank: WorkerRank) -> impl Iterator<Item = NativeStoredRun> {
     let runs = index.dump_rank(rank).into_iter();
-    let whole = runs.filter(|run| run.ancestors.is_empty());
+    let whole = runs.filter(|run| !run.is_orphan());
     whole.map(move |run: StoredRun| NativeStoredRun {
         worker_id: rank.worker_id.into(),
         dp_rank: rank.dp_rank,
         tier: tier_name(run.tier),
-        parent: run.parent.map(BigInt::from),
+        parent: run.named_parent().map(BigInt::from),
         block_hashes: BigUint64Array::new(run.blocks.iter().map(|b| b.engine_hash).collect()),
         tokens_hashes: BigUint64Array::new(run.blocks.iter().map(|b| b.local_hash).collect()),
     })

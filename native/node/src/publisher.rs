@@ -217,6 +217,16 @@ impl NativeKvPublisher {
         })
     }
 
+    /// Adds an event that changes nothing to every rank. A lost event is noticed by the next one: call this when none has
+    /// come for a while, once, and publish it like any other.
+    #[napi]
+    pub fn beat(&self) -> Result<(), Thrown> {
+        self.run(|publisher| {
+            publisher.beat();
+            Ok(())
+        })
+    }
+
     /// The oldest encoded `KvEventBatch` that was not taken yet, of at most 512 KiB. Call it until there is none.
     #[napi]
     pub fn flush(&self) -> Result<Option<Uint8Array>, Thrown> {

@@ -167,6 +167,7 @@ impl Load {
                 self.rest = Some(StoredRun {
                     tier: run.tier,
                     parent: run.blocks.last().map(|block| block.engine_hash),
+                    outer_parent: None,
                     ancestors: Vec::new(),
                     blocks,
                 });

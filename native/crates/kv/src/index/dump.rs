@@ -12,10 +12,27 @@ pub struct StoredRun {
     pub tier: CacheTier,
     /// Engine hash of the block before the first one, when the rank holds it in this tier.
     pub parent: Option<u64>,
+    /// Engine hash of that block in another tier, when the rank holds it only there. Snapshots leave it out: what comes first
+    /// in them is not what was stored first, so only `ancestors` say where the blocks go.
+    pub outer_parent: Option<u64>,
     /// Local hashes of all blocks before the first one, when the rank does not hold its parent in this tier.
     pub ancestors: Vec<u64>,
     /// The blocks.
     pub blocks: Vec<StoredBlock>,
+}
+
+impl StoredRun {
+    /// Engine hash of the block before the first one, whatever its tier.
+    #[must_use]
+    pub fn named_parent(&self) -> Option<u64> {
+        self.parent.or(self.outer_parent)
+    }
+
+    /// Whether the rank holds no block before the first one although the prompt has some.
+    #[must_use]
+    pub fn is_orphan(&self) -> bool {
+        self.outer_parent.is_none() && !self.ancestors.is_empty()
+    }
 }
 
 /// An engine hash and its place, in an order that has parents first: (start of segment, segment, depth).
@@ -28,9 +45,10 @@ impl ExactIndex {
         let Some(number) = self.ranks.find(rank) else {
             return Vec::new();
         };
+        let entries = CacheTier::ALL.map(|tier| self.sorted_entries(number, tier));
         CacheTier::ALL
             .into_iter()
-            .flat_map(|tier| self.dump_tier(number, tier))
+            .flat_map(|tier| self.dump_tier(tier, &entries))
             .collect()
     }
 
@@ -54,11 +72,10 @@ impl ExactIndex {
         self.store_at(holder_key(number, run.tier), parent, &run.blocks);
     }
 
-    fn dump_tier(&self, number: u32, tier: CacheTier) -> Vec<StoredRun> {
-        let entries = self.sorted_entries(number, tier);
+    fn dump_tier(&self, tier: CacheTier, all: &[Vec<Entry>; 4]) -> Vec<StoredRun> {
         let mut runs: Vec<StoredRun> = Vec::new();
         let mut last = None;
-        for &(start, segment, depth, engine_hash) in &entries {
+        for &(start, segment, depth, engine_hash) in &all[tier.index()] {
             let place = Place { segment, depth };
             let Some(block) = self.arena.block(place) else {
                 continue;
@@ -71,7 +88,7 @@ impl ExactIndex {
             last = Some((segment, depth));
             match runs.last_mut() {
                 Some(run) if follows => run.blocks.push(stored),
-                _ => runs.push(self.begin_run(tier, place, &entries, stored)),
+                _ => runs.push(self.begin_run(tier, place, all, stored)),
             }
         }
         runs
@@ -81,18 +98,23 @@ impl ExactIndex {
         &self,
         tier: CacheTier,
         place: Place,
-        entries: &[Entry],
+        all: &[Vec<Entry>; 4],
         first: StoredBlock,
     ) -> StoredRun {
-        let parent = self.hash_before(place, entries);
+        let parent = self.hash_before(place, &all[tier.index()]);
+        let mut outer_parent = None;
         let mut ancestors = Vec::new();
         if parent.is_none() {
+            outer_parent = all
+                .iter()
+                .find_map(|entries| self.hash_before(place, entries));
             ancestors.extend(self.ancestry(place).skip(1).map(|block| block.local));
             ancestors.reverse();
         }
         StoredRun {
             tier,
             parent,
+            outer_parent,
             ancestors,
             blocks: vec![first],
         }
@@ -126,5 +148,53 @@ impl ExactIndex {
             .collect();
         entries.sort_unstable();
         entries
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::{CacheChange, KvIndex};
+
+    fn store(index: &mut ExactIndex, tier: CacheTier, parent: Option<u64>, hashes: &[u64]) {
+        let blocks: Vec<_> = hashes
+            .iter()
+            .map(|&hash| StoredBlock {
+                engine_hash: hash,
+                local_hash: hash * 3,
+            })
+            .collect();
+        let change = CacheChange::Stored {
+            parent,
+            blocks: &blocks,
+        };
+        index.apply(WorkerRank::new(1, 0), tier, &change);
+    }
+
+    #[test]
+    fn a_run_names_its_parent_in_whatever_tier_it_is() {
+        let mut index = ExactIndex::default();
+        store(&mut index, CacheTier::Device, None, &[101, 104]);
+        store(&mut index, CacheTier::Host, Some(104), &[105, 106]);
+        let runs = index.dump_rank(WorkerRank::new(1, 0));
+        let named: Vec<_> = runs
+            .iter()
+            .map(|run| (run.tier, run.parent, run.named_parent(), run.is_orphan()))
+            .collect();
+        assert_eq!(
+            named,
+            [
+                (CacheTier::Device, None, None, false),
+                (CacheTier::Host, None, Some(104), false),
+            ]
+        );
+        let gone = CacheChange::Removed {
+            engine_hashes: &[104, 105],
+        };
+        index.apply(WorkerRank::new(1, 0), CacheTier::Device, &gone);
+        index.apply(WorkerRank::new(1, 0), CacheTier::Host, &gone);
+        let runs = index.dump_rank(WorkerRank::new(1, 0));
+        assert!(runs[1].is_orphan());
+        assert_eq!(runs[1].ancestors, [303, 312, 315]);
     }
 }

@@ -130,6 +130,7 @@ impl Reader<'_> {
         Some(StoredRun {
             tier,
             parent,
+            outer_parent: None,
             ancestors,
             blocks,
         })

@@ -134,6 +134,7 @@ mod tests {
         StoredRun {
             tier: CacheTier::Device,
             parent: None,
+            outer_parent: None,
             ancestors: Vec::new(),
             blocks: blocks(from, count),
         }

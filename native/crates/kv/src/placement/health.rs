@@ -145,7 +145,7 @@ fn message(health: &RankHealth, runs: &[StoredRun]) -> IndexRank {
         // A run whose parent is not held continues nothing that could be named.
         runs: runs
             .iter()
-            .filter(|run| run.ancestors.is_empty())
+            .filter(|run| !run.is_orphan())
             .map(run_message)
             .collect(),
     }
@@ -154,7 +154,7 @@ fn message(health: &RankHealth, runs: &[StoredRun]) -> IndexRank {
 fn run_message(run: &StoredRun) -> IndexRun {
     IndexRun {
         tier: tier_name(run.tier).to_owned(),
-        parent_hash: run.parent,
+        parent_hash: run.named_parent(),
         block_hashes_le: hashes_to_bytes(run.blocks.iter().map(|block| block.engine_hash)),
         tokens_hashes_le: hashes_to_bytes(run.blocks.iter().map(|block| block.local_hash)),
     }
