@@ -191,7 +191,9 @@ async function stop(signal) {
   if (stopping) return;
   stopping = true;
   // One that has just ended tells so no second time.
-  const alive = [...running].filter((child) => child.exitCode === null && child.signalCode === null);
+  const alive = [...running].filter(
+    (child) => child.exitCode === null && child.signalCode === null,
+  );
   const exits = alive.map((child) => new Promise((resolve) => child.once('exit', resolve)));
   for (const child of alive) child.kill(signal);
   const force = setTimeout(() => {
