@@ -1,85 +1,19 @@
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 
 import { Client as GrpcClient, Metadata, credentials } from '@grpc/grpc-js';
 import { describe, expect, it, vi } from 'vitest';
 
 import { DynamoError, asInstanceId } from '@dynamo-ts/base';
-import { loadConfig } from '@dynamo-ts/config';
 import { RouteRequest, RouterServiceClient } from '@dynamo-ts/protocol';
 import type { RouteResponse } from '@dynamo-ts/protocol';
 import { Dispatcher, LocalRouter, RemoteRouter } from '@dynamo-ts/routing';
 import type { DispatchRequest, DispatchedStream } from '@dynamo-ts/routing';
-import { Context, DistributedRuntime, createPlanes } from '@dynamo-ts/runtime';
-import type { Client, Planes, RawHandler } from '@dynamo-ts/runtime';
+import { Context } from '@dynamo-ts/runtime';
+import type { Client, RawHandler } from '@dynamo-ts/runtime';
 import { nullLogger } from '@dynamo-ts/telemetry';
 
-import { createRouter } from '../src/app.ts';
 import type { RouterApp } from '../src/app.ts';
-import { ROUTER_OPTIONS } from '../src/config.ts';
-
-const ENDPOINT = 'dynamo.backend.generate';
-
-/** Routers, workers and a frontend that meet in a folder and talk over the mux, as separate processes would. */
-class Fleet implements AsyncDisposable {
-  readonly folder: string;
-  readonly #open: (() => Promise<void>)[] = [];
-
-  constructor(folder: string) {
-    this.folder = folder;
-  }
-
-  static async start(): Promise<Fleet> {
-    return new Fleet(await mkdtemp(join(tmpdir(), 'router-')));
-  }
-
-  async router(...flags: readonly string[]): Promise<RouterApp> {
-    const env = { DYN_LOG: 'error', DYN_DISCOVERY_BACKEND: 'file', DYN_FILE_KV: this.folder };
-    const argv = [
-      ...['--event-plane', 'local', '--rpc-host', '127.0.0.1', '--router-grpc-port', '0'],
-      ...['--system-port', '0', '--graceful-shutdown-grace-period', '0', ...flags],
-    ];
-    const { config } = loadConfig(ROUTER_OPTIONS, { argv, env, command: 'router', summary: '' });
-    const app = createRouter(config);
-    this.#open.push(() => app.close());
-    await app.start();
-    return app;
-  }
-
-  async runtime(): Promise<DistributedRuntime> {
-    const planes = await this.#planes();
-    const runtime = await DistributedRuntime.connect({ ...planes, logger: nullLogger });
-    this.#open.push(async () => {
-      await runtime.close();
-      await planes.close();
-    });
-    return runtime;
-  }
-
-  async worker(handler: RawHandler): Promise<DistributedRuntime> {
-    const runtime = await this.runtime();
-    await runtime.endpoint(ENDPOINT).serveRaw(handler);
-    return runtime;
-  }
-
-  async #planes(): Promise<Planes> {
-    return createPlanes({
-      discoveryBackend: 'file',
-      requestPlane: 'grpc',
-      eventPlane: 'local',
-      fileDiscoveryDir: this.folder,
-      rpcHost: '127.0.0.1',
-      logger: nullLogger,
-    });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const close of this.#open.toReversed()) await close();
-    await rm(this.folder, { recursive: true, force: true });
-  }
-}
+import { ENDPOINT, Fleet } from './testing-fleet.ts';
 
 const answering =
   (text: string): RawHandler =>
@@ -138,9 +72,9 @@ describe('router service', () => {
   it('answers over gRPC with health, reflection and metrics', async () => {
     await using fleet = await Fleet.start();
     const worker = await fleet.worker(answering('ok'));
-    const app = await fleet.router();
+    const app = await fleet.router('--router-mode', 'round-robin');
     const answer = await vi.waitFor(() => grpcRoute(app, { promptTokens: 9 }));
-    expect(answer).toMatchObject({ instanceId: worker.instanceId, reason: 'round-robin' });
+    expect(answer).toMatchObject({ instanceId: worker.instanceId, reason: 'only' });
     expect(await reflectedServices(app)).toContain('dynamo.router.v1.RouterService');
     expect(await statusOf(app, '/health')).toMatchObject({ code: 200 });
     const metrics = (await statusOf(app, '/metrics')).text;
@@ -150,7 +84,7 @@ describe('router service', () => {
 
   it('maps its errors to gRPC statuses that carry the code', async () => {
     await using fleet = await Fleet.start();
-    const app = await fleet.router();
+    const app = await fleet.router('--router-mode', 'round-robin');
     await expect(grpcRoute(app, {})).rejects.toMatchObject({ code: 14 });
     const failure = await grpcRoute(app, { routerMode: 'best' }).catch((error: unknown) => error);
     expect(failure).toMatchObject({ code: 3 });
@@ -161,7 +95,7 @@ describe('router service', () => {
 
   it('refuses a port that is taken', async () => {
     await using fleet = await Fleet.start();
-    const app = await fleet.router();
+    const app = await fleet.router('--router-mode', 'round-robin');
     await expect(fleet.router('--router-grpc-port', String(app.grpcPort))).rejects.toMatchObject({
       code: 'config.port_in_use',
     });
@@ -231,7 +165,10 @@ describe('a frontend with the router service', () => {
     await using fleet = await Fleet.start();
     await fleet.worker(refusing);
     const good = await fleet.worker(answering('ok'));
-    const routers = [await fleet.router(), await fleet.router()];
+    const routers = [
+      await fleet.router('--router-mode', 'round-robin'),
+      await fleet.router('--router-mode', 'round-robin'),
+    ];
     const runtime = await fleet.runtime();
     const client = await runtime.endpoint(ENDPOINT).client();
     const fallback = new LocalRouter({ instances: client, routerId: runtime.instanceId });
@@ -267,7 +204,7 @@ describe('a frontend with the router service', () => {
   it('leaves no booking behind when it dies', async () => {
     await using fleet = await Fleet.start();
     await fleet.worker(answering('ok'));
-    const app = await fleet.router();
+    const app = await fleet.router('--router-mode', 'round-robin');
     const runtime = await fleet.runtime();
     const client = await runtime.endpoint(ENDPOINT).client();
     const router = await RemoteRouter.connect({
@@ -283,7 +220,7 @@ describe('a frontend with the router service', () => {
         { ...request, bookingId: 'b', excluded: new Set() },
         context,
       );
-      expect(placement.reason).toBe('round-robin');
+      expect(placement.reason).toBe('only');
     });
     const active = async (): Promise<string | undefined> =>
       /active_requests\{[^}]*\} (\d+)/.exec((await statusOf(app, '/metrics')).text)?.[1];
@@ -292,4 +229,47 @@ describe('a frontend with the router service', () => {
     await runtime.requestPlane.close();
     await vi.waitFor(async () => expect(await active()).toBe('0'), 15_000);
   }, 20_000);
+});
+
+describe('the calls as JSON over HTTP', () => {
+  it('are those of the contract', async () => {
+    await using fleet = await Fleet.start();
+    const worker = await fleet.worker(answering('ok'));
+    const app = await fleet.router('--router-http-port', '0', '--router-http-host', '127.0.0.1');
+    const post = async (
+      path: string,
+      body: unknown,
+    ): Promise<{ status: number; json: unknown }> => {
+      const url = `http://127.0.0.1:${app.httpPort}${path}`;
+      const response = await fetch(url, { method: 'POST', body: JSON.stringify(body) });
+      return { status: response.status, json: await response.json() };
+    };
+    const request = { request_id: 'r', endpoint: ENDPOINT, prompt_tokens: 9 };
+    const routed = await vi.waitFor(async () => {
+      const answer = await post('/route', request);
+      expect(answer.status).toBe(200);
+      return answer;
+    });
+    expect(routed.json).toMatchObject({ instance_id: String(worker.instanceId), reason: 'only' });
+    const registration = { worker_id: '5', endpoint: ENDPOINT, address: 'http://e', dp_size: 2 };
+    expect(await post('/register_worker', registration)).toMatchObject({ status: 200 });
+    expect((await post('/list_workers', {})).json).toMatchObject({
+      workers: [{ worker_id: '5', address: 'http://e', dp_size: 2 }],
+    });
+    expect(await post('/free', request)).toEqual({ status: 200, json: {} });
+    expect(await post('/route', { ...request, endpoint: 'nonsense' })).toMatchObject({
+      status: 400,
+    });
+    expect(await post('/route', { ...request, pinned_instance_id: 'x' })).toMatchObject({
+      status: 400,
+    });
+    expect(await post('/nothing', {})).toMatchObject({ status: 404 });
+    expect(await post('/get_decision', { decision_id: 'x' })).toMatchObject({ status: 404 });
+    const health = await statusOf(app, '/health');
+    expect(JSON.parse(health.text)).toMatchObject({
+      status: 'ready',
+      routers: { [ENDPOINT]: { restored_ranks: 0 } },
+    });
+    expect((await statusOf(app, '/debug/decisions')).text).toContain('"request_id":"r"');
+  });
 });

@@ -85,7 +85,10 @@ describe('the slot tracker', () => {
     await tracker.post('/register', WORKER);
     await tracker.post('/add', R1);
     await vi.waitFor(
-      async () => expect((await tracker.get('/loads')).text).toContain('"active_decode_blocks":0'),
+      async () =>
+        expect((await tracker.get('/loads')).text).toContain(
+          '"dp_rank":0,"active_prefill_tokens":0,"active_decode_blocks":0',
+        ),
       5000,
     );
     expect((await tracker.post('/add', R1)).status).toBe(201);

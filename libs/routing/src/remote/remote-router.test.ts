@@ -136,7 +136,7 @@ describe('RemoteRouter', () => {
     const two = await replica(cluster);
     const { router, fallback } = await frontend(cluster);
     const choice = await router.route(placement(), new Context());
-    expect(choice).toMatchObject({ instanceId: worker.id, reason: 'round-robin' });
+    expect(choice).toMatchObject({ instanceId: worker.id, reason: 'only' });
     expect((await active(one)) + (await active(two))).toBe(1);
     router.prefillDone('r1');
     router.free('r1');
@@ -193,7 +193,7 @@ describe('RemoteRouter', () => {
     await one.runtime.close();
     for (const bookingId of ['a', 'b', 'c']) {
       const choice = await router.route(placement({ bookingId }), new Context());
-      expect(choice).toMatchObject({ instanceId: worker.id, reason: 'round-robin' });
+      expect(choice).toMatchObject({ instanceId: worker.id, reason: 'only' });
     }
     expect(await active(two)).toBe(3);
     await two.runtime.close();
