@@ -28,6 +28,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'Say why a request went to the worker it went to',
     run: async (input) => (await import('./explain/explain-command.ts')).runExplain(input),
   },
+  replay: {
+    summary: 'Send recorded requests through other routing policies',
+    run: async (input) => (await import('./replay/replay-command.ts')).runReplay(input),
+  },
   doctor: {
     summary: 'Say what is installed, what is missing and what can be reached',
     run: async (input) => (await import('./doctor/doctor.ts')).runDoctor(input),

@@ -9,6 +9,14 @@ export type {
 } from './mock-engine-options.ts';
 export { MOCK_ENGINE_DEFAULTS } from './mock-engine-options.ts';
 export type {
+  ReplayCost,
+  ReplayMode,
+  ReplayResult,
+  ReplaySettings,
+  ReplayTrace,
+} from './replay-trace.ts';
+export { replayTrace } from './replay-trace.ts';
+export type {
   MockHandle,
   MockOutput,
   MockReceiver,

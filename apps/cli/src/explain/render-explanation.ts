@@ -3,7 +3,7 @@ import type { Decision, DecisionCandidate } from '@dynamo-ts/protocol';
 
 import { costDifference } from './explanation.ts';
 import type { ExplainedCandidate, Explanation, TermName } from './explanation.ts';
-import { renderTable } from './text-table.ts';
+import { renderTable } from '../text-table.ts';
 
 /** Candidates that are shown; a fleet may have a thousand. */
 const MOST_ROWS = 12;

@@ -48,6 +48,7 @@ function healthBody({ admission, models }: StatusRoutesOptions) {
     initial_discovery_error: null,
     models: [...new Set(sets.map((set) => set.name))],
     endpoints: [...new Set(sets.map((set) => endpointUri(set.path)))],
+    routers: sets.flatMap((set) => routerBody(set.loaded?.workers.routerState())),
     instances: sets.flatMap((set) =>
       (set.loaded?.workers.client.instances() ?? []).map((instance) =>
         EndpointInstance.toJSON(instance),

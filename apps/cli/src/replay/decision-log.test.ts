@@ -1,0 +1,188 @@
+/** Logs that a real placement core wrote. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { asInstanceId } from '@dynamo-ts/base';
+import { PlacementCore } from '@dynamo-ts/kv';
+import { replayTrace } from '@dynamo-ts/sim';
+import type { ReplayResult } from '@dynamo-ts/sim';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+import { readDecisionLog } from './decision-log.ts';
+import type { DecisionLogContent } from './decision-log.ts';
+import { parsePolicy } from './policy.ts';
+import { renderReplay } from './render-replay.ts';
+import { summarize, summarizeRecorded } from './replay-summary.ts';
+
+const BLOCK_SIZE = 16;
+const REQUESTS = 60;
+const COST = {
+  policy: 'linear',
+  overlapScoreCredit: 1,
+  overlapScoreCreditDecay: 0,
+  prefillLoadScale: 1,
+  hostCacheHitWeight: 0.75,
+  diskCacheHitWeight: 0.25,
+  sharedCacheMultiplier: 0,
+  decodeActiveRequestWeight: 0,
+  displacementWeight: 1,
+  temperature: 0.3,
+  trackPrefillTokens: true,
+} as const;
+
+let directory = '';
+let file = '';
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'dynamo-replay-test-'));
+  file = join(directory, 'decisions.ndjson');
+  await writeFile(file, await recordedLines());
+});
+
+afterAll(async () => rm(directory, { recursive: true, force: true }));
+
+/** A router places requests over two prefixes on four workers and hears what came of them. */
+async function recordedLines(): Promise<string> {
+  await using core = new PlacementCore({
+    blockSize: BLOCK_SIZE,
+    endpoint: 'dynamo.backend.generate',
+    routerId: asInstanceId(7n),
+    useKvEvents: false,
+    ttlMs: 120_000,
+    maxTreeSize: 1_000_000,
+    pruneTargetRatio: 0.8,
+    trackActiveBlocks: true,
+    trackOutputBlocks: false,
+    assumeKvReuse: true,
+    activeSequenceStride: 1,
+    bookingExpiryMs: 3_600_000,
+    cost: COST,
+    seed: 3n,
+    decisionRingBytes: 1 << 24,
+  });
+  for (let worker = 1n; worker <= 4n; worker += 1n)
+    core.setWorker({
+      workerId: asInstanceId(worker),
+      dpStart: 0,
+      dpSize: 1,
+      totalKvBlocks: 128,
+      maxBatchedTokens: 8192,
+      kvEvents: false,
+      taints: [],
+    });
+  for (let number = 0; number < REQUESTS; number += 1) {
+    const prefix = (number * number) % 3; // 0 or 1
+    const hashes = Array.from({ length: 20 }, (_, block) => BigInt(prefix * 100 + block + 1));
+    const requestId = `r${number}`;
+    const nowMs = number * 25;
+    core.select({
+      requestId,
+      mode: 'kv',
+      blockHashes: BigUint64Array.from(hashes),
+      promptTokens: 20 * BLOCK_SIZE + 7,
+      nowMs,
+      unixMs: 1_700_000_000_000 + nowMs,
+      book: true,
+      record: true,
+    });
+    core.prefillDone(requestId, nowMs);
+    core.free(requestId, { kind: 'completed', cachedTokens: 64, outputTokens: 5, ttftMs: 20 });
+  }
+  return (await core.drainDecisions(REQUESTS)).lines;
+}
+
+const read = async (...policies: readonly string[]): Promise<DecisionLogContent> =>
+  readDecisionLog({
+    path: file,
+    endpoint: undefined,
+    policies: policies.map(parsePolicy),
+    unknownOutputTokens: 64,
+  });
+
+const replayed = async (log: DecisionLogContent, seed = 1n): Promise<ReplayResult> =>
+  replayTrace(log.trace, {
+    engine: { numGpuBlocks: log.kvBlocks },
+    workers: log.workers,
+    mode: 'kv',
+    cost: log.cost,
+    seed,
+  });
+
+describe('a decision log', () => {
+  it('gives requests, fleet and outcomes', async () => {
+    const log = await read();
+    expect(log).toMatchObject({
+      endpoint: 'dynamo.backend.generate',
+      mode: 'kv',
+      workers: 4,
+      kvBlocks: 128,
+      cost: COST,
+      recorded: { cachedTokens: 64 * REQUESTS, promptTokens: 327 * REQUESTS },
+    });
+    expect(log.trace.arrivalMs[2]).toBe(50);
+    expect(new Set(log.trace.outputTokens)).toEqual(new Set([5]));
+    expect(log.trace.blockHashes).toHaveLength(20 * REQUESTS);
+  });
+
+  it('whose choices are made again gives every one of them, bit by bit', async () => {
+    const { again, same } = await read('kv:temperature=0', 'kv', 'random');
+    expect(again).toEqual({ made: REQUESTS, identical: REQUESTS });
+    expect(same.get('kv')).toBe(REQUESTS);
+    expect(same.get('kv:temperature=0')).toBeLessThan(REQUESTS);
+    expect(same.has('random')).toBe(false);
+  });
+
+  it('is replayed with the same choices for the same seed', async () => {
+    const log = await read();
+    const first = await replayed(log);
+    expect(first.workers).toEqual((await replayed(log)).workers);
+    expect(first.workers).not.toEqual((await replayed(log, 2n)).workers);
+    expect(first.outputTokens.every((tokens) => tokens === 5)).toBe(true);
+    expect(first.idealCachedTokens).toBe((REQUESTS - 2) * 320);
+  });
+
+  it('becomes a table', async () => {
+    const log = await read('kv');
+    const result = await replayed(log);
+    const text = renderReplay({
+      log,
+      fleet: { workers: 4, kvBlocks: 128 },
+      idealShare: 0.5,
+      summaries: [
+        summarizeRecorded(REQUESTS, log.recorded),
+        summarize('kv, as recorded', log.trace, result),
+      ],
+    });
+    expect(text).toContain('60 requests of dynamo.backend.generate over 1.5 s');
+    expect(text).toContain('60 of 60 bit-identical');
+    expect(text).toMatch(/^recorded +19\.6 % +20\.0 /m);
+    expect(text).toMatch(/^kv, as recorded +\d+\.\d % /m);
+  });
+
+  it.each([
+    ['', 'holds no decision'],
+    ['{"decision_id":3', 'broken.ndjson:1 is no recorded decision'],
+    ['{"decision_id":"a"}', 'blocks of 0 tokens'],
+  ])('that cannot be replayed says why: %s', async (text, message) => {
+    const path = join(directory, 'broken.ndjson');
+    await writeFile(path, text);
+    const reading = readDecisionLog({
+      path,
+      endpoint: undefined,
+      policies: [],
+      unknownOutputTokens: 1,
+    });
+    await expect(reading).rejects.toThrow(message);
+  });
+
+  it('that is not there says so', async () => {
+    const reading = readDecisionLog({
+      path: join(directory, 'none'),
+      endpoint: undefined,
+      policies: [],
+      unknownOutputTokens: 1,
+    });
+    await expect(reading).rejects.toThrow('cannot read the decision log');
+  });
+});

@@ -1,0 +1,170 @@
+/** `dynamo replay`: recorded requests through other policies or other weights. */
+import { DynamoError } from '@dynamo-ts/base';
+import { loadConfig, option, optionGroup } from '@dynamo-ts/config';
+import type { ConfigOf, Environment } from '@dynamo-ts/config';
+import { MOCK_ENGINE_DEFAULTS, replayTrace } from '@dynamo-ts/sim';
+import type { ReplayResult, ReplaySettings } from '@dynamo-ts/sim';
+
+import { readDecisionLog } from './decision-log.ts';
+import type { DecisionLogContent } from './decision-log.ts';
+import { parsePolicy } from './policy.ts';
+import type { ReplayPolicy } from './policy.ts';
+import { renderReplay } from './render-replay.ts';
+import { summarize, summarizeRecorded } from './replay-summary.ts';
+
+/** Options of `dynamo replay`. */
+export const REPLAY_OPTIONS = optionGroup('Replay', {
+  log: option.path({
+    flag: 'log',
+    help: 'Decision log, written with --router-decision-log; may also be given as the first word.',
+  }),
+  policies: option.list({
+    flag: 'policy',
+    help: 'kv, round-robin, random, least-loaded or power-of-two, to compare with the recorded one; kv with other weights as in kv:displacement-weight=2:temperature=0.1. Repeatable.',
+  }),
+  endpoint: option.string({
+    flag: 'endpoint',
+    help: 'Endpoint to replay, namespace.component.endpoint, when the log is of several.',
+  }),
+  workers: option.integer({
+    flag: 'workers',
+    aliases: ['num-workers'],
+    min: 1,
+    max: 1000,
+    help: 'Workers of the simulated fleet; without it as many as were recorded.',
+  }),
+  numGpuBlocks: option.integer({
+    flag: 'num-gpu-blocks-override',
+    aliases: ['num-gpu-blocks'],
+    min: 1,
+    help: 'KV cache blocks of each worker; without it as recorded.',
+  }),
+  maxNumSeqs: option.integer({
+    flag: 'max-num-seqs',
+    min: 1,
+    default: MOCK_ENGINE_DEFAULTS.maxNumSeqs,
+    help: 'Most requests in one pass of an engine.',
+  }),
+  maxNumBatchedTokens: option.integer({
+    flag: 'max-num-batched-tokens',
+    min: 1,
+    default: MOCK_ENGINE_DEFAULTS.maxNumBatchedTokens,
+    help: 'Most tokens in one pass of an engine.',
+  }),
+  speedupRatio: option.number({
+    flag: 'speedup-ratio',
+    min: 0,
+    default: 1,
+    help: 'Engines are so many times faster.',
+  }),
+  arrivalSpeedup: option.number({
+    flag: 'arrival-speedup-ratio',
+    min: 0.001,
+    default: 1,
+    help: 'Requests come so many times faster.',
+  }),
+  concurrency: option.integer({
+    flag: 'replay-concurrency',
+    min: 1,
+    help: 'So many requests at a time, instead of when they came.',
+  }),
+  outputTokens: option.integer({
+    flag: 'output-tokens',
+    min: 1,
+    default: 64,
+    help: 'Length of answers whose length was not recorded.',
+  }),
+  seed: option.integer({ flag: 'seed', min: 0, default: 0, help: 'Decides every draw.' }),
+  json: option.boolean({ flag: 'json', help: 'Print the figures as JSON.' }),
+});
+
+type ReplayConfig = ConfigOf<typeof REPLAY_OPTIONS>;
+
+/** Replays a log and prints what came of it. */
+export async function runReplay(input: {
+  readonly argv: readonly string[];
+  readonly env: Environment;
+}): Promise<void> {
+  const { config, help } = loadConfig(REPLAY_OPTIONS, {
+    ...input,
+    argv: withFlag(input.argv),
+    command: 'dynamo replay',
+    summary:
+      'Sends recorded requests through other routing policies: "dynamo replay LOG --policy least-loaded".',
+  });
+  if (help !== undefined) {
+    process.stdout.write(help);
+    return;
+  }
+  process.stdout.write(await replayText(config));
+}
+
+async function replayText(config: ReplayConfig): Promise<string> {
+  if (config.log === undefined)
+    throw new DynamoError('config.invalid', 'name a decision log: dynamo replay LOG');
+  const policies = config.policies.map(parsePolicy);
+  const log = await readDecisionLog({
+    path: config.log,
+    endpoint: config.endpoint,
+    policies,
+    unknownOutputTokens: config.outputTokens,
+  });
+  const fleet = {
+    workers: config.workers ?? log.workers,
+    kvBlocks: config.numGpuBlocks ?? (log.kvBlocks || MOCK_ENGINE_DEFAULTS.numGpuBlocks),
+  };
+  const results = new Map<string, ReplayResult>();
+  for (const policy of [recordedPolicy(log), ...policies])
+    results.set(
+      policy.name,
+      await replayTrace(log.trace, {
+        ...fleetOf(config, fleet),
+        mode: policy.mode,
+        cost: { ...log.cost, ...policy.weights },
+      }),
+    );
+  const [first] = results.values();
+  const promptTokens = log.trace.promptTokens.reduce((sum, tokens) => sum + tokens, 0);
+  const report = {
+    log,
+    fleet,
+    idealShare: (first?.idealCachedTokens ?? 0) / Math.max(1, promptTokens),
+    summaries: [
+      summarizeRecorded(log.trace.arrivalMs.length, log.recorded),
+      ...[...results].map(([name, result]) => summarize(name, log.trace, result)),
+    ],
+  };
+  if (!config.json) return renderReplay(report);
+  const { idealShare, summaries } = report;
+  const same = Object.fromEntries(log.same);
+  return `${JSON.stringify({ fleet, idealShare, again: log.again, same, summaries }, undefined, 2)}\n`;
+}
+
+function recordedPolicy({ mode }: DecisionLogContent): ReplayPolicy {
+  return { ...parsePolicy(mode === 'direct' ? 'kv' : mode), name: `${mode}, as recorded` };
+}
+
+/** What is the same for every policy. */
+function fleetOf(
+  config: ReplayConfig,
+  fleet: { readonly workers: number; readonly kvBlocks: number },
+): Omit<ReplaySettings, 'mode' | 'cost'> {
+  return {
+    engine: {
+      numGpuBlocks: fleet.kvBlocks,
+      maxNumSeqs: config.maxNumSeqs,
+      maxNumBatchedTokens: config.maxNumBatchedTokens,
+      speedupRatio: config.speedupRatio,
+    },
+    workers: fleet.workers,
+    seed: BigInt(config.seed),
+    arrivalSpeedup: config.arrivalSpeedup,
+    concurrency: config.concurrency,
+  };
+}
+
+/** The first word, unless it is a flag, is the log. */
+function withFlag([first, ...rest]: readonly string[]): readonly string[] {
+  if (first === undefined) return [];
+  return first.startsWith('-') ? [first, ...rest] : [`--log=${first}`, ...rest];
+}
