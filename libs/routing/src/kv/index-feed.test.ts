@@ -2,7 +2,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { describe, expect, it, vi } from 'vitest';
 
+import { asInstanceId } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
+import { LocalKvIndexer } from '@dynamo-ts/kv';
 import { parseEndpointPath } from '@dynamo-ts/protocol';
 import { nullLogger } from '@dynamo-ts/telemetry';
 
@@ -208,6 +210,28 @@ describe('IndexFeed', () => {
     await router.ready();
     await vi.waitFor(() => expect(stateOf(router, worker.id)).toBe('silent'));
     expect(worker.queries).toBe(0);
+  });
+
+  it('asks for an engine that was added by hand whoever answers for it', async () => {
+    await using cluster = await TestCluster.start();
+    await using router = await openRouter(cluster);
+    const workerId = asInstanceId(77n);
+    const engine = { workerId, epoch: 1n, blockSize: TEST_BLOCK_SIZE, dpStart: 0 };
+    await using cache = new LocalKvIndexer(engine);
+    const { local: tokensHashes, engine: blockHashes } = first;
+    cache.stored(0, 'device', { blockHashes, tokensHashes });
+    const limits = { dpStart: 0, dpSize: 1, totalKvBlocks: 0, maxBatchedTokens: 0, taints: [] };
+    router.addWorker({ workerId, ...limits, kvEvents: true }, (request) => cache.query(request));
+    await vi.waitFor(() => expect(held(router, workerId, first)).toBe(12));
+    cache.removed(0, 'device', blockHashes.slice(4));
+    cache.flush(); // what was there before
+    for (let batch = cache.flush(); batch !== undefined; batch = cache.flush())
+      router.applyEvents(batch);
+    cache.removed(0, 'device', blockHashes.slice(2, 4));
+    router.applyEvents(cache.flush() ?? new Uint8Array());
+    await vi.waitFor(() => expect(held(router, workerId, first)).toBe(2));
+    router.removeWorker(workerId);
+    expect(held(router, workerId, first)).toBe(0);
   });
 
   it('does not mind bytes that are no events', async () => {

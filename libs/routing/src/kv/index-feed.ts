@@ -13,6 +13,7 @@ import type { Logger } from '@dynamo-ts/telemetry';
 
 import { RankRestore } from './rank-restore.ts';
 import { WorkerKvQuery } from './worker-kv-query.ts';
+import type { AskWorker } from './worker-kv-query.ts';
 
 /** Topic of the workers' KV events. */
 export const KV_EVENTS_TOPIC = 'kv-events';
@@ -72,13 +73,13 @@ export class IndexFeed implements AsyncDisposable {
     return this.#restore.progress;
   }
 
-  /** A worker that publishes events is there, or has other ranks. */
-  add(workerId: InstanceId, ranks: WorkerRanks): void {
+  /** A worker that publishes events is there, or has other ranks; `ask` is asked instead of its endpoint. */
+  add(workerId: InstanceId, ranks: WorkerRanks, ask?: AskWorker): void {
     const known = this.#workers.get(workerId);
     if (known?.dpStart === ranks.dpStart && known.dpSize === ranks.dpSize) return;
     this.remove(workerId);
     this.#workers.set(workerId, ranks);
-    this.#restore.add(workerId, ranksOf(ranks));
+    this.#restore.add(workerId, ranksOf(ranks), ask);
   }
 
   /** A worker has gone, or publishes no events any more. */

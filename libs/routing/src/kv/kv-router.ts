@@ -39,6 +39,7 @@ import { Placer } from './placer.ts';
 import { placeInSession } from './session-placement.ts';
 import { WorkerFacts } from './worker-facts.ts';
 import { WorkerRoster } from './worker-roster.ts';
+import type { AskWorker } from './worker-kv-query.ts';
 import type { RosterChange } from './worker-roster.ts';
 
 /** How often forgotten bookings and old entries are looked for. */
@@ -280,9 +281,12 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     return this.#decisions.onDecision(listener, options);
   }
 
-  /** Adds an engine that registers nowhere, or replaces it. */
-  addWorker(worker: WorkerEntry): void {
-    this.#roster.addExternal(worker);
+  /**
+   * Adds an engine that registers nowhere, or replaces it. `ask` answers for what was missed of its events; without it the
+   * whole cache must be sent again after a gap.
+   */
+  addWorker(worker: WorkerEntry, ask?: AskWorker): void {
+    this.#roster.addExternal(worker, ask);
   }
 
   /** Takes an added engine out. Idempotent. */
@@ -290,12 +294,11 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     this.#roster.removeExternal(workerId);
   }
 
-  /** Applies an encoded `KvEventBatch` of an added engine. After a gap its whole cache must be sent again. */
+  /** Applies an encoded `KvEventBatch` of an added engine. */
   applyEvents(payload: Uint8Array): void {
-    const { core, clock } = this.#parts;
-    const nowMs = clock.monotonicMs();
-    for (const { workerId, dpRank } of core.applyEvents(payload, nowMs).recoveries)
-      if (this.#roster.isExternal(workerId)) core.failRecovery(workerId, dpRank, nowMs);
+    const { core, clock, feed } = this.#parts;
+    const { recoveries } = core.applyEvents(payload, clock.monotonicMs());
+    for (const recovery of recoveries) feed?.want(recovery);
   }
 
   /** Ends its bookings and lets go of everything. Idempotent. */

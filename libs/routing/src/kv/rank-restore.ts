@@ -9,7 +9,8 @@ import type { PlacementCore, Recovery } from '@dynamo-ts/kv';
 import type { Logger } from '@dynamo-ts/telemetry';
 
 import { Slots } from './slots.ts';
-import type { WorkerKvQuery } from './worker-kv-query.ts';
+import { queryOf } from './worker-kv-query.ts';
+import type { AskWorker, WorkerKvQuery } from './worker-kv-query.ts';
 
 /** Workers asked at the same time; each answer is parsed on a thread of its own. */
 const PARALLEL = 8;
@@ -32,6 +33,8 @@ export interface RankRestoreOptions {
 /** One rank that is kept up to date. */
 interface Rank {
   readonly gone: AbortController;
+  /** Asked instead of the worker's endpoint. */
+  readonly ask: AskWorker | undefined;
   /** What to ask for next. */
   wanted: Recovery | undefined;
   isAsking: boolean;
@@ -69,11 +72,11 @@ export class RankRestore implements AsyncDisposable {
     this.#tasks.start('due recoveries', (signal) => this.#poll(signal));
   }
 
-  /** Keeps the ranks of a worker, which the core must know. */
-  add(workerId: InstanceId, dpRanks: readonly number[]): void {
+  /** Keeps the ranks of a worker, which the core must know; `ask` is asked instead of the worker's endpoint. */
+  add(workerId: InstanceId, dpRanks: readonly number[], ask?: AskWorker): void {
     for (const dpRank of dpRanks) {
       const gone = new AbortController();
-      const rank = { gone, wanted: undefined, isAsking: false, isTried: false };
+      const rank = { gone, ask, wanted: undefined, isAsking: false, isTried: false };
       this.#ranks.set(keyOf(workerId, dpRank), rank);
     }
     this.wantDue();
@@ -149,11 +152,10 @@ export class RankRestore implements AsyncDisposable {
   }
 
   async #attempt(rank: Rank, recovery: Recovery, signal: AbortSignal): Promise<void> {
-    const { core, query, clock, logger, onProgress } = this.#options;
+    const { core, clock, logger, onProgress } = this.#options;
     const { workerId, dpRank } = recovery;
     try {
-      await this.#registered(workerId, signal);
-      const items = await query.ask(recovery, signal);
+      const items = await (rank.ask?.(queryOf(recovery)) ?? this.#askEndpoint(recovery, signal));
       if (signal.aborted) return;
       const result = await core.finishRecovery(workerId, dpRank, items, clock.monotonicMs());
       for (const next of result.recoveries) this.want(next);
@@ -165,6 +167,11 @@ export class RankRestore implements AsyncDisposable {
     }
     rank.isTried = true;
     onProgress();
+  }
+
+  async #askEndpoint(recovery: Recovery, signal: AbortSignal): Promise<readonly Uint8Array[]> {
+    await this.#registered(recovery.workerId, signal);
+    return this.#options.query.ask(recovery, signal);
   }
 
   async #registered(workerId: InstanceId, signal: AbortSignal): Promise<void> {

@@ -11,6 +11,9 @@ import type { Client, DistributedRuntime, RawResponse } from '@dynamo-ts/runtime
 /** Endpoint of a worker's component that answers index queries. */
 export const WORKER_KV_QUERY_ENDPOINT = 'worker_kv_indexer_query';
 
+/** Answers an encoded `WorkerKvQueryRequest` with encoded `WorkerKvQueryResponse` items. */
+export type AskWorker = (request: Uint8Array) => Promise<readonly Uint8Array[]>;
+
 /** A worker that is silent for longer has failed. */
 const SILENCE_MS = 5000;
 /** No cache of one rank has a larger snapshot: 16 million blocks. */
@@ -42,13 +45,11 @@ export class WorkerKvQuery implements AsyncDisposable {
    * @throws `backend.unavailable` when the worker does not answer queries, `transport.*` when it breaks
    */
   async ask(recovery: Recovery, signal: AbortSignal): Promise<readonly Uint8Array[]> {
-    const { workerId, dpRank, epoch, startEventId } = recovery;
-    const request = WorkerKvQueryRequest.create({ workerId, dpRank, epoch, startEventId });
+    const { workerId } = recovery;
     const context = new Context();
     const off = onAbort(signal, () => context.kill('superseded'));
     try {
-      const payload = WorkerKvQueryRequest.encode(request).finish();
-      const response = await this.#client.openRaw(workerId, payload, context);
+      const response = await this.#client.openRaw(workerId, queryOf(recovery), context);
       return await allItems(response, workerId);
     } finally {
       off();
@@ -63,6 +64,12 @@ export class WorkerKvQuery implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
+}
+
+/** What is asked, encoded. */
+export function queryOf({ workerId, dpRank, epoch, startEventId }: Recovery): Uint8Array {
+  const request = WorkerKvQueryRequest.create({ workerId, dpRank, epoch, startEventId });
+  return WorkerKvQueryRequest.encode(request).finish();
 }
 
 async function allItems(response: RawResponse, workerId: bigint): Promise<readonly Uint8Array[]> {

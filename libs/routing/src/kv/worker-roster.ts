@@ -10,6 +10,7 @@ import type { InstanceChange } from '@dynamo-ts/runtime';
 import type { InstanceView } from '../local-router.ts';
 import type { IndexFeed } from './index-feed.ts';
 import type { WorkerFact } from './worker-facts.ts';
+import type { AskWorker } from './worker-kv-query.ts';
 
 /** Instances that can be followed; a runtime `Client` is such. */
 export interface FollowedInstances extends InstanceView {
@@ -43,7 +44,7 @@ const NOBODY: readonly InstanceId[] = [];
 export class WorkerRoster {
   readonly #options: WorkerRosterOptions;
   readonly #entries = new Map<InstanceId, WorkerFact>();
-  readonly #external = new Map<InstanceId, WorkerFact>();
+  readonly #external = new Map<InstanceId, AskWorker | undefined>();
   #offInstances: () => void = () => undefined;
   /** Answer of `free()` that {@link #unusable} was made from. */
   #free: readonly InstanceId[] | undefined;
@@ -80,9 +81,10 @@ export class WorkerRoster {
     this.#set(workerId, this.#options.factOf(workerId));
   }
 
-  /** Adds an engine that registers nowhere, or replaces it. */
-  addExternal({ workerId, ...fact }: WorkerEntry): void {
-    this.#external.set(workerId, fact);
+  /** Adds an engine that registers nowhere, or replaces it; `ask` answers for what was missed of its events. */
+  addExternal({ workerId, ...fact }: WorkerEntry, ask?: AskWorker): void {
+    this.#external.set(workerId, ask);
+    this.#options.feed?.remove(workerId);
     this.#set(workerId, fact);
   }
 
@@ -114,10 +116,11 @@ export class WorkerRoster {
     this.#entries.set(workerId, fact);
     this.#free = undefined;
     core.setWorker({ workerId, ...fact, kvEvents: hasEvents });
-    if (!this.#external.has(workerId)) {
-      if (hasEvents) feed.add(workerId, fact);
-      else feed?.remove(workerId);
-    }
+    const ask = this.#external.get(workerId);
+    // Of an engine that was added by hand and cannot be asked nothing can be restored.
+    const isRestored = hasEvents && (ask !== undefined || !this.#external.has(workerId));
+    if (isRestored) feed.add(workerId, fact, ask);
+    else feed?.remove(workerId);
     onChange({ kind: 'set', workerId });
   }
 
