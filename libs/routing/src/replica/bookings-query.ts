@@ -1,13 +1,20 @@
 /**
  * Routers ask each other for all that they have booked, on an endpoint beside the one that they route for. Its instances
- * are also how they know of each other.
+ * are also how they know of each other. An answer stays open after its last booking, which an empty batch marks: when a
+ * router dies, the others see its answer break, long before its lease ends.
  */
 import { DynamoError, instanceIdHex, onAbort } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import { ActiveSequenceBatch, formatEndpointPath } from '@dynamo-ts/protocol';
 import type { ActiveSequenceEvent, EndpointPath } from '@dynamo-ts/protocol';
 import { Context } from '@dynamo-ts/runtime';
-import type { Client, DistributedRuntime, ServedEndpoint } from '@dynamo-ts/runtime';
+import type {
+  Client,
+  DistributedRuntime,
+  RawHandler,
+  RawResponse,
+  ServedEndpoint,
+} from '@dynamo-ts/runtime';
 
 import type { OwnBookings } from './own-bookings.ts';
 import { batchOf } from './shared-endpoint.ts';
@@ -41,14 +48,19 @@ export async function serveBookingsQuery(
   { shared, own, onAsked }: BookingsAnswer,
 ): Promise<ServedEndpoint> {
   const endpoint = runtime.endpoint(formatEndpointPath(bookingsQueryPath(path)));
-  return endpoint.serveRaw(async ({ payload }, sink) => {
+  const answer: RawHandler = async ({ payload, context }, sink) => {
     onAsked(ActiveSequenceBatch.decode(payload));
     for (const events of own.messages(MOST_ITEM_BYTES)) {
       const item = ActiveSequenceBatch.encode(batchOf(shared, events)).finish();
       if (!sink.write(item)) await sink.drained();
     }
-    sink.end();
-  });
+    sink.write(ActiveSequenceBatch.encode(batchOf(shared, [])).finish());
+    onAbort(context.stopped, () => {
+      sink.end();
+    });
+  };
+  // A router that leaves does not wait for those that listen.
+  return endpoint.serveRaw(answer, { gracefulShutdown: false });
 }
 
 /** Client of the other routers. */
@@ -68,17 +80,24 @@ export interface BookingsQuestion {
   readonly signal: AbortSignal;
 }
 
+/** All that another router has booked. */
+export interface BookingsReply {
+  readonly events: readonly ActiveSequenceEvent[];
+  /** Resolves when the other router is gone, or {@link release} was called. */
+  readonly ended: Promise<void>;
+  /** The answer is not needed any more. Idempotent. */
+  readonly release: () => void;
+}
+
 /**
- * All that another router has booked.
+ * Asks another router.
  *
  * @throws `transport.*` when it does not answer, `transport.protocol` when it counts in other blocks
  */
-export async function askForBookings(
-  question: BookingsQuestion,
-): Promise<readonly ActiveSequenceEvent[]> {
+export async function askForBookings(question: BookingsQuestion): Promise<BookingsReply> {
   const { client, shared, routerId, signal } = question;
   const context = new Context();
-  const off = onAbort(signal, () => {
+  const offSignal = onAbort(signal, () => {
     context.kill('shutdown');
   });
   const timer = setTimeout(() => {
@@ -87,21 +106,44 @@ export async function askForBookings(
   try {
     const payload = ActiveSequenceBatch.encode(batchOf(shared, [])).finish();
     const response = await client.openRaw(routerId, payload, context);
-    const events: ActiveSequenceEvent[] = [];
-    let sizeBytes = 0;
-    for await (const item of response) {
-      sizeBytes += item.byteLength;
-      const batch = ActiveSequenceBatch.decode(item);
-      if (sizeBytes > MOST_ANSWER_BYTES || !isCompatible(batch, shared)) {
-        response.cancel();
-        throw unusable(routerId);
-      }
-      events.push(...batch.events);
-    }
-    return events;
+    const events = await readBookings(response, question);
+    const ended = drain(response).finally(offSignal);
+    return { events, ended, release: () => context.kill('superseded') };
+  } catch (error) {
+    context.kill('superseded');
+    offSignal();
+    throw error;
   } finally {
     clearTimeout(timer);
-    off();
+  }
+}
+
+async function readBookings(
+  response: RawResponse,
+  { shared, routerId }: BookingsQuestion,
+): Promise<readonly ActiveSequenceEvent[]> {
+  const events: ActiveSequenceEvent[] = [];
+  let sizeBytes = 0;
+  for (;;) {
+    const items = await response.nextBatch();
+    if (items === undefined)
+      throw new DynamoError('transport.disconnected', 'a router ended its answer too early');
+    for (const item of items) {
+      sizeBytes += item.byteLength;
+      const batch = ActiveSequenceBatch.decode(item);
+      if (sizeBytes > MOST_ANSWER_BYTES || !isCompatible(batch, shared)) throw unusable(routerId);
+      if (batch.events.length === 0) return events;
+      for (const event of batch.events) events.push(event);
+    }
+  }
+}
+
+/** Waits for the end of an answer of which nothing more comes, however it ends. */
+async function drain(response: RawResponse): Promise<void> {
+  try {
+    while ((await response.nextBatch()) !== undefined);
+  } catch {
+    // The router is gone, or this one has let go of the answer.
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Clock, InstanceId } from '@dynamo-ts/base';
 import type { EventEnvelope } from '@dynamo-ts/protocol';
 
+import type { BookingsReply } from './bookings-query.ts';
 import { PeerBookings } from './peer-bookings.ts';
 import type { PeerBookingsOptions } from './peer-bookings.ts';
 
@@ -22,12 +23,29 @@ export class Peer {
   isAnswerDue = false;
   /** Monotonic. */
   heardAtMs = 0;
+  #reply: BookingsReply | undefined;
   #epoch: bigint | undefined;
   #sequence = 0n;
 
   constructor(options: PeerBookingsOptions) {
     this.routerId = options.routerId;
     this.bookings = new PeerBookings(options);
+  }
+
+  /** Takes an answer, which is released with the next one. @returns whether the router was there until then */
+  async follow(reply: BookingsReply): Promise<boolean> {
+    this.#reply?.release();
+    this.#reply = reply;
+    this.bookings.answered(reply.events);
+    await reply.ended;
+    return this.#reply !== reply;
+  }
+
+  /** The router is gone, and its requests with it. */
+  leave(): void {
+    this.bookings.freeAll();
+    this.#reply?.release();
+    this.#reply = undefined;
   }
 
   /** Whether an event is the next one after the last. */
@@ -101,7 +119,7 @@ export class Peers {
   /** Discovery does not show a router any more. */
   left(routerId: InstanceId): void {
     this.#askers.delete(routerId);
-    this.#peers.get(routerId)?.bookings.freeAll();
+    this.#peers.get(routerId)?.leave();
     this.#peers.delete(routerId);
   }
 

@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { asInstanceId } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import { PlacementCore } from '@dynamo-ts/kv';
-import { ActiveSequenceBatch } from '@dynamo-ts/protocol';
+import { ActiveSequenceBatch, EndpointInstance, instanceKey } from '@dynamo-ts/protocol';
 import { DistributedRuntime, createLocalPlanes } from '@dynamo-ts/runtime';
 import type { EventPlane, Planes } from '@dynamo-ts/runtime';
 import { MetricsRegistry, nullLogger } from '@dynamo-ts/telemetry';
@@ -84,6 +84,7 @@ function lossy(events: EventPlane, loss: { dropped: number; isOn: boolean }): Ev
       const all = events.subscribe(of, options);
       return {
         ready: (waiting) => all.ready(waiting),
+        onRenewed: (listener) => all.onRenewed(listener),
         async *[Symbol.asyncIterator]() {
           for await (const event of all) {
             if (loss.isOn) loss.dropped += 1;
@@ -216,6 +217,23 @@ describe('ReplicaSync', () => {
     await expectLoad(b, [0, 0, 0]);
     expect(loadOf(c, two)).toEqual([64, 5, 1]);
     expect(c.sync.remote).toEqual({ routers: 1, bookings: 1 });
+  });
+
+  it('drops them at once when a router cannot be reached, and takes them back when it can', async () => {
+    await using routers = new TestRouters();
+    const a = await routers.add();
+    const b = await routers.add();
+    a.sync.added(booking('r1'));
+    await expectLoad(b, [64, 5, 1]);
+    // Its endpoint breaks while discovery still shows it.
+    const [query] = a.runtime.served();
+    const { instance, path: queryPath } = query ?? expect.fail('nothing is served');
+    const key = instanceKey(queryPath, instance.instanceId);
+    const value = new TextEncoder().encode(JSON.stringify(EndpointInstance.toJSON(instance)));
+    await b.runtime.discovery.register({ key, value });
+    await query?.close();
+    await expectLoad(b, [0, 0, 0]);
+    expect(b.sync.remote).toEqual({ routers: 1, bookings: 0 });
   });
 
   it('asks for everything when events were lost', async () => {

@@ -20,6 +20,7 @@ import type {
 import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
 import type { LoadSharing, SharedBooking } from '../kv/collaborators.ts';
+import type { BookingsReply } from './bookings-query.ts';
 import {
   askForBookings,
   connectBookingsQuery,
@@ -164,6 +165,9 @@ export class ReplicaSync implements LoadSharing {
     this.#tasks.start('listen', async () => {
       for await (const event of subscription) this.#hear(event);
     });
+    subscription.onRenewed((publishers) => {
+      this.#onRenewed(publishers);
+    });
     await subscription.ready({ signal });
     const serving = this.#serve();
     let served: ServedEndpoint | undefined;
@@ -241,6 +245,13 @@ export class ReplicaSync implements LoadSharing {
     if (!isNext) this.#ask(peer, 'gap');
   }
 
+  /** Events of these routers may have been lost unseen. */
+  #onRenewed(routers: readonly bigint[] | 'all'): void {
+    for (const peer of this.#peers.all())
+      if (peer.isKnown && (routers === 'all' || routers.includes(peer.routerId)))
+        this.#ask(peer, 'gap');
+  }
+
   #accepts(batch: ActiveSequenceBatch): boolean {
     if (isCompatible(batch, this.#shared)) return true;
     if (batch.stride !== this.#shared.stride) this.#meter?.strideMismatch();
@@ -259,8 +270,8 @@ export class ReplicaSync implements LoadSharing {
       const { routerId } = peer;
       peer.bookings.asking();
       try {
-        const question = { client, shared: this.#shared, routerId, signal };
-        peer.bookings.answered(await askForBookings(question));
+        const reply = await askForBookings({ client, shared: this.#shared, routerId, signal });
+        this.#tasks.start('follow', () => this.#followPeer(peer, reply));
       } catch (error) {
         peer.bookings.notAnswered();
         peer.isAnswerDue = true;
@@ -269,11 +280,21 @@ export class ReplicaSync implements LoadSharing {
         this.#options.logger.debug('a router did not tell its bookings', { router_id, error });
       } finally {
         peer.isAsking = false;
-        // It may have left meanwhile.
-        if (this.#peers.get(routerId) !== peer) peer.bookings.freeAll();
-        this.#changed();
       }
     });
+  }
+
+  /** Counts what a router has booked for as long as it can be reached. */
+  async #followPeer(peer: Peer, reply: BookingsReply): Promise<void> {
+    const following = peer.follow(reply);
+    // It may have left while it was asked.
+    if (this.#peers.get(peer.routerId) !== peer) peer.leave();
+    this.#changed();
+    const isReplaced = await following;
+    if (isReplaced || this.#tasks.signal.aborted) return;
+    peer.leave();
+    peer.isAnswerDue = true;
+    this.#changed();
   }
 
   #lose(routerId: InstanceId): void {
