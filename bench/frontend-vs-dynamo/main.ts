@@ -20,8 +20,8 @@ import { renderTable } from './report.ts';
 import type { ScenarioRuns } from './report.ts';
 import { SCENARIOS } from './scenario.ts';
 import type { Scenario } from './scenario.ts';
-import { startOurs, startPeer } from './side.ts';
-import type { Side } from './side.ts';
+import { startOurs, startPeer } from '../sides/side.ts';
+import type { Side } from '../sides/side.ts';
 import { drive, loadGenerator } from './sse-load.ts';
 import type { Figures } from './sse-load.ts';
 
@@ -48,7 +48,16 @@ async function compare(config: BenchConfig): Promise<void> {
     await using stack = new AsyncDisposableStack();
     const sides: Side[] = [];
     if (config.dynamoPeer !== undefined)
-      sides.push(stack.use(await startPeer(config, config.dynamoPeer, model, folder)));
+      sides.push(
+        stack.use(
+          await startPeer(
+            { ...config, routerMode: config.peerRouterMode ?? config.routerMode },
+            config.dynamoPeer,
+            model,
+            folder,
+          ),
+        ),
+      );
     sides.push(stack.use(await startOurs(config, model)));
     const results: ScenarioRuns[] = [];
     for (const scenario of chosenScenarios(config))

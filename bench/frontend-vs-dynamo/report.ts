@@ -1,5 +1,5 @@
 import type { Scenario } from './scenario.ts';
-import type { Side } from './side.ts';
+import type { Side } from '../sides/side.ts';
 import type { Figures } from './sse-load.ts';
 
 /** All runs of one scenario. */

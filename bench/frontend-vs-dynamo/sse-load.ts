@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import type { Scenario } from './scenario.ts';
-import { MODEL_NAME } from './side.ts';
-import type { Side } from './side.ts';
+import { MODEL_NAME } from '../sides/side.ts';
+import type { Side } from '../sides/side.ts';
 
 const run = promisify(execFile);
 

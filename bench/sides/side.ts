@@ -6,8 +6,19 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import type { BenchConfig } from './options.ts';
 import { ProcessGroup } from './process-group.ts';
+
+/** How a side is set up. */
+export interface SideSettings {
+  readonly workers: number;
+  /** How much faster than real time the mock workers are. */
+  readonly speedupRatio: number;
+  readonly routerMode: string;
+  /** Tokens per KV block. @default the side's own */
+  readonly blockSize?: number | undefined;
+  /** KV blocks per worker. @default the side's own */
+  readonly blocks?: number | undefined;
+}
 
 /** A system under load. */
 export interface Side extends AsyncDisposable {
@@ -24,18 +35,19 @@ const START_TIMEOUT_MS = 180_000;
 
 /** Starts the peer: its frontend and its mocker, which find each other through a folder. */
 export async function startPeer(
-  config: BenchConfig,
+  settings: SideSettings,
   command: string,
   model: string,
   folder: string,
 ): Promise<Side> {
   const port = await freePort();
   const env = { ...process.env, DYN_FILE_KV: mkdtempSync(join(folder, 'peer-')) };
-  const mode = config.peerRouterMode ?? config.routerMode;
-  const frontendCommand = [command, 'frontend', String(port), '--router-mode', mode] as const;
+  const mode = ['--router-mode', settings.routerMode];
+  const frontendCommand = [command, 'frontend', String(port), ...mode] as const;
   const mockerCommand = [
     ...([command, 'mocker', '--model-path', model, '--model-name', MODEL_NAME] as const),
-    ...['--num-workers', String(config.workers), '--speedup-ratio', String(config.speedupRatio)],
+    ...['--num-workers', String(settings.workers), ...cacheFlags(settings)],
+    ...['--speedup-ratio', String(settings.speedupRatio)],
   ] as const;
   const groups = [
     new ProcessGroup('peer frontend', [...frontendCommand], env),
@@ -47,19 +59,27 @@ export async function startPeer(
 }
 
 /** Starts this project, one process per service. */
-export async function startOurs(config: BenchConfig, model: string): Promise<Side> {
+export async function startOurs(settings: SideSettings, model: string): Promise<Side> {
   const port = await freePort();
   const dynamo = fileURLToPath(new URL('../../apps/cli/bin/dynamo.js', import.meta.url));
   const flags = [
     ...['up', '--processes', '--port', String(port), '--model', model],
-    ...['--model-name', MODEL_NAME, '--workers', String(config.workers)],
-    ...['--speedup-ratio', String(config.speedupRatio), '--router-mode', config.routerMode],
+    ...['--model-name', MODEL_NAME, '--workers', String(settings.workers)],
+    ...['--speedup-ratio', String(settings.speedupRatio), ...cacheFlags(settings)],
+    ...['--router-mode', settings.routerMode],
   ];
   const group = new ProcessGroup('ours', [process.execPath, dynamo, ...flags], process.env);
   const url = `http://127.0.0.1:${port}`;
   await untilServed(url, [group]);
   const pid = await untilPrinted(group, /frontend (\d+)/);
   return side('ours', url, pid, [group]);
+}
+
+function cacheFlags({ blockSize, blocks }: SideSettings): readonly string[] {
+  return [
+    ...(blockSize === undefined ? [] : ['--block-size', String(blockSize)]),
+    ...(blocks === undefined ? [] : ['--num-gpu-blocks-override', String(blocks)]),
+  ];
 }
 
 function side(
