@@ -71,6 +71,11 @@ export declare class NativeKvPublisher {
   removed(dpRank: number, tier: 'device' | 'host' | 'disk' | 'external', blockHashes: BigUint64Array): void
   /** The cache of one rank, or of all, was dropped. */
   clear(dpRank?: number | undefined | null): void
+  /**
+   * Adds an event that changes nothing to every rank. A lost event is noticed by the next one: call this when none has
+   * come for a while, once, and publish it like any other.
+   */
+  beat(): void
   /** The oldest encoded `KvEventBatch` that was not taken yet, of at most 512 KiB. Call it until there is none. */
   flush(): Uint8Array | null
   /**
