@@ -15,10 +15,10 @@ import {
 } from '@dynamo-ts/base';
 import type { Clock } from '@dynamo-ts/base';
 import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
-import { Subscriber } from 'zeromq';
+import type { Subscriber } from 'zeromq';
 
 import { EngineEventReports } from './engine-event-reports.ts';
-import { Turns, socketOptions } from './engine-socket.ts';
+import { Turns, loadZeromq, socketOptions } from './engine-socket.ts';
 import { isBindEndpoint } from './event-endpoint.ts';
 import { parseLiveFrame } from './event-frame.ts';
 import { FrameIntake } from './frame-intake.ts';
@@ -91,7 +91,9 @@ export class EngineEventSource implements AsyncDisposable {
   /** Subscribes; the connection comes when the engine is there. @throws when the address cannot be used */
   async start(): Promise<void> {
     const { endpoint, topic } = this.#options.address;
-    const socket = new Subscriber({
+    const zeromq = await loadZeromq();
+    if (this.#tasks.signal.aborted) return;
+    const socket = new zeromq.Subscriber({
       ...socketOptions(endpoint),
       receiveHighWaterMark: RECEIVE_QUEUE_MESSAGES,
     });

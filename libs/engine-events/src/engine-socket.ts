@@ -1,11 +1,18 @@
 /** What every socket towards an engine shares; all of it bounds what a broken or busy engine can cost. */
 import { setImmediate } from 'node:timers/promises';
 
+import type * as zeromq from 'zeromq';
+
 /** A batch of a one-million-token prefill is about 5 MiB. Longer messages end the connection. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 
 const RECONNECT_MS = 100;
 const SLOWEST_RECONNECT_MS = 5000;
+
+/** Loads ZeroMQ's addon when the first socket is wanted: most workers have no such engine. */
+export async function loadZeromq(): Promise<typeof zeromq> {
+  return import('zeromq');
+}
 
 /** Options of a socket for one endpoint. */
 export function socketOptions(endpoint: string): {

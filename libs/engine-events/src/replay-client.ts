@@ -1,9 +1,9 @@
 /** Asks an engine's replay socket for batches that were missed. Every question has a socket of its own. */
 import { abortError, onAbort, systemClock, throwIfAborted } from '@dynamo-ts/base';
 import type { AbortOptions, Clock } from '@dynamo-ts/base';
-import { Dealer } from 'zeromq';
+import type { Dealer } from 'zeromq';
 
-import { Turns, isTimeout, socketOptions } from './engine-socket.ts';
+import { Turns, isTimeout, loadZeromq, socketOptions } from './engine-socket.ts';
 import { parseReplayFrame, replayRequest } from './event-frame.ts';
 import type { EventFrame, FrameProblem } from './event-frame.ts';
 
@@ -46,7 +46,9 @@ export class ReplayClient {
     const { signal } = options;
     throwIfAborted(signal);
     const { endpoint, silenceTimeoutMs = 2000 } = this.#options;
-    const socket = new Dealer({
+    const zeromq = await loadZeromq();
+    throwIfAborted(signal);
+    const socket = new zeromq.Dealer({
       ...socketOptions(endpoint),
       receiveTimeout: silenceTimeoutMs,
       sendTimeout: silenceTimeoutMs,
