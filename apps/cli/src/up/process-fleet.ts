@@ -1,8 +1,6 @@
 /** Every service in a process of its own, finding each other through files in a private directory. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 
 import { DynamoError } from '@dynamo-ts/base';
 import { writeFlags } from '@dynamo-ts/config';
@@ -15,6 +13,7 @@ import { WORKER_OPTIONS } from '@dynamo-ts/worker-shim';
 import { serviceEntry } from '../service-entry.ts';
 import type { ServiceName } from '../service-entry.ts';
 import type { Fleet } from './fleet.ts';
+import { createFleetDirectory } from './fleet-directory.ts';
 import { SupervisedProcess } from './supervised-process.ts';
 import { UP_OPTIONS, workerEngines } from './up-options.ts';
 import type { UpConfig } from './up-options.ts';
@@ -41,7 +40,7 @@ export class ProcessFleet implements Fleet {
   readonly #options: ProcessFleetOptions;
   readonly #telemetry: Telemetry;
   readonly #processes: SupervisedProcess[] = [];
-  readonly #directory: string;
+  #directory: string | undefined;
   #fail: (error: DynamoError) => void = () => {};
   #httpPort: number;
 
@@ -49,7 +48,6 @@ export class ProcessFleet implements Fleet {
     this.#options = options;
     this.#telemetry = createTelemetry({ service: 'up', ...options.config });
     this.#httpPort = options.config.httpPort;
-    this.#directory = mkdtempSync(join(tmpdir(), 'dynamo-up-'));
     this.failed = new Promise((_resolve, reject) => (this.#fail = reject));
     this.failed.catch(() => undefined); // a failure after the start is logged by the supervision
   }
@@ -65,6 +63,7 @@ export class ProcessFleet implements Fleet {
   async start(): Promise<void> {
     const { config } = this.#options;
     this.#httpPort = await claimPort(config.httpHost, config.httpPort);
+    this.#directory = await createFleetDirectory();
     this.#add({
       name: 'frontend',
       service: 'frontend',
@@ -95,7 +94,7 @@ export class ProcessFleet implements Fleet {
     const [frontend, ...others] = this.#processes;
     await frontend?.close();
     await Promise.all(others.map(async (supervised) => supervised.close()));
-    rmSync(this.#directory, { recursive: true, force: true });
+    if (this.#directory !== undefined) await rm(this.#directory, { recursive: true, force: true });
     await this.#telemetry.close();
   }
 
