@@ -43,7 +43,7 @@ const ROUTER_GROUP = optionGroup('Router', {
     min: 1,
     help: 'Tokens per KV block of the endpoints; without it the first model card says.',
   }),
-  leaseMs: option.duration({
+  routerLeaseMs: option.duration({
     flag: 'router-lease',
     env: 'DYN_ROUTER_LEASE_SECS',
     unit: 's',
@@ -65,13 +65,13 @@ const ROUTER_GROUP = optionGroup('Router', {
     default: 50_051,
     help: 'Port of the public gRPC services; -1 is off, 0 takes any free port.',
   }),
-  httpHost: option.string({
+  routerHttpHost: option.string({
     flag: 'router-http-host',
     env: 'DYN_ROUTER_HTTP_HOST',
     default: '0.0.0.0',
     help: 'Address of the HTTP port.',
   }),
-  httpPort: option.integer({
+  routerHttpPort: option.integer({
     flag: 'router-http-port',
     env: 'DYN_ROUTER_HTTP_PORT',
     min: -1,

@@ -88,7 +88,7 @@ function openService(seat: RouterSeat, runtime: DistributedRuntime): RouterParts
   const service = new RouterService({
     open: (path, options) => openRouter({ factory, runtime, config }, path, options),
     openFeed: (worker, sink) => openFeed(seat, worker, sink),
-    leaseMs: config.leaseMs,
+    leaseMs: config.routerLeaseMs,
     logger,
   });
   const forwarder = new RequestForwarder({ runtime, service, logger, metrics, tracer });
@@ -208,7 +208,7 @@ async function serveHttp(
   { config, telemetry, lifecycle }: RouterSeat,
   service: RouterService,
 ): Promise<number | undefined> {
-  const { httpHost: host, httpPort: port = -1 } = config;
+  const { routerHttpHost: host, routerHttpPort: port = -1 } = config;
   if (port < 0) return undefined;
   const { logger, metrics } = telemetry;
   const server = await HttpServer.listen({

@@ -124,7 +124,7 @@ describe('the indexer', () => {
       ['/register', registration(engine), 409, 'instance 1 dp_rank 0 already registered'],
       [
         '/register',
-        registration(engine, 2).replace('16', '32'),
+        registration(engine, 2).replace('"block_size":16', '"block_size":32'),
         409,
         'block_size mismatch for model=m routing_group=default: existing=16, requested=32',
       ],

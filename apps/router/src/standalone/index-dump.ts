@@ -16,8 +16,8 @@ export interface GroupDump {
 const TIER_NAMES: Readonly<Record<string, string>> = { host: 'host_pinned' };
 
 /** Everything a group's index holds; parents before their children. */
-export function dumpGroup(group: WorkerGroup): GroupDump {
-  const { ranks } = QueryIndexResponse.decode(group.core.dumpIndex());
+export async function dumpGroup(group: WorkerGroup): Promise<GroupDump> {
+  const { ranks } = QueryIndexResponse.decode(await group.core.readIndex());
   const events = ranks.flatMap(({ workerId, dpRank, runs }) =>
     runs.map((run) => ({
       worker_id: workerId,

@@ -48,7 +48,7 @@ export class IndexerApi {
       { method: 'GET', path: '/workers', answer: () => ({ json: this.#workers() }) },
       { method: 'POST', path: '/query', answer: ({ body }) => this.#query(body) },
       { method: 'POST', path: '/query_by_hash', answer: ({ body }) => this.#queryByHash(body) },
-      { method: 'GET', path: '/dump', answer: () => ({ json: this.#dump() }) },
+      { method: 'GET', path: '/dump', answer: async () => ({ json: await this.#dump() }) },
       { method: 'POST', path: '/register_peer', answer: (call) => this.#registerPeer(call) },
       { method: 'POST', path: '/deregister_peer', answer: (call) => this.#deregisterPeer(call) },
       { method: 'GET', path: '/peers', answer: () => ({ json: this.#peers.urls() }) },
@@ -162,10 +162,11 @@ export class IndexerApi {
     return { json: matchesJson(group.core.overlap(prompt), group.blockSize) };
   }
 
-  #dump(): unknown {
-    return Object.fromEntries(
-      this.#groups.all().map((group) => [`${group.model}:${group.routingGroup}`, dumpGroup(group)]),
-    );
+  async #dump(): Promise<unknown> {
+    const dumps: Record<string, unknown> = {};
+    for (const group of this.#groups.all())
+      dumps[`${group.model}:${group.routingGroup}`] = await dumpGroup(group);
+    return dumps;
   }
 
   #registerPeer({ body }: HttpRequest): HttpReply {

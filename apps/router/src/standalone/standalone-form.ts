@@ -46,8 +46,11 @@ export async function startStandaloneForm(
   const meter = new StandaloneMeter(metrics);
   const routes = form === 'indexer' ? await indexer() : slotTracker();
   const server = await HttpServer.listen({
-    host: config.httpHost,
-    port: config.httpPort === undefined || config.httpPort < 0 ? PORTS[form] : config.httpPort,
+    host: config.routerHttpHost,
+    port:
+      config.routerHttpPort === undefined || config.routerHttpPort < 0
+        ? PORTS[form]
+        : config.routerHttpPort,
     logger,
     routes: [...routes, metricsRoute(metrics)],
     onAnswer: (answer) => {
@@ -73,7 +76,7 @@ export async function startStandaloneForm(
   }
 
   function slotTracker(): readonly HttpRoute[] {
-    return new SlotTrackerApi(groups, config.leaseMs).routes();
+    return new SlotTrackerApi(groups, config.routerLeaseMs).routes();
   }
 }
 
@@ -87,5 +90,9 @@ function metricsRoute(metrics: MetricsRegistry): HttpRoute {
 
 /** No decisions are made here, and requests that nobody frees go after a lease. */
 function settingsOf(config: RouterConfig): Partial<KvRouterSettings> {
-  return { ...kvRouterSettings(config), bookingExpiryMs: config.leaseMs, decisionRingBytes: 0 };
+  return {
+    ...kvRouterSettings(config),
+    bookingExpiryMs: config.routerLeaseMs,
+    decisionRingBytes: 0,
+  };
 }

@@ -33,7 +33,7 @@ export interface EndpointRouter extends PlacementRouter {
   queueStats(): QueueStats;
   indexHealth(): IndexHealth;
   /** Encoded `QueryIndexResponse` with the index's content; of one worker, or of all. */
-  dumpIndex(workerId?: InstanceId): Uint8Array;
+  readIndex(workerId?: InstanceId): Promise<Uint8Array>;
   decision(id: string): Decision | undefined;
   /** Newest first. */
   recentDecisions(limit: number): readonly Decision[];

@@ -181,7 +181,7 @@ export class RouterService implements AsyncDisposable {
     const { workerId, includeBlocks } = request;
     if (includeBlocks) {
       const id = workerId === undefined ? undefined : asInstanceId(workerId);
-      return QueryIndexResponse.decode(router.dumpIndex(id));
+      return QueryIndexResponse.decode(await router.readIndex(id));
     }
     const { ranks, blocks, bytes } = router.indexHealth();
     const wanted = ranks.filter((rank) => workerId === undefined || rank.workerId === workerId);
