@@ -134,6 +134,33 @@ describe('the public gRPC port', () => {
     await expect(caller.ask('route', route('late'))).rejects.toMatchObject({ code: 14 });
   });
 
+  it('hears an engine that is idle when it is registered, and one that is registered again', async () => {
+    await using fleet = await Fleet.start();
+    await using engine = await TestEngine.start();
+    const app = await fleet.router();
+    using caller = new GrpcCaller(app.grpcPort);
+    const worker = RegisterWorkerRequest.create({
+      workerId: 78n,
+      endpoint: ENDPOINT,
+      kvEventsEndpoints: { 0: engine.publisher.endpoint },
+      replayEndpoints: { 0: engine.publisher.replayEndpoint },
+    });
+    await caller.ask('registerWorker', worker);
+    const isKnown = async (blocks: bigint): Promise<void> => {
+      const query = QueryIndexRequest.create({ endpoint: ENDPOINT });
+      expect(await caller.ask('queryIndex', query)).toMatchObject({
+        ranks: [{ workerId: 78n, state: 'live', blocks }],
+      });
+    };
+    await vi.waitFor(() => isKnown(0n), 5000);
+    await engine.store([1, 2, 3, 4], tokens(64));
+    await vi.waitFor(() => isKnown(4n), 5000);
+    await caller.ask('registerWorker', worker);
+    await vi.waitFor(() => isKnown(4n), 5000);
+    await engine.remove([3, 4]);
+    await vi.waitFor(() => isKnown(2n), 5000);
+  });
+
   it('passes requests on to workers and their answers back, on both ways in', async () => {
     await using fleet = await Fleet.start();
     await fleet.worker(counting);
