@@ -89,6 +89,7 @@ interface PublisherAddon {
   ): void;
   removed(dpRank: number, tier: KvTier, blockHashes: BigUint64Array): void;
   clear(dpRank?: number): void;
+  beat(): void;
   flush(): Uint8Array | undefined | null;
   query(request: Uint8Array): Promise<Uint8Array[]>;
   stats(): LocalKvIndexerStats;
@@ -145,6 +146,11 @@ export class LocalKvIndexer implements AsyncDisposable {
   /** The cache of one rank, or of all, was dropped. */
   clear(dpRank?: number): void {
     nativeCall(() => this.#native.clear(dpRank));
+  }
+
+  /** Adds an event that changes nothing, so that whoever missed the last one of a quiet worker notices. */
+  beat(): void {
+    nativeCall(() => this.#native.beat());
   }
 
   /** An encoded `KvEventBatch` of events since the last one; undefined when there are none. Call until undefined. */
