@@ -90,6 +90,11 @@ const HEALTH_GROUP = optionGroup('Health check', {
     env: 'DYN_HEALTH_CHECK_ENABLED',
     help: 'Ask the engine for one token when it has been idle, and be not ready when it does not answer.',
   }),
+  healthCheckPayload: option.string({
+    flag: 'health-check-payload',
+    env: 'DYN_HEALTH_CHECK_PAYLOAD',
+    help: 'What the engine is asked then: JSON or @FILE, with token_ids or prompt, max_tokens and temperature.',
+  }),
   canaryWaitMs: option.duration({
     flag: 'canary-wait-time',
     env: 'DYN_CANARY_WAIT_TIME',

@@ -21,7 +21,8 @@ import { GenerateHandler } from './generate-handler.ts';
 import { LOAD_TOPIC, LoadPublisher } from './load-publisher.ts';
 import { describeModel } from './model-description.ts';
 import { ModelPublication } from './model-publication.ts';
-import { probeRequest } from './probe-request.ts';
+import { probeRequest, readProbePayload } from './probe-request.ts';
+import type { ProbePayload } from './probe-request.ts';
 
 /** What a {@link Worker} is made of. */
 export interface WorkerOptions {
@@ -50,6 +51,7 @@ export class Worker {
   readonly #publishers: EventPublisher[] = [];
   #state: 'starting' | 'registered' | 'down' | 'stopping' = 'starting';
   #mustWaitForRouters = false;
+  #probePayload: ProbePayload = {};
 
   constructor(options: WorkerOptions) {
     const { engine, logger, path, runtime } = options;
@@ -60,7 +62,9 @@ export class Worker {
 
   /** Starts the engine and registers; resolves when that is done. @throws as {@link EngineKeeper.start} */
   async start(): Promise<void> {
-    const { engine, health, logger, path, runtime, telemetry } = this.#options;
+    const { config, engine, health, logger, path, runtime, telemetry } = this.#options;
+    const { healthCheckPayload } = config;
+    if (healthCheckPayload !== undefined) this.#probePayload = readProbePayload(healthCheckPayload);
     health.setEndpoint(path.endpoint, 'notready');
     const load = new LoadPublisher({
       publisher: await this.#openPublisher(LOAD_TOPIC),
@@ -151,7 +155,7 @@ export class Worker {
     this.#canary = new Canary({
       handler: this.#handler,
       endpoint: path,
-      probe: probeRequest(card),
+      probe: probeRequest(card, this.#probePayload),
       onStatus: (status) => {
         health.setEndpoint(path.endpoint, status);
       },
