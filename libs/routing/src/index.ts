@@ -18,7 +18,10 @@ export { KvPushRouter } from './bindings/kv-push-router.ts';
 export type { DispatchedStream } from './booked-stream.ts';
 export type { BookingsOptions } from './bookings.ts';
 export { Bookings } from './bookings.ts';
+export { BusyDoor } from './busy/busy-door.ts';
 export { withoutBusy } from './busy/busy-instance-view.ts';
+export type { BusyInstancesOptions } from './busy/busy-instances.ts';
+export { BusyInstances } from './busy/busy-instances.ts';
 export type { BusyMonitorOptions } from './busy/busy-monitor.ts';
 export { BusyMonitor } from './busy/busy-monitor.ts';
 export type {
