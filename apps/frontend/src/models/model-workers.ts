@@ -1,6 +1,6 @@
 /** How requests reach the workers of one endpoint: client, placement, dispatcher. */
 import { formatEndpointPath } from '@dynamo-ts/protocol';
-import { Dispatcher, LocalRouter, RemoteRouter } from '@dynamo-ts/routing';
+import { BusyDoor, BusyInstances, Dispatcher, LocalRouter, RemoteRouter } from '@dynamo-ts/routing';
 import type {
   DecisionSource,
   IndexReport,
@@ -34,17 +34,20 @@ export class ModelWorkers implements AsyncDisposable {
   readonly client: Client;
   readonly dispatcher: Dispatcher;
   readonly #router: KvRouter | RemoteRouter;
+  readonly #busy: BusyInstances | undefined;
 
   private constructor(
     client: Client,
     router: KvRouter | RemoteRouter,
     { telemetry, streamTimeoutMs }: ModelWorkersOptions,
+    busy?: BusyInstances,
   ) {
     this.client = client;
     this.#router = router;
+    this.#busy = busy;
     this.dispatcher = new Dispatcher({
       workers: client,
-      router,
+      router: busy === undefined ? router : new BusyDoor(router, busy),
       logger: loggerOf(telemetry),
       metrics: telemetry.metrics,
       tracer: telemetry.tracer,
@@ -56,11 +59,10 @@ export class ModelWorkers implements AsyncDisposable {
   static async open(pool: RoutedPool, options: ModelWorkersOptions): Promise<ModelWorkers> {
     const { runtime, routers, routerPlacement } = options;
     const client = await runtime.endpoint(formatEndpointPath(pool.path)).client();
-    const router =
-      routerPlacement === 'service'
-        ? await connectService(client, options)
-        : await routers.open(pool);
-    return new ModelWorkers(client, router, options);
+    if (routerPlacement === 'in-process')
+      return new ModelWorkers(client, await routers.open(pool), options);
+    const busy = followBusy(pool, client, options);
+    return new ModelWorkers(client, await connectService(client, busy, options), options, busy);
   }
 
   /** Who records the decisions about these workers. */
@@ -82,6 +84,7 @@ export class ModelWorkers implements AsyncDisposable {
   /** Idempotent. */
   async close(): Promise<void> {
     await this.#router.close();
+    await this.#busy?.close();
     await this.client.close();
   }
 
@@ -93,11 +96,13 @@ export class ModelWorkers implements AsyncDisposable {
 /** While no router service answers, requests go to the worker that has the fewest. */
 async function connectService(
   client: Client,
+  busy: BusyInstances,
   { runtime, telemetry }: ModelWorkersOptions,
 ): Promise<RemoteRouter> {
   const { metrics } = telemetry;
+  const instances = busy.view;
   const fallback = new LocalRouter({
-    instances: client,
+    instances,
     routerId: runtime.instanceId,
     mode: 'least-loaded',
     metrics,
@@ -107,10 +112,26 @@ async function connectService(
   return RemoteRouter.connect({
     runtime,
     namespace,
-    instances: client,
+    instances,
     fallback,
     logger,
     metrics,
+  });
+}
+
+/** The service does not know the thresholds that were set here while it runs. */
+function followBusy(
+  { model }: RoutedPool,
+  client: Client,
+  { runtime, routers, telemetry }: ModelWorkersOptions,
+): BusyInstances {
+  return new BusyInstances({
+    runtime,
+    instances: client,
+    thresholds: routers.thresholds,
+    model: model ?? '',
+    metrics: telemetry.metrics,
+    logger: loggerOf(telemetry),
   });
 }
 
