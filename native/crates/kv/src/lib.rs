@@ -25,11 +25,10 @@ pub use index::{
     StagedRank, StoredBlock, StoredRun, WorkerRank,
 };
 pub use placement::{
-    CandidateRow, DecisionContext, DecisionRecord, DrainedDecisions, FleetLoads, FleetOverlap,
-    Freed, IndexHealth, InvalidPlacement, MAX_RANKS_PER_WORKER, Overrides, PlaceRequest, Placed,
-    Placement, PlacementSettings, Prompt, RankHealth, RecordedDecision, RemoteBooking,
-    RequestOutcome, RescoreError, Rescored, SettingsPatch, WorkerFacts, encode_line,
-    encode_message, rescore,
+    DecisionContext, DrainedDecisions, FleetLoads, FleetOverlap, Freed, IndexHealth,
+    InvalidPlacement, MAX_RANKS_PER_WORKER, Overrides, PlaceRequest, Placed, Placement,
+    PlacementSettings, Prompt, RankHealth, RecordedDecision, RemoteBooking, RequestOutcome,
+    RescoreError, Rescored, SettingsPatch, WorkerFacts, encode_line, encode_message, rescore,
 };
 pub use publisher::{
     InvalidOption, KvPublisher, MockerRecordsError, PublisherOptions, PublisherStats,

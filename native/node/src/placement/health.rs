@@ -92,6 +92,7 @@ impl From<IndexHealth> for NativeIndexHealth {
 fn totals(health: &IndexHealth) -> NativeIndexTotals {
     let events = health.events.iter();
     let events_by_status: HashMap<String, f64> = events
+        .filter(|(_, _, count)| *count > 0)
         .map(|(kind, status, count)| (format!("{kind}:{status}"), float(*count)))
         .collect();
     NativeIndexTotals {

@@ -1,7 +1,9 @@
 //! The ranks that may be chosen and what is known of them, as the lists that a choice reads.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::decisions::RankTable;
 use crate::index::WorkerRank;
 
 /// Ranks that one worker may have: more is a mistake in its registration.
@@ -35,6 +37,8 @@ pub(super) struct Fleet {
     pub(super) overloaded: Vec<bool>,
     pub(super) kv_events: Vec<bool>,
     pub(super) taints: Vec<Vec<u32>>,
+    /// What decisions keep of it.
+    pub(super) table: Arc<RankTable>,
     positions: HashMap<WorkerRank, usize>,
     taint_numbers: HashMap<String, u32>,
 }
@@ -133,6 +137,10 @@ impl Fleet {
     }
 
     fn renumber(&mut self) {
+        self.table = Arc::new(RankTable {
+            ranks: self.ranks.clone(),
+            total_kv_blocks: self.total_kv_blocks.clone(),
+        });
         self.positions.clear();
         self.positions
             .extend(self.ranks.iter().enumerate().map(|(at, rank)| (*rank, at)));

@@ -21,8 +21,8 @@ mod taints;
 mod trust;
 
 pub use decisions::{
-    CandidateRow, DecisionContext, DecisionRecord, DrainedDecisions, RecordedDecision,
-    RequestOutcome, RescoreError, Rescored, SettingsPatch, encode_line, encode_message, rescore,
+    DecisionContext, DrainedDecisions, RecordedDecision, RequestOutcome, RescoreError, Rescored,
+    SettingsPatch, encode_line, encode_message, rescore,
 };
 pub use fleet::{MAX_RANKS_PER_WORKER, WorkerFacts};
 pub use health::{IndexHealth, RankHealth};

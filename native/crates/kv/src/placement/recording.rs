@@ -2,7 +2,8 @@
 
 use super::attempt::Attempt;
 use super::decisions::{
-    CandidateRow, DecisionContext, DecisionRecord, DrainedDecisions, RecordedDecision, sequence_of,
+    CandidateRow, DecisionContext, DecisionRecord, DrainedDecisions, RecordedDecision, Rows,
+    sequence_of,
 };
 use super::knowledge::Source;
 use super::placement::Placement;
@@ -40,7 +41,6 @@ impl Placement {
             return None;
         }
         let sequence = self.ring.next_sequence();
-        let costs = selection.costs.iter().enumerate();
         let record = DecisionRecord {
             sequence,
             request_id: request.id.into(),
@@ -52,9 +52,9 @@ impl Placement {
             settings: *attempt.cost,
             seed: attempt.seed,
             index_version: self.knowledge.feed.counters().version,
-            candidates: costs
-                .map(|(at, cost)| self.row(attempt, at, cost))
-                .collect(),
+            candidates: Rows::new(&self.fleet.table, |at| {
+                self.row(attempt, at, &selection.costs[at])
+            }),
             chosen: selection.index,
             reason: selection.reason,
             queued_ms: request.queued_ms,

@@ -114,7 +114,8 @@ impl Trust {
         }
         if is_live && record.doubt.is_none() {
             record.stale_since_ms = None;
-        } else {
+        } else if now_ms > 0 {
+            // 0: nobody has told the time yet.
             record.stale_since_ms.get_or_insert(now_ms);
         }
     }

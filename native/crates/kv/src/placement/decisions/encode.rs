@@ -39,8 +39,9 @@ pub fn encode_line(context: &DecisionContext, decision: &RecordedDecision, lines
 
 pub(super) fn message(context: &DecisionContext, decision: &RecordedDecision) -> Decision {
     let record = &*decision.record;
-    let costs = costs_of(record, context.block_size);
-    let rows = record.candidates.iter().enumerate();
+    let rows = record.candidates.unpack();
+    let costs = costs_of(record, &rows, context.block_size);
+    let rows = rows.iter().enumerate();
     Decision {
         decision_id: decision_id(context.router_id, record.sequence),
         request_id: record.request_id.to_string(),

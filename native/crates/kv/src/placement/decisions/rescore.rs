@@ -87,9 +87,13 @@ pub fn rescore(decision: &[u8], patch: &SettingsPatch) -> Result<Rescored, Resco
 }
 
 /// Every candidate's cost in a record.
-pub(super) fn costs_of(record: &DecisionRecord, block_size: u32) -> Vec<CandidateCost> {
+pub(super) fn costs_of(
+    record: &DecisionRecord,
+    rows: &[CandidateRow],
+    block_size: u32,
+) -> Vec<CandidateCost> {
     let again = Again {
-        rows: &record.candidates,
+        rows,
         isl_tokens: record.isl_tokens,
         block_size,
         mode: record.mode,

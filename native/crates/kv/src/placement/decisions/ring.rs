@@ -10,9 +10,9 @@ use super::record::{DecisionRecord, RequestOutcome};
 #[derive(Debug, Clone)]
 pub struct RecordedDecision {
     /// The decision.
-    pub record: Arc<DecisionRecord>,
+    pub(crate) record: Arc<DecisionRecord>,
     /// None while the request runs, or when nobody said.
-    pub outcome: Option<Arc<RequestOutcome>>,
+    pub(crate) outcome: Option<Arc<RequestOutcome>>,
 }
 
 /// What a drain gives.
