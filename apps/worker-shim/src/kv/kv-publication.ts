@@ -23,6 +23,8 @@ export const KV_EVENTS_TOPIC = 'kv-events';
 export interface KvIndex extends EventFrameSink, AsyncDisposable {
   acceptMockerRecords(records: Uint8Array): void;
   clear(): void;
+  /** Adds an event that changes nothing. */
+  beat(): void;
   flush(): Uint8Array | undefined;
   query(request: Uint8Array): Promise<readonly Uint8Array[]>;
   stats(): KvIndexStats;
@@ -55,6 +57,9 @@ export interface EngineCache {
   readonly kvEvents: EngineKvEvents;
 }
 
+/** An index that has been quiet for this long says so once: routers then notice that they missed its last event. */
+const BEAT_AFTER_MS = 1000;
+
 /** One life of the engine. */
 interface Life {
   readonly index: KvIndex;
@@ -70,6 +75,7 @@ export class KvPublication implements AsyncDisposable {
   #life: Life | undefined;
   #lastEpoch = 0n;
   #flush: NodeJS.Immediate | undefined;
+  #beat: NodeJS.Timeout | undefined;
 
   constructor(options: KvPublicationOptions) {
     const { logger, metrics, workerId } = options;
@@ -89,6 +95,7 @@ export class KvPublication implements AsyncDisposable {
     const sources = addresses.map((address) => this.#sourceOf(address, index));
     this.#life = { index, sources, isOver: false };
     this.#metrics.follow(index, blockSize);
+    this.#beatLater();
     for (const source of sources) await source.start();
   }
 
@@ -147,6 +154,21 @@ export class KvPublication implements AsyncDisposable {
   #publish(): void {
     clearImmediate(this.#flush);
     this.#flush = undefined;
+    if (this.#send() === 0) this.#metrics.checkBlockSize();
+    else this.#beatLater();
+  }
+
+  #beatLater(): void {
+    clearTimeout(this.#beat);
+    this.#beat = setTimeout(() => {
+      this.#life?.index.beat();
+      this.#send();
+    }, BEAT_AFTER_MS);
+    this.#beat.unref();
+  }
+
+  /** Sends what there is to tell. @returns in how many batches */
+  #send(): number {
     const index = this.#life?.index;
     let batches = 0;
     // A batch is bounded, so that it fits the event plane; a replay gives several.
@@ -154,13 +176,14 @@ export class KvPublication implements AsyncDisposable {
       this.#options.publisher.publish(batch);
       batches += 1;
     }
-    if (batches === 0) this.#metrics.checkBlockSize();
+    return batches;
   }
 
   async #endLife(): Promise<void> {
     const life = this.#life;
     if (life === undefined) return;
     await this.end();
+    clearTimeout(this.#beat);
     this.#life = undefined;
     this.#metrics.forget();
     await life.index[Symbol.asyncDispose]();
