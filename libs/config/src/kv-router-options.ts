@@ -46,7 +46,7 @@ const COST = {
     flag: 'router-displacement-weight',
     env: 'DYN_ROUTER_DISPLACEMENT_WEIGHT',
     min: 0,
-    default: 1,
+    default: 4,
     help: 'Blocks of work that each cached block costs which a placement would evict; 0 does not count evictions.',
   }),
   routerDecodeActiveRequestWeight: option.number({

@@ -45,7 +45,7 @@ export const KV_ROUTER_DEFAULTS: KvRouterSettings = {
     diskCacheHitWeight: 0.25,
     sharedCacheMultiplier: 0,
     decodeActiveRequestWeight: 0,
-    displacementWeight: 1,
+    displacementWeight: 4,
     temperature: 0,
     trackPrefillTokens: true,
   },
