@@ -68,7 +68,7 @@ for (const [name, flags] of MEANS) {
   const capacity = goodput(best);
   const before = residentMiB(pid);
   const flood = await openLoop(url, SHAPE, { perSecond: capacity * times, seconds });
-  const after = await closedLoop(url, SHAPE, { clients: WORKERS * SEQUENCES, seconds: 5 });
+  const after = await closedLoop(url, SHAPE, { clients: WORKERS * SEQUENCES, seconds });
   const ratio = goodput(flood) / capacity;
   process.stdout.write(
     `${name.padEnd(20)} best ${capacity.toFixed(1)}/s, at ${times} × ${goodput(flood).toFixed(1)}/s (${(ratio * 100).toFixed(0)} %)` +
