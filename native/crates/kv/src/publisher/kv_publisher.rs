@@ -145,7 +145,8 @@ impl KvPublisher {
     #[must_use]
     pub fn stats(&self) -> PublisherStats {
         let mut intake = self.intake();
-        if let Some(index) = try_lock(&self.index) {
+        if let Some(mut index) = try_lock(&self.index) {
+            apply(&mut index, &intake.take_backlog());
             intake.index_stats = index.stats();
         }
         PublisherStats {
