@@ -24,6 +24,11 @@ export const LOGGING_OPTIONS = optionGroup('Logging', {
     default: 'readable',
     help: 'Form of log lines on stderr.',
   }),
+  logSpanEvents: option.boolean({
+    flag: 'log-span-events',
+    env: 'DYN_LOGGING_SPAN_EVENTS',
+    help: 'A log line when a span begins and one, with its duration, when it ends.',
+  }),
   logLocalTime: option.boolean({
     flag: 'log-local-time',
     env: 'DYN_LOG_USE_LOCAL_TZ',

@@ -2,6 +2,7 @@ import { createLogger } from './create-logger.ts';
 import type { LogDestination } from './create-logger.ts';
 import type { Logger } from './logger.ts';
 import { MetricsRegistry } from './metrics-registry.ts';
+import { SpanEventLog } from './span-event-log.ts';
 import { SpanExport } from './span-export.ts';
 import type { OtlpProtocol } from './span-export.ts';
 import { Tracer } from './tracer.ts';
@@ -20,6 +21,8 @@ export interface TelemetryOptions {
   readonly logConsoleFormat?: 'readable' | 'jsonl' | undefined;
   /** `DYN_LOG_USE_LOCAL_TZ`. @default false */
   readonly logLocalTime?: boolean | undefined;
+  /** `DYN_LOGGING_SPAN_EVENTS`: a line when a span begins and one when it ends. @default false */
+  readonly logSpanEvents?: boolean | undefined;
   /** `DYN_SDK_DISABLE_ANSI_LOGGING`: no colours even on a terminal. @default false */
   readonly logPlain?: boolean | undefined;
   /** @default stderr */
@@ -64,6 +67,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
   const tracer = new Tracer({
     sink: spanExport === undefined ? undefined : (span) => spanExport.add(span),
     sampleRatio: options.otelSampleRatio,
+    events: options.logSpanEvents === true ? new SpanEventLog(logger) : undefined,
   });
   const close = async (): Promise<void> => spanExport?.close();
   return { logger, metrics, tracer, close, [Symbol.asyncDispose]: close };

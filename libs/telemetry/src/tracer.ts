@@ -55,15 +55,25 @@ export interface TracerOptions {
   readonly sink?: SpanSink | undefined;
   /** Share of new traces that are sampled, 0 to 1; a parent's decision is kept. @default 1 */
   readonly sampleRatio?: number | undefined;
+  /** Told about every span's begin and end. */
+  readonly events?: SpanEvents | undefined;
+}
+
+/** Told about every span, exported or not; must not block or throw. */
+export interface SpanEvents {
+  opened(name: string, context: TraceContext, options: SpanOptions): void;
+  closed(span: FinishedSpan): void;
 }
 
 /** Starts spans. */
 export class Tracer {
   readonly #sink: SpanSink | undefined;
+  readonly #events: SpanEvents | undefined;
   readonly #sampleRatio: number;
 
   constructor(options: TracerOptions = {}) {
     this.#sink = options.sink;
+    this.#events = options.events;
     this.#sampleRatio = options.sampleRatio ?? 1;
   }
 
@@ -77,8 +87,22 @@ export class Tracer {
       sampled: parent?.sampled ?? (this.#sink !== undefined && this.#samples(traceId)),
       ...(parent?.traceState === undefined ? {} : { traceState: parent.traceState }),
     };
-    if (this.#sink === undefined || !context.sampled) return new UnrecordedSpan(context);
-    return new RecordedSpan({ name, context, options, sink: this.#sink });
+    const sink = this.#sinkOf(context);
+    this.#events?.opened(name, context, options);
+    return sink === undefined
+      ? new UnrecordedSpan(context)
+      : new RecordedSpan({ name, context, options, sink });
+  }
+
+  /** Who is told of the span's end; undefined when nobody is. */
+  #sinkOf({ sampled }: TraceContext): SpanSink | undefined {
+    const events = this.#events;
+    const sink = sampled ? this.#sink : undefined;
+    if (events === undefined) return sink;
+    return (span) => {
+      events.closed(span);
+      sink?.(span);
+    };
   }
 
   /** The same trace id gives the same answer in every service (OpenTelemetry's TraceIdRatioBased). */
