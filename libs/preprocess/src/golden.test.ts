@@ -27,7 +27,7 @@ beforeAll(() => {
   modelsFolder = execFileSync(process.execPath, [script]).toString().trim();
 }, FETCH_TIMEOUT_MS);
 
-describe.each(['qwen3', 'llama3', 'llama2'])('%s', (name) => {
+describe.each(['qwen3', 'llama3', 'mistral'])('%s', (name) => {
   const file = new URL(`native/crates/text/tests/golden/${name}.json`, repository);
   const golden = JSON.parse(readFileSync(file, 'utf8')) as Golden;
   const folder = mkdtempSync(join(tmpdir(), 'golden-'));
@@ -80,10 +80,10 @@ describe.each(['qwen3', 'llama3', 'llama2'])('%s', (name) => {
 describe('a SentencePiece vocabulary', () => {
   it('keeps the space of a first word that follows the prompt', async () => {
     const cache = new CardFileCache({ directory: mkdtempSync(join(tmpdir(), 'golden-')) });
-    const source = { kind: 'folder', path: join(modelsFolder, 'llama2') } as const;
+    const source = { kind: 'folder', path: join(modelsFolder, 'mistral') } as const;
     const { card, files } = await buildModelCard({
       source,
-      name: 'llama2',
+      name: 'mistral',
       kvCacheBlockSize: 16,
       cache,
     });

@@ -90,8 +90,8 @@ fn score(id: u64, token: &str) -> Vec<u8> {
 }
 
 /// A SentencePiece vocabulary as llama.cpp's converter writes it.
-fn llama2() -> Option<Vec<u8>> {
-    let folder = models::folder("llama2")?;
+fn mistral() -> Option<Vec<u8>> {
+    let folder = models::folder("mistral")?;
     let json = std::fs::read_to_string(folder.join("tokenizer.json")).unwrap();
     let json: Value = serde_json::from_str(&json).unwrap();
     let vocab = json["model"]["vocab"].as_object().unwrap();
@@ -148,13 +148,13 @@ fn llama2() -> Option<Vec<u8>> {
 
 #[test]
 fn a_sentence_piece_vocabulary_gives_hugging_faces_ids() {
-    let Some(bytes) = llama2() else {
+    let Some(bytes) = mistral() else {
         return;
     };
-    let model = Scratch::new("llama2.gguf", &bytes)
+    let model = Scratch::new("mistral.gguf", &bytes)
         .load(FileRole::Gguf)
         .unwrap();
-    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/llama2.json");
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/mistral.json");
     let golden: Value = serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();
     for case in golden["encode"].as_array().unwrap() {
         let text = case["text"].as_str().unwrap();
@@ -181,7 +181,7 @@ fn a_sentence_piece_vocabulary_gives_hugging_faces_ids() {
 
 #[test]
 fn a_gguf_that_adds_bos_opens_chat_prompts_with_it_once() {
-    let Some(bytes) = llama2() else {
+    let Some(bytes) = mistral() else {
         return;
     };
     let model = Scratch::new("bos.gguf", &bytes)

@@ -138,14 +138,14 @@ fn llama3_equals_hugging_face() {
 }
 
 #[test]
-fn llama2_equals_hugging_face() {
-    check("llama2");
+fn mistral_equals_hugging_face() {
+    check("mistral");
 }
 
-/// Byte-fallback ids of Llama 2 are the byte plus 3.
+/// Byte-fallback ids of SentencePiece models are the byte plus 3.
 #[test]
 fn characters_of_several_ids_wait_until_they_are_whole() {
-    let Some(golden) = Golden::load("llama2") else {
+    let Some(golden) = Golden::load("mistral") else {
         return;
     };
     let bytes = |text: &[u8]| {
@@ -169,7 +169,7 @@ fn characters_of_several_ids_wait_until_they_are_whole() {
 /// An answer that goes on after its prompt keeps the space before its first word, one that stands alone does not.
 #[test]
 fn the_prompt_decides_about_a_leading_space() {
-    let Some(golden) = Golden::load("llama2") else {
+    let Some(golden) = Golden::load("mistral") else {
         return;
     };
     let encode = |text| {

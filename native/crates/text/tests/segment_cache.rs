@@ -171,6 +171,6 @@ fn llama3_is_exact() {
 }
 
 #[test]
-fn llama2_is_exact() {
-    check_folder("llama2", &["<s>", "</s>", "<unk>", "<s", " </s> "]);
+fn mistral_is_exact() {
+    check_folder("mistral", &["<s>", "</s>", "<unk>", "<s", " </s> "]);
 }

@@ -41,7 +41,7 @@ TEXTS = [
 SPECIALS = {
     "qwen3": ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<think>", "<tool_call>"],
     "llama3": ["<|begin_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|reserved_special_token_7|>"],
-    "llama2": ["<s>", "</s>", "<unk>"],
+    "mistral": ["<s>", "</s>", "<unk>"],
 }
 
 TOOL = {
@@ -92,7 +92,7 @@ CHATS = {
 }
 SKIPPED = {
     # Its template refuses these roles.
-    "llama2": {"tool call and result"},
+    "mistral": {"tool call and result"},
 }
 LLAMA2_TEMPLATE = (
     "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = messages[0]['content'] %}"
@@ -130,7 +130,7 @@ def golden(name, folder):
     encode = [
         {"text": text, "special": special, "ids": tokenizer.encode(text, add_special_tokens=special)}
         for text in texts
-        for special in ([False, True] if name == "llama2" else [False])
+        for special in ([False, True] if name == "mistral" else [False])
     ]
     decode = [
         {"ids": case["ids"], "skip": skip,
