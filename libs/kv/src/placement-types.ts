@@ -145,7 +145,7 @@ export interface NotSelected {
   readonly message?: string | undefined;
 }
 
-/** Cached blocks of a prompt per rank; ranks that hold none are left out. */
+/** Cached blocks of a prompt, per rank. */
 export interface RankOverlaps {
   readonly workerIds: BigUint64Array;
   readonly dpRanks: Uint32Array;

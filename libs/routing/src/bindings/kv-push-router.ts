@@ -140,16 +140,15 @@ export class KvPushRouter implements AsyncDisposable {
   getOverlapScores(tokenIds: Uint32Array, options: BlockHashOptions = {}): OverlapScores {
     const blockHashes = this.#hashes(tokenIds, options);
     const { workerIds, dpRanks, blocks } = this.#router.overlap({ blockHashes });
-    return new OverlapScores(
-      Array.from(workerIds, (id, index) => ({
-        workerId: asInstanceId(id),
-        dpRank: dpRanks[index] ?? 0,
-        device: blocks[index * 3] ?? 0,
-        host: blocks[index * 3 + 1] ?? 0,
-        disk: blocks[index * 3 + 2] ?? 0,
-        external: 0,
-      })),
-    );
+    const ranks = Array.from(workerIds, (id, index) => ({
+      workerId: asInstanceId(id),
+      dpRank: dpRanks[index] ?? 0,
+      device: blocks[index * 3] ?? 0,
+      host: blocks[index * 3 + 1] ?? 0,
+      disk: blocks[index * 3 + 2] ?? 0,
+      external: 0,
+    }));
+    return new OverlapScores(ranks.filter(({ device, host, disk }) => device + host + disk > 0));
   }
 
   /** What each worker would have to do if a request came to it. */
