@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 
 import { describe, expect, it, vi } from 'vitest';
 
-import { complete, isAlive } from './up-probes.ts';
+import { complete, completeWith, isAlive } from './up-probes.ts';
 
 const FAST = ['--port', '0', '--speedup-ratio', '0'];
 
@@ -26,6 +26,24 @@ describe('dynamo up in one process', { timeout: 2 * DYNAMO_START_TIMEOUT_MS }, (
     dynamo.child.kill('SIGINT');
     expect(await dynamo.exit).toBe(0);
     expect(dynamo.err).toBe('');
+  });
+
+  it('sends the same long prompt to the same worker, and explains why', async () => {
+    await using dynamo = new DynamoProcess(['up', ...FAST]);
+    const url = await dynamo.ready();
+    const prompt = 'the same long prompt, again and again. '.repeat(20);
+    await completeWith(url, prompt);
+    const second = await completeWith(url, prompt);
+    expect(second.cachedTokens).toBeGreaterThan(prompt.length / 2);
+    await using explain = new DynamoProcess(['explain', second.decisionId, '--url', url]);
+    expect(await explain.exit).toBe(0);
+    await vi.waitFor(() =>
+      expect(explain.out).toContain(`the engine found ${second.cachedTokens}`),
+    );
+    expect(explain.out).toContain('because it costs least');
+    await using last = new DynamoProcess(['explain', '--last', '--url', url]);
+    expect(await last.exit).toBe(0);
+    await vi.waitFor(() => expect(last.out).toBe(explain.out));
   });
 
   it('serves every worker and the router service under one page of metrics', async () => {
@@ -117,6 +135,7 @@ describe('dynamo', { timeout: DYNAMO_START_TIMEOUT_MS }, () => {
     expect(await doctor.exit).toBe(0);
     await vi.waitFor(() => expect(doctor.out).toContain('"dynamo up" can run here'));
     expect(doctor.out).toMatch(/^ok +native addon +loads$/m);
+    expect(doctor.out).toMatch(/^ok +zeromq +loads/m);
     expect(doctor.out).toMatch(/^- +etcd +nothing answers at http:\/\/127\.0\.0\.1:1/m);
   });
 

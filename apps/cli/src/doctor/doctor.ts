@@ -10,6 +10,8 @@ import type { Check, Finding } from './check.ts';
 import { commandOutput, isPortFree, isReachable } from './probes.ts';
 
 const MIN_NODE_MAJOR = 24;
+/** What an addon of older sources lacks. */
+const NEWEST_CALL = 'replayTrace';
 const ETCD_PORT = 2379;
 const NATS_PORT = 4222;
 
@@ -72,6 +74,7 @@ function allChecks(config: DoctorConfig): readonly Check[] {
   return [
     { name: 'node', run: async () => Promise.resolve(checkNode()) },
     { name: 'native addon', run: async () => Promise.resolve(checkAddon()) },
+    { name: 'zeromq', run: async () => checkEngineEvents() },
     { name: `port ${config.httpPort}`, run: async () => checkPort(config.httpPort) },
     {
       name: 'rust',
@@ -107,11 +110,23 @@ function checkNode(): Finding {
 
 function checkAddon(): Finding {
   try {
-    createRequire(import.meta.url)('@dynamo-ts/native');
-    return ok('loads');
+    const addon: unknown = createRequire(import.meta.url)('@dynamo-ts/native');
+    return typeof addon === 'object' && addon !== null && NEWEST_CALL in addon
+      ? ok('loads')
+      : missing('was built from older sources; build it again with "node scripts/setup.mjs"');
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
     return missing(`cannot be loaded (${reason}); build it with "node scripts/setup.mjs"`);
+  }
+}
+
+async function checkEngineEvents(): Promise<Finding> {
+  try {
+    await import('@dynamo-ts/engine-events');
+    return ok('loads; brings KV events of vLLM and SGLang to the router');
+  } catch (error) {
+    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    return absent(`cannot be loaded (${reason}); KV events of vLLM and SGLang need it`);
   }
 }
 
