@@ -1,17 +1,22 @@
 /** What a client that is refused may be told when to come back. */
 const LONGEST_RETRY_AFTER_SECONDS = 60;
 
+/** What it is told before anything has left the queue. */
+const FIRST_RETRY_AFTER_SECONDS = 5;
+
 /** Weight of the newest rate. */
 const SMOOTHING = 0.3;
 
-/** How fast requests leave the queue, smoothed over seconds. */
+/** How fast requests leave the queue while it is not empty, smoothed over seconds. */
 export class DrainRate {
-  #perSecond = 0;
+  #perSecond: number | undefined;
   #count = 0;
-  #sinceMs: number;
+  #sinceMs = 0;
 
-  constructor(nowMs: number) {
+  /** The queue was empty and is not any more. */
+  began(nowMs: number): void {
     this.#sinceMs = nowMs;
+    this.#count = 0;
   }
 
   /** A request was placed. */
@@ -22,8 +27,9 @@ export class DrainRate {
 
   /** Seconds until so many waiting requests will be gone: 1 to 60. */
   retryAfterSeconds(waiting: number, nowMs: number): number {
+    if (waiting === 0) return 1;
     this.#roll(nowMs);
-    if (this.#perSecond <= 0) return waiting === 0 ? 1 : LONGEST_RETRY_AFTER_SECONDS;
+    if (this.#perSecond === undefined) return FIRST_RETRY_AFTER_SECONDS;
     const seconds = Math.ceil(waiting / this.#perSecond);
     return Math.min(LONGEST_RETRY_AFTER_SECONDS, Math.max(1, seconds));
   }
@@ -32,12 +38,9 @@ export class DrainRate {
     const seconds = (nowMs - this.#sinceMs) / 1000;
     if (seconds < 1) return;
     const rate = this.#count / seconds;
-    this.#perSecond = this.#perSecond === 0 ? rate : mix(this.#perSecond, rate);
+    const old = this.#perSecond ?? rate;
+    this.#perSecond = old + (rate - old) * SMOOTHING;
     this.#sinceMs = nowMs;
     this.#count = 0;
   }
-}
-
-function mix(old: number, fresh: number): number {
-  return old + (fresh - old) * SMOOTHING;
 }

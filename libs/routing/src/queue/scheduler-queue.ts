@@ -75,7 +75,7 @@ export class SchedulerQueue implements RequestQueue {
   readonly #queue = new FairQueue();
   /** In the order of arrival, so that the one that has waited longest is first. */
   readonly #waiting = new Set<QueueEntry>();
-  readonly #rate: DrainRate;
+  readonly #rate = new DrainRate();
   readonly #meter: QueueMeter | undefined;
   readonly #tasks: TaskGroup;
   readonly #startedAtMs: number;
@@ -92,7 +92,6 @@ export class SchedulerQueue implements RequestQueue {
     this.#isQueueing = options.profile.classes.some(isQueueing);
     this.#resolver = new ClassResolver(options.profile);
     this.#startedAtMs = this.#clock.monotonicMs();
-    this.#rate = new DrainRate(this.#startedAtMs);
     const { metrics, model, workerType = 'decode' } = options;
     if (this.#isQueueing && metrics !== undefined)
       this.#meter = new QueueMeter({ metrics, model, workerType, classes });
@@ -227,6 +226,7 @@ export class SchedulerQueue implements RequestQueue {
       settle,
     };
     entry.key = { ...entry.key, score: this.#score(entry) };
+    if (this.#waiting.size === 0) this.#rate.began(nowMs);
     waitingClass.entered(entry);
     this.#queue.push(entry);
     this.#waiting.add(entry);
