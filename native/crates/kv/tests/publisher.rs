@@ -186,12 +186,13 @@ fn a_query_covers_what_was_accepted_and_a_clear_of_one_rank_leaves_the_others() 
 #[test]
 fn batches_and_what_waits_are_bounded() {
     let publisher = publisher(|options| options.max_batch_blocks = 0);
-    for event in 0..3_000_u64 {
-        let first = event * 1_000;
-        publisher.accept_change(0, CacheTier::Device, blocks(first..=first + 999));
+    for _ in 0..6_000 {
+        let engine_hashes = (1..=1_000).collect();
+        let data = CacheEventData::Removed { engine_hashes };
+        publisher.accept_change(0, CacheTier::Device, data);
     }
     let stats = publisher.stats();
-    assert!(stats.dropped_batches > 0, "48 MiB do not fit");
+    assert!(stats.dropped_batches > 0, "48 MB do not fit");
     assert!(stats.bytes - stats.index.bytes < 48 << 20);
     let mut ids = Vec::new();
     while let Some(batch) = publisher.flush() {
@@ -199,7 +200,7 @@ fn batches_and_what_waits_are_bounded() {
         let batch = KvEventBatch::decode(batch.as_slice()).unwrap();
         ids.extend(batch.events.iter().map(|event| event.event_id));
     }
-    assert_eq!(ids.last(), Some(&3_000));
+    assert_eq!(ids.last(), Some(&6_000));
     assert!(ids.windows(2).all(|pair| pair[0] + 1 == pair[1]));
     assert!(ids[0] > 1);
 }

@@ -199,7 +199,7 @@ impl Applier<'_> {
             && (cursor.epoch != epoch || event.event_id > cursor.last);
         match cursor.state {
             FeedState::Live => self.advance(cursor, epoch, event),
-            _ if begins || clears => self.begin_anew(cursor, epoch, event),
+            _ if begins || clears => self.begin_anew(cursor, epoch, &event),
             FeedState::Recovering => cursor.buffer.push(epoch, event),
             FeedState::Waiting => {
                 let rank = event.rank;
@@ -229,12 +229,12 @@ impl Applier<'_> {
     }
 
     /// Takes an event before which there is nothing, whatever is missing; a recovery that runs has lost its sense.
-    fn begin_anew(&mut self, cursor: &mut Cursor, epoch: u64, event: CacheEvent) {
+    fn begin_anew(&mut self, cursor: &mut Cursor, epoch: u64, event: &CacheEvent) {
         let mut buffered = std::mem::take(&mut cursor.buffer);
         cursor.settle(epoch, event.event_id);
         cursor.generation += 1;
         cursor.go_live();
-        self.apply(&event);
+        self.apply(event);
         while buffered.epoch() == epoch
             && let Some(event) = buffered.pop()
         {

@@ -7,6 +7,7 @@ mod cursor;
 mod event_feed;
 mod parsed_recovery;
 mod progress;
+mod verdict;
 
 pub use counters::FeedCounters;
 pub use cursor::{FeedState, RankFeed};

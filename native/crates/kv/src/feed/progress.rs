@@ -8,7 +8,8 @@ use std::vec::IntoIter;
 
 use super::cursor::{Cursor, FeedState};
 use super::event_feed::{Applier, EventFeed, FeedResult};
-use super::parsed_recovery::{Answer, ParsedRecovery};
+use super::parsed_recovery::ParsedRecovery;
+use super::verdict::{Verdict, judge};
 use crate::events::{CacheEvent, CacheEventData};
 use crate::index::{ExactIndex, StagedRank, StoredRun, WorkerRank};
 
@@ -42,19 +43,6 @@ struct Load {
     last_event_id: u64,
 }
 
-/// What to do with an answer.
-enum Verdict {
-    Load(Vec<StoredRun>),
-    Apply(Vec<CacheEvent>),
-    /// It tells nothing that is missing here.
-    Ignore,
-    /// Ask for the same again, or for everything.
-    Again {
-        all: bool,
-    },
-    Demote,
-}
-
 impl EventFeed {
     /// Begins to apply an answer. Fits any state: an answer that comes too late is passed over or asked for again.
     pub fn begin_recovery(
@@ -86,8 +74,8 @@ impl EventFeed {
             }
             Verdict::Apply(events) => progress.phase = Phase::Apply(events.into_iter()),
             Verdict::Ignore => return progress,
-            Verdict::Again { all } => {
-                cursor.needs_all |= all;
+            Verdict::AskForAll => {
+                cursor.needs_all = true;
                 if let Some(wanted) = cursor.ask(now_ms) {
                     progress.result.recoveries.push(wanted.of(rank));
                 }
@@ -234,82 +222,4 @@ impl Applier<'_> {
         }
         Phase::Drain
     }
-}
-
-fn judge(cursor: &mut Cursor, parsed: ParsedRecovery) -> Verdict {
-    let ParsedRecovery {
-        epoch,
-        last_event_id,
-        answer,
-    } = parsed;
-    let is_live = cursor.state == FeedState::Live;
-    let again = |all| match is_live {
-        true => Verdict::Ignore,
-        false => Verdict::Again { all },
-    };
-    if cursor.is_past(epoch) {
-        // Late, or the start is not over after all: the next answer will say.
-        if !is_live {
-            cursor.forgive(epoch);
-        }
-        return again(true);
-    }
-    let is_same = epoch == cursor.epoch;
-    let continues = is_same && !cursor.needs_all;
-    match answer {
-        Answer::Snapshot(runs) => judge_snapshot(cursor, epoch, last_event_id, runs),
-        Answer::Events(mut events) if continues => {
-            events.retain(|event| event.event_id > cursor.last);
-            match follow(cursor.last, last_event_id, &events) {
-                true if is_live && events.is_empty() => Verdict::Ignore,
-                true => Verdict::Apply(events),
-                false => again(true),
-            }
-        }
-        Answer::TooNew(newest) if continues && newest == cursor.last && !is_live => {
-            Verdict::Apply(Vec::new())
-        }
-        Answer::Events(_) | Answer::TooNew(_) | Answer::InvalidRange => again(true),
-        Answer::Failed(_) if is_live => Verdict::Ignore,
-        Answer::Failed(_) => Verdict::Demote,
-    }
-}
-
-fn judge_snapshot(
-    cursor: &mut Cursor,
-    epoch: u64,
-    last_event_id: u64,
-    runs: Vec<StoredRun>,
-) -> Verdict {
-    let is_live = cursor.state == FeedState::Live;
-    let is_same = epoch == cursor.epoch;
-    let is_newer = if is_same {
-        last_event_id > cursor.last
-    } else {
-        epoch > cursor.epoch
-    };
-    let is_old = is_same && last_event_id < cursor.last;
-    match (is_live, is_newer) {
-        (_, true) => Verdict::Load(runs),
-        (true, false) => Verdict::Ignore,
-        (false, false) if is_old => {
-            // Late; should the worker say so again, it is the cursor that is wrong.
-            cursor.set_position(epoch, 0);
-            Verdict::Again { all: true }
-        }
-        (false, false) => Verdict::Load(runs),
-    }
-}
-
-/// Whether the events lead from one position to the other without a hole; a clear needs nothing before it.
-fn follow(mut at: u64, last_event_id: u64, events: &[CacheEvent]) -> bool {
-    for event in events {
-        let is_next = Some(event.event_id) == at.checked_add(1);
-        let clears = event.event_id > at && event.data == CacheEventData::Cleared;
-        if !is_next && !clears {
-            return false;
-        }
-        at = event.event_id;
-    }
-    at >= last_event_id
 }

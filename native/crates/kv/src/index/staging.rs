@@ -59,12 +59,14 @@ impl ExactIndex {
     }
 
     /// Makes staged content that of a rank; what the rank had is retired. Takes no time that depends on either's size.
+    #[allow(clippy::needless_pass_by_value)] // whoever staged it has it no more
     pub fn adopt(&mut self, rank: WorkerRank, staged: StagedRank) {
         self.retire_rank(rank);
         self.ranks.show(staged.number, rank);
     }
 
     /// Retires staged content.
+    #[allow(clippy::needless_pass_by_value)] // as above
     pub fn discard(&mut self, staged: StagedRank) {
         self.retire(staged.number);
     }

@@ -35,6 +35,7 @@ impl Outbox {
 
     pub(super) fn push(&mut self, event: &KvEvent) {
         if !self.open.is_empty() && self.open.len() + encoded_len(EVENTS, event) > MAX_BATCH_BYTES {
+            self.open.shrink_to_fit();
             self.full.push_back(std::mem::take(&mut self.open));
             if self.full.len() > MAX_WAITING {
                 self.full.pop_front();
