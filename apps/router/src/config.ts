@@ -11,7 +11,7 @@ import type { ConfigOf } from '@dynamo-ts/config';
 import { ROUTER_MODES } from '@dynamo-ts/routing';
 
 /** What the process is. */
-export const ROUTER_FORMS = ['router', 'indexer', 'slot-tracker'] as const;
+export const ROUTER_FORMS = ['router', 'indexer', 'slot-tracker', 'selection'] as const;
 
 /** Form of the service. */
 export type RouterForm = (typeof ROUTER_FORMS)[number];
@@ -22,7 +22,7 @@ const ROUTER_GROUP = optionGroup('Router', {
     env: 'DYN_ROUTER_SERVICE',
     choices: ROUTER_FORMS,
     default: 'router',
-    help: 'What the process is: router (placement for frontends and gRPC callers), or a service over HTTP alone, without discovery: indexer (what is cached where) or slot-tracker (what runs where).',
+    help: 'What the process is: router (placement for frontends and gRPC callers), or a service over HTTP alone, without discovery: indexer (what is cached where), slot-tracker (what runs where), selection (both, and the choice).',
   }),
   endpoints: option.list({
     flag: 'endpoint',
@@ -76,7 +76,7 @@ const ROUTER_GROUP = optionGroup('Router', {
     env: 'DYN_ROUTER_HTTP_PORT',
     min: -1,
     max: 65_535,
-    help: "Port of the calls over HTTP; -1 is off, 0 takes any free port. Without it a router serves none, an indexer 8090, a slot tracker 8091, as the reference's do.",
+    help: "Port of the calls over HTTP; -1 is off, 0 takes any free port. Without it a router serves none, an indexer 8090, a slot tracker 8091, a selection service 8092, as the reference's do.",
   }),
   indexerPeers: option.list({
     flag: 'indexer-peers',

@@ -72,6 +72,7 @@ export { KV_INDEX_METRICS, KV_ROUTER_METRICS, ROUTED_WORKER_METRICS } from './kv
 export type { DynamoEndpointsOptions } from './forward/dynamo-endpoints.ts';
 export { ENDPOINT_HEADER, endpointOf, serveDynamoEndpoints } from './forward/dynamo-endpoints.ts';
 export { overlapScores } from './forward/overlap-scores.ts';
+export { overridesOf } from './forward/preprocessed-request.ts';
 export type { ForwardedRequest, RequestForwarderOptions } from './forward/request-forwarder.ts';
 export { RequestForwarder } from './forward/request-forwarder.ts';
 export type { InstanceView, LocalRouterOptions } from './local-router.ts';

@@ -11,6 +11,7 @@ import { HttpServer } from '../http/http-server.ts';
 import type { HttpRoute } from '../http/http-server.ts';
 import { IndexPeers } from './index-peers.ts';
 import { IndexerApi } from './indexer-routes.ts';
+import { SelectionApi } from './selection-routes.ts';
 import { SlotTrackerApi } from './slot-tracker-routes.ts';
 import { StandaloneMeter } from './standalone-meter.ts';
 import { WorkerGroups } from './worker-groups.ts';
@@ -22,11 +23,13 @@ export type StandaloneForm = Exclude<RouterForm, 'router'>;
 const PORTS: Readonly<Record<StandaloneForm, number>> = {
   indexer: 8090,
   'slot-tracker': 8091,
+  selection: 8092,
 };
 
 const NOUNS: Readonly<Record<StandaloneForm, string>> = {
   indexer: 'indexer',
   'slot-tracker': 'slot tracker',
+  selection: 'selection service',
 };
 
 /** Starts a part of the router; it can be asked when this resolves. */
@@ -44,7 +47,7 @@ export async function startStandaloneForm(
   });
   lifecycle.onShutdown('abort', 'engines', () => groups.close());
   const meter = new StandaloneMeter(metrics);
-  const routes = form === 'indexer' ? await indexer() : slotTracker();
+  const routes = await routesOf();
   const server = await HttpServer.listen({
     host: config.routerHttpHost,
     port:
@@ -75,8 +78,15 @@ export async function startStandaloneForm(
     return api.routes();
   }
 
-  function slotTracker(): readonly HttpRoute[] {
-    return new SlotTrackerApi(groups, config.routerLeaseMs).routes();
+  async function routesOf(): Promise<readonly HttpRoute[]> {
+    switch (form) {
+      case 'indexer':
+        return indexer();
+      case 'slot-tracker':
+        return new SlotTrackerApi(groups, config.routerLeaseMs).routes();
+      case 'selection':
+        return new SelectionApi(groups, config.routerLeaseMs).routes();
+    }
   }
 }
 
