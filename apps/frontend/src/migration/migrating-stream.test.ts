@@ -167,6 +167,9 @@ describe('MigratingStream', () => {
     expect(requests.map(({ message }) => message.stopConditions?.minTokens)).toEqual([2, 0, 0, 0]);
     expect(requests.map(({ promptTokens }) => promptTokens)).toEqual([3, 6, 7, 8]);
     expect(test.workers.excluded(3)).toEqual([99n, 1n, 2n, 3n]);
+    // The first attempt waits its turn in the router's queue, the others go first.
+    const priorities = requests.map(({ wishes }) => wishes?.strictPriority);
+    expect(priorities).toEqual([undefined, ...Array<number>(3).fill(0xffff_ffff)]);
     expect(new Set(requests.map(({ context }) => context.id))).toEqual(new Set([test.context.id]));
     expect(requests.at(-1)?.message).toMatchObject({
       mdcSum: 'sum',

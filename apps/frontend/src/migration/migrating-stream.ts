@@ -17,6 +17,9 @@ import type { MigrationSettings } from './migration-settings.ts';
 import { replayRequest, requestObstacle } from './replay-request.ts';
 import { TokenLog } from './token-log.ts';
 
+/** Greatest strict priority that the router takes (u32). */
+const MOST_STRICT = 0xffff_ffff;
+
 /** What a {@link MigratingStream} is made of. */
 export interface MigratingStreamOptions extends MigrationSettings {
   readonly dispatcher: Pick<Dispatches, 'dispatch'>;
@@ -219,6 +222,8 @@ export class MigratingStream {
       try {
         return await dispatcher.dispatch({
           ...request,
+          // An answer that has begun does not wait behind those that have not.
+          wishes: { ...request.wishes, strictPriority: MOST_STRICT },
           excluded: [...excluded(), ...this.#failed],
         });
       } catch (error) {
