@@ -9,6 +9,7 @@ import {
   UNKNOWN_MODELS,
 } from './scenarios/clients.ts';
 import { FRONTEND_KILLED, ROUTER_KILLED } from './scenarios/control.ts';
+import { HERDING, KV_EVENTS_LOST, ROUTER_WARM_UP } from './scenarios/kv-index.ts';
 import { SOAK } from './scenarios/memory.ts';
 import { FRONTEND_DRAINS, ROLLING_RESTART, START_ORDER } from './scenarios/rolling-restart.ts';
 import { SPLIT_STREAMS } from './scenarios/split-streams.ts';
@@ -28,6 +29,9 @@ export const SCENARIOS: readonly Scenario[] = [
   START_ORDER,
   ...BROKER_SCENARIOS,
   LEASE_LOST,
+  KV_EVENTS_LOST,
+  ROUTER_WARM_UP,
+  HERDING,
   SCALE_TO_ZERO,
   BODY_SIZES,
   SILENT_PREFILL,
