@@ -38,9 +38,9 @@ export { DECISIONS_PATH, decisionPage } from './decision-page.ts';
 export type { DispatchRequest, DispatcherOptions, WorkerPool } from './dispatcher.ts';
 export { Dispatcher } from './dispatcher.ts';
 export type { DisaggKeysOptions } from './disagg/disagg-keys.ts';
+export type { DisaggThresholds } from './disagg/disagg-thresholds.ts';
 export type {
   ConnectDisaggregatedRouterOptions,
-  DisaggThresholds,
   DisaggregatedRouterOptions,
 } from './disagg/disaggregated-router.ts';
 export { DisaggregatedRouter } from './disagg/disaggregated-router.ts';

@@ -2,7 +2,7 @@
 import type { Discovery } from '@dynamo-ts/runtime';
 import type { Logger } from '@dynamo-ts/telemetry';
 
-import type { DisaggThresholds } from './disaggregated-router.ts';
+import type { DisaggThresholds } from './disagg-thresholds.ts';
 
 /** Whose keys to read. */
 export interface DisaggKeysOptions {

@@ -8,14 +8,7 @@ import { DynamoError, TaskGroup } from '@dynamo-ts/base';
 
 import { readDisaggKey, watchedPrefixes } from './disagg-keys.ts';
 import type { DisaggKeysOptions } from './disagg-keys.ts';
-
-/** Thresholds of a {@link DisaggregatedRouter}. */
-export interface DisaggThresholds {
-  /** A longer uncached rest of a prompt goes to a prefill worker, in tokens. @default 1000 */
-  readonly maxLocalPrefillLength: number;
-  /** A queue of this many prompts takes no more. @default 2 */
-  readonly maxPrefillQueueSize: number;
-}
+import type { DisaggThresholds } from './disagg-thresholds.ts';
 
 /** Settings of a {@link DisaggregatedRouter}. */
 export interface DisaggregatedRouterOptions extends Partial<DisaggThresholds> {
