@@ -12,7 +12,7 @@ const CONFIG: KvRouterConfig = {
   routerPrefillLoadScale: 1,
   routerHostCacheHitWeight: 0.75,
   routerDiskCacheHitWeight: 0.25,
-  routerDisplacementWeight: 1,
+  routerDisplacementWeight: 4,
   routerDecodeActiveRequestWeight: 0,
   routerKvOverlapScoreWeight: undefined,
   routerSelectionPolicy: 'default',
