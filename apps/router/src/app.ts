@@ -5,10 +5,11 @@
 import { Lifecycle } from '@dynamo-ts/base';
 import type { DistributedRuntime } from '@dynamo-ts/runtime';
 import { HealthState, SystemServer, createTelemetry } from '@dynamo-ts/telemetry';
-import type { SystemPage, Telemetry } from '@dynamo-ts/telemetry';
+import type { Telemetry } from '@dynamo-ts/telemetry';
 
 import type { RouterConfig } from './config.ts';
 import { startRouterForm } from './router-form.ts';
+import type { RouterSeat, StartedForm } from './router-seat.ts';
 import { startStandaloneForm } from './standalone/standalone-form.ts';
 
 /** What a process that holds several services gives to each; what is given is not closed here. */
@@ -29,23 +30,6 @@ export interface RouterApp {
   readonly httpPort: number | undefined;
   /** Port of the status server once started; undefined when it is off. */
   readonly systemPort: number | undefined;
-}
-
-/** What the parts of the service are started with. */
-export interface RouterSeat {
-  readonly config: RouterConfig;
-  readonly telemetry: Telemetry;
-  readonly lifecycle: Lifecycle;
-  readonly health: HealthState;
-  readonly givenRuntime: DistributedRuntime | undefined;
-}
-
-/** What was started. */
-export interface StartedForm {
-  readonly grpcPort?: number | undefined;
-  readonly httpPort?: number | undefined;
-  /** Further pages of the status server. */
-  readonly pages?: ((url: string) => Promise<SystemPage | undefined>) | undefined;
 }
 
 /** Makes a router service that is not started yet. */

@@ -16,7 +16,7 @@ import type { EngineFeedHandle, EndpointRouter, OpenRouterOptions } from '@dynam
 import { DistributedRuntime, createGrpcServer, createPlanes } from '@dynamo-ts/runtime';
 import type { ServedEndpoint } from '@dynamo-ts/runtime';
 
-import type { RouterSeat, StartedForm } from './app.ts';
+import type { RouterSeat, StartedForm } from './router-seat.ts';
 import { EngineFeed } from './engines/engine-feed.ts';
 import { ENGINE_GRPC_SERVICE, engineGrpcService } from './grpc/engine-service.ts';
 import { ROUTER_GRPC_SERVICE, routerGrpcService } from './grpc/router-service.ts';

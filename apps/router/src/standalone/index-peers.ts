@@ -9,8 +9,10 @@ import { Fields } from '../http/fields.ts';
 import { HttpProblem } from '../http/http-problem.ts';
 import { parseJson } from '../http/json.ts';
 import { restoreGroup } from './index-dump.ts';
-import type { IndexerApi } from './indexer-routes.ts';
 import type { WorkerGroups } from './worker-groups.ts';
+
+/** Registers one rank of an engine, with the body of `POST /register`. */
+export type RegisterRank = (body: unknown) => Promise<unknown>;
 
 /** Longest wait for a peer in milliseconds. */
 const PEER_TIMEOUT_MS = 5000;
@@ -44,10 +46,10 @@ export class IndexPeers {
   }
 
   /** Takes over what the first peer that answers knows. @returns its URL; undefined when none answers */
-  async restore(api: IndexerApi, groups: WorkerGroups): Promise<string | undefined> {
+  async restore(register: RegisterRank, groups: WorkerGroups): Promise<string | undefined> {
     for (const url of this.#urls) {
       try {
-        await takeWorkers(url, api);
+        await takeWorkers(url, register);
         await takeBlocks(url, groups);
         return url;
       } catch (error) {
@@ -58,14 +60,14 @@ export class IndexPeers {
   }
 }
 
-async function takeWorkers(url: string, api: IndexerApi): Promise<void> {
+async function takeWorkers(url: string, register: RegisterRank): Promise<void> {
   const workers = await fetchJson(`${url}/workers`);
   if (!Array.isArray(workers)) return;
   for (const worker of workers) {
     const { listeners, ...rest } = new Fields(worker).all();
     for (const [rank, listener] of Object.entries(new Fields(listeners).all())) {
       const address = new Fields(listener).all();
-      await api.register({ ...rest, ...address, dp_rank: Number(rank) });
+      await register({ ...rest, ...address, dp_rank: Number(rank) });
     }
   }
 }

@@ -5,7 +5,7 @@ import type { KvRouterSettings } from '@dynamo-ts/routing';
 import { METRICS_CONTENT_TYPE } from '@dynamo-ts/telemetry';
 import type { MetricsRegistry } from '@dynamo-ts/telemetry';
 
-import type { RouterSeat, StartedForm } from '../app.ts';
+import type { RouterSeat, StartedForm } from '../router-seat.ts';
 import type { RouterConfig, RouterForm } from '../config.ts';
 import { HttpServer } from '../http/http-server.ts';
 import type { HttpRoute } from '../http/http-server.ts';
@@ -68,7 +68,7 @@ export async function startStandaloneForm(
   async function indexer(): Promise<readonly HttpRoute[]> {
     const peers = new IndexPeers(config.indexerPeers, logger);
     const api = new IndexerApi(groups, peers);
-    const peer = await peers.restore(api, groups);
+    const peer = await peers.restore((body) => api.register(body), groups);
     if (peer !== undefined) logger.info('the index was taken over from a peer', { peer });
     lifecycle.onShutdown(
       'telemetry',
