@@ -34,9 +34,9 @@ pub use publisher::{
     InvalidOption, KvPublisher, MockerRecordsError, PublisherOptions, PublisherStats,
 };
 pub use selection::{
-    CandidateCost, Candidates, CostSettings, Eligibility, InvalidSetting, Pin, Rejection,
-    SeededRandom, SelectError, SelectRequest, Selection, SelectionMode, SelectionPolicy,
-    SelectionReason, select,
+    ACTIVE_REQUEST_TOKENS, CandidateCost, Candidates, CostSettings, DISPLACEMENT_WEIGHT,
+    Eligibility, InvalidSetting, Pin, Rejection, SeededRandom, SelectError, SelectRequest,
+    Selection, SelectionMode, SelectionPolicy, SelectionReason, select,
 };
 pub use sequences::{
     ActiveSequences, AddError, NewRequest, PotentialLoads, SequenceOptions, WorkerLoad,

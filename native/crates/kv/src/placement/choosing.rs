@@ -5,11 +5,11 @@ use super::bookings::Booking;
 use super::decisions::decision_id;
 use super::placement::Placement;
 use super::request::{PlaceRequest, Placed};
-use super::scratch::{PromptHashes, View, chain};
+use super::scratch::{View, chain};
 use super::taints::WantedTaints;
 use crate::selection::{
-    Candidates, CostSettings, Eligibility, SelectError, SelectRequest, Selection, SelectionMode,
-    select,
+    Candidates, CostSettings, Eligibility, SeededRandom, SelectError, SelectRequest, Selection,
+    SelectionMode, select,
 };
 use crate::sequences::NewRequest;
 
@@ -26,10 +26,10 @@ impl Placement {
         }
         let cost = request.overrides.apply(self.settings.cost);
         let cost = cost.map_err(SelectError::InvalidSetting)?;
-        let mut hashes = std::mem::take(&mut self.hashes);
+        let mut sequence = std::mem::take(&mut self.sequence);
         let mut view = std::mem::take(&mut self.view);
-        let placed = self.select_with(request, &cost, &mut hashes, &mut view);
-        (self.hashes, self.view) = (hashes, view);
+        let placed = self.select_with(request, &cost, &mut sequence, &mut view);
+        (self.sequence, self.view) = (sequence, view);
         placed
     }
 
@@ -37,28 +37,28 @@ impl Placement {
         &mut self,
         request: &PlaceRequest<'_>,
         cost: &CostSettings,
-        hashes: &mut PromptHashes,
+        sequence: &mut Vec<u64>,
         view: &mut View,
     ) -> Result<Placed, SelectError> {
-        let PromptHashes { local, sequence } = hashes;
-        let local = request.prompt.local_hashes(self.settings.block_size, local);
-        chain(local, sequence);
+        let local = request.prompt.local_hashes(self.settings.block_size);
+        chain(&local, sequence);
         let footprint = self.footprint(request, sequence);
         self.look(request.mode, sequence, footprint, view);
         let attempt = Attempt {
             request,
             cost,
-            local,
+            local: &local,
             footprint,
             view,
             seed: self.seed(request.mode),
         };
         let selection = self.choose(&attempt)?;
-        let decision = self.record(&attempt, &selection);
+        let decision = self.is_recorded(request).then(|| self.ring.next_sequence());
         if request.book {
             self.book(&attempt, &selection, decision);
         }
-        Ok(Placed {
+        let record = decision.map(|sequence| self.record(sequence, &attempt, &selection));
+        let placed = Placed {
             rank: selection.rank,
             reason: selection.reason,
             overlap_blocks: whole(selection.effective_overlap_blocks),
@@ -69,7 +69,11 @@ impl Placement {
             decision_id: decision
                 .map(|sequence| decision_id(self.context.router_id, sequence))
                 .unwrap_or_default(),
-        })
+        };
+        if let Some(record) = record {
+            self.keep(record, local, request.book);
+        }
+        Ok(placed)
     }
 
     /// Fills the view with what every candidate holds of the prompt and what it would have to do.
@@ -129,10 +133,13 @@ impl Placement {
             mode: request.mode,
             turn: self.turn,
         };
-        let selection = select(&question, &candidates, attempt.cost, &mut self.random)?;
-        if request.mode == SelectionMode::RoundRobin {
-            self.turn = self.turn.wrapping_add(1);
+        if request.mode != SelectionMode::RoundRobin {
+            return select(&question, &candidates, attempt.cost, &mut self.random);
         }
+        // The turn is all that such a decision depends on; what ties there are, it decides too.
+        let mut random = SeededRandom::new(self.turn);
+        let selection = select(&question, &candidates, attempt.cost, &mut random)?;
+        self.turn = self.turn.wrapping_add(1);
         Ok(selection)
     }
 

@@ -7,7 +7,7 @@ use super::bookings::{Booking, Bookings};
 use super::decisions::{DecisionContext, DecisionRing, RequestOutcome};
 use super::fleet::{Fleet, MAX_RANKS_PER_WORKER, WorkerFacts};
 use super::knowledge::{Knowledge, Source};
-use super::scratch::{PromptHashes, View};
+use super::scratch::View;
 use super::settings::PlacementSettings;
 use super::trust::Trust;
 use crate::index::WorkerRank;
@@ -33,7 +33,7 @@ pub struct Placement {
     pub(super) turn: u64,
     pub(super) ring: DecisionRing,
     /// Memory that every decision needs and none keeps.
-    pub(super) hashes: PromptHashes,
+    pub(super) sequence: Vec<u64>,
     pub(super) view: View,
 }
 
@@ -92,7 +92,7 @@ impl Placement {
             random: SeededRandom::new(settings.seed),
             turn: 0,
             ring: DecisionRing::new(settings.decision_ring_bytes),
-            hashes: PromptHashes::default(),
+            sequence: Vec::new(),
             view: View::default(),
             settings,
         })

@@ -40,19 +40,21 @@ pub struct FleetLoads {
 impl Placement {
     /// How much of a prompt each rank holds, as a decision would see it.
     pub fn overlap(&mut self, prompt: Prompt<'_>) -> FleetOverlap {
-        let mut hashes = std::mem::take(&mut self.hashes);
-        let local = prompt.local_hashes(self.settings.block_size, &mut hashes.local);
-        chain(local, &mut hashes.sequence);
+        let mut sequence = std::mem::take(&mut self.sequence);
+        chain(
+            &prompt.local_hashes(self.settings.block_size),
+            &mut sequence,
+        );
         let mut overlaps = std::mem::take(&mut self.view.overlaps);
         self.knowledge
-            .overlaps(&self.fleet, &self.sources, &hashes.sequence, &mut overlaps);
+            .overlaps(&self.fleet, &self.sources, &sequence, &mut overlaps);
         let found = FleetOverlap {
             ranks: self.fleet.ranks.clone(),
             device: overlaps.device.clone(),
             host: overlaps.host.clone(),
             disk: overlaps.disk.clone(),
         };
-        (self.hashes, self.view.overlaps) = (hashes, overlaps);
+        (self.sequence, self.view.overlaps) = (sequence, overlaps);
         found
     }
 
@@ -66,10 +68,10 @@ impl Placement {
     pub fn potential_loads(&mut self, prompt: Prompt<'_>, prompt_tokens: u64) -> FleetLoads {
         let overlap = self.overlap(prompt);
         let blocks = prompt_tokens.div_ceil(u64::from(self.settings.block_size));
-        let sequence = std::mem::take(&mut self.hashes.sequence);
+        let sequence = std::mem::take(&mut self.sequence);
         let private = blocks.saturating_sub(sequence.len() as u64);
         let mut loads = self.loads_with(&sequence, u32::try_from(private).unwrap_or(u32::MAX));
-        self.hashes.sequence = sequence;
+        self.sequence = sequence;
         for (at, tokens) in loads.prefill_tokens.iter_mut().enumerate() {
             let held = overlap.device[at] + overlap.host[at] + overlap.disk[at];
             let held = u64::from(held) * u64::from(self.settings.block_size);

@@ -1,5 +1,7 @@
 //! Writing decisions down, and handing them out.
 
+use std::borrow::Cow;
+
 use super::attempt::Attempt;
 use super::decisions::{
     CandidateRow, DecisionContext, DecisionRecord, DrainedDecisions, RecordedDecision, Rows,
@@ -7,6 +9,7 @@ use super::decisions::{
 };
 use super::knowledge::Source;
 use super::placement::Placement;
+use super::request::PlaceRequest;
 use crate::selection::{CandidateCost, Selection};
 
 impl Placement {
@@ -34,21 +37,26 @@ impl Placement {
         &self.context
     }
 
-    /// Records the decision if that is wanted; returns its sequence.
-    pub(super) fn record(&mut self, attempt: &Attempt<'_>, selection: &Selection) -> Option<u64> {
+    pub(super) fn is_recorded(&self, request: &PlaceRequest<'_>) -> bool {
+        request.record && self.ring.is_on()
+    }
+
+    /// A decision without the prompt's hashes, which are in use until it is kept.
+    pub(super) fn record(
+        &self,
+        sequence: u64,
+        attempt: &Attempt<'_>,
+        selection: &Selection,
+    ) -> DecisionRecord {
         let request = attempt.request;
-        if !request.record || !self.ring.is_on() {
-            return None;
-        }
-        let sequence = self.ring.next_sequence();
-        let record = DecisionRecord {
+        DecisionRecord {
             sequence,
             request_id: request.id.into(),
             trace_id: request.trace_id.into(),
             unix_ms: request.unix_ms,
             mode: request.mode,
             isl_tokens: request.prompt_tokens,
-            block_hashes: attempt.local.into(),
+            block_hashes: Box::default(),
             settings: *attempt.cost,
             seed: attempt.seed,
             index_version: self.knowledge.feed.counters().version,
@@ -63,12 +71,19 @@ impl Placement {
             expected_output_tokens: request.expected_output_tokens,
             preferred: request.preferred,
             pinned: request.pinned,
-        };
-        self.ring.push(record);
-        if !request.book {
+        }
+    }
+
+    /// Keeps a decision, and hashes that were made for it without a copy.
+    pub(super) fn keep(&mut self, record: DecisionRecord, hashes: Cow<'_, [u64]>, is_booked: bool) {
+        let sequence = record.sequence;
+        self.ring.push(DecisionRecord {
+            block_hashes: hashes.into_owned().into_boxed_slice(),
+            ..record
+        });
+        if !is_booked {
             self.ring.end(sequence, None);
         }
-        Some(sequence)
     }
 
     fn row(&self, attempt: &Attempt<'_>, at: usize, cost: &CandidateCost) -> CandidateRow {

@@ -31,14 +31,14 @@ impl Placement {
         let Some(at) = self.fleet.position(remote.rank) else {
             return false;
         };
-        let mut hashes = std::mem::take(&mut self.hashes);
-        chain(remote.block_hashes, &mut hashes.sequence);
+        let mut sequence = std::mem::take(&mut self.sequence);
+        chain(remote.block_hashes, &mut sequence);
         let blocks = remote
             .prompt_tokens
             .div_ceil(u64::from(self.settings.block_size))
             .max(remote.block_hashes.len() as u64);
         let is_sharing = self.settings.track_active_blocks && self.settings.assume_kv_reuse;
-        let shared: &[u64] = if is_sharing { &hashes.sequence } else { &[] };
+        let shared: &[u64] = if is_sharing { &sequence } else { &[] };
         let private = if self.settings.track_active_blocks {
             blocks - shared.len() as u64
         } else {
@@ -52,7 +52,7 @@ impl Placement {
             prefill_tokens: remote.prefill_tokens,
             now_ms: remote.now_ms,
         });
-        self.hashes = hashes;
+        self.sequence = sequence;
         if added.is_err() {
             return false;
         }

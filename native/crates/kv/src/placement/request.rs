@@ -1,5 +1,7 @@
 //! What is asked of a placement, and its answer.
 
+use std::borrow::Cow;
+
 use crate::hashing::{BlockSeed, local_block_hashes};
 use crate::index::WorkerRank;
 use crate::selection::{CostSettings, InvalidSetting, Pin, SelectionMode, SelectionReason};
@@ -21,21 +23,17 @@ pub enum Prompt<'a> {
 }
 
 impl<'a> Prompt<'a> {
-    /// Local hashes of the complete blocks; `buffer` holds them when they had to be computed.
-    pub(super) fn local_hashes<'b>(&self, block_size: u32, buffer: &'b mut Vec<u64>) -> &'b [u64]
-    where
-        'a: 'b,
-    {
+    /// Local hashes of the complete blocks.
+    pub(super) fn local_hashes(&self, block_size: u32) -> Cow<'a, [u64]> {
         match *self {
-            Self::Hashes(hashes) => hashes,
+            Self::Hashes(hashes) => Cow::Borrowed(hashes),
             Self::Tokens {
                 ids,
                 lora_name,
                 salt,
             } => {
                 let seed = BlockSeed::new(lora_name, salt);
-                *buffer = local_block_hashes(ids, block_size as usize, seed);
-                buffer
+                Cow::Owned(local_block_hashes(ids, block_size as usize, seed))
             }
         }
     }

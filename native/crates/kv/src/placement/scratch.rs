@@ -4,13 +4,6 @@ use super::overlaps::Overlaps;
 use crate::hashing::next_sequence_hash;
 use crate::sequences::PotentialLoads;
 
-/// A prompt's hashes.
-#[derive(Debug, Default)]
-pub(super) struct PromptHashes {
-    pub(super) local: Vec<u64>,
-    pub(super) sequence: Vec<u64>,
-}
-
 /// What the candidates look like to one prompt.
 #[derive(Debug, Default)]
 pub(super) struct View {

@@ -16,4 +16,6 @@ pub use eligibility::{Eligibility, Pin, Rejection};
 pub use mode::SelectionMode;
 pub use random::SeededRandom;
 pub use select::{SelectError, SelectRequest, Selection, SelectionReason, select};
-pub use settings::{CostSettings, InvalidSetting, SelectionPolicy};
+pub use settings::{
+    ACTIVE_REQUEST_TOKENS, CostSettings, DISPLACEMENT_WEIGHT, InvalidSetting, SelectionPolicy,
+};

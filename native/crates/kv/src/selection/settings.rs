@@ -2,6 +2,16 @@
 
 use std::fmt;
 
+/// Tokens of work that a running request counts as beside its blocks, which it may share with many: without it a long
+/// prompt that all requests begin with keeps them on the few workers that have it. Routers default
+/// [`CostSettings::decode_active_request_weight`] to this over the block size.
+pub const ACTIVE_REQUEST_TOKENS: f64 = 512.0;
+
+/// [`CostSettings::displacement_weight`] that routers default to. Found on a simulated fleet of four workers whose caches
+/// hold a third more than the prefixes in use: less leaves second copies of prefixes in each other's way, more gains
+/// little and costs balance.
+pub const DISPLACEMENT_WEIGHT: f64 = 4.0;
+
 /// How load and overlap become one number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SelectionPolicy {
@@ -50,7 +60,7 @@ impl Default for CostSettings {
             disk_cache_hit_weight: 0.25,
             shared_cache_multiplier: 0.0,
             decode_active_request_weight: 0.0,
-            displacement_weight: 0.0,
+            displacement_weight: DISPLACEMENT_WEIGHT,
             temperature: 0.0,
             track_prefill_tokens: true,
         }
