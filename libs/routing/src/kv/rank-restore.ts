@@ -3,7 +3,7 @@
  * answers, and tells it when there is none. One request per rank at a time, a bounded number over all. When a failed one
  * is due again the core knows.
  */
-import { TaskGroup, instanceIdHex } from '@dynamo-ts/base';
+import { TaskGroup, asInstanceId, instanceIdHex } from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
 import type { PlacementCore, Recovery } from '@dynamo-ts/kv';
 import type { Logger } from '@dynamo-ts/telemetry';
@@ -49,6 +49,7 @@ export class RankRestore implements AsyncDisposable {
   readonly #slots = new Slots(PARALLEL);
   readonly #tasks: TaskGroup;
   #isOpen = false;
+  #asking: NodeJS.Immediate | undefined;
 
   constructor(options: RankRestoreOptions) {
     this.#options = options;
@@ -90,11 +91,13 @@ export class RankRestore implements AsyncDisposable {
     this.#options.onProgress();
   }
 
-  /** Asks for what the core says is due. */
+  /** Asks for what the core says is due, once for all changes of a turn of the event loop. */
   wantDue(): void {
-    const { core, clock } = this.#options;
     if (!this.#isOpen) return;
-    for (const recovery of core.recoveriesDue(clock.monotonicMs())) this.want(recovery);
+    this.#asking ??= setImmediate(() => {
+      this.#asking = undefined;
+      this.#wantDue();
+    });
   }
 
   /** Something of a rank is missing. */
@@ -126,6 +129,7 @@ export class RankRestore implements AsyncDisposable {
 
   /** Idempotent. */
   async close(): Promise<void> {
+    clearImmediate(this.#asking);
     await this.#tasks.close();
   }
 
@@ -133,9 +137,29 @@ export class RankRestore implements AsyncDisposable {
     await this.close();
   }
 
+  #wantDue(): void {
+    const { core, clock } = this.#options;
+    if (this.#tasks.signal.aborted) return;
+    for (const recovery of core.recoveriesDue(clock.monotonicMs())) this.want(recovery);
+    this.#noteComplete();
+  }
+
+  /** A rank whose events were heard from the first one on needs not be asked. */
+  #noteComplete(): void {
+    const { core, clock, onProgress } = this.#options;
+    if (![...this.#ranks.values()].some((rank) => !rank.isTried && !rank.isAsking)) return;
+    const { workerIds, dpRanks, states } = core.health(clock.monotonicMs());
+    for (const [index, id] of workerIds.entries()) {
+      if (states[index] !== 'live') continue;
+      const rank = this.#ranks.get(keyOf(asInstanceId(id), dpRanks[index] ?? 0));
+      if (rank !== undefined) rank.isTried = true;
+    }
+    onProgress();
+  }
+
   async #poll(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      this.wantDue();
+      this.#wantDue();
       await this.#options.clock.sleep(DUE_POLL_MS, { signal });
     }
   }
