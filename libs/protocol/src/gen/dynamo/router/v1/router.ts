@@ -328,7 +328,12 @@ export interface Decision {
     | undefined;
   /** The preferred worker, when one was asked for (session affinity). */
   preferredWorkerId?: bigint | undefined;
-  pinnedWorkerId?: bigint | undefined;
+  pinnedWorkerId?:
+    | bigint
+    | undefined;
+  /** Their ranks; any when absent. */
+  preferredDpRank?: number | undefined;
+  pinnedDpRank?: number | undefined;
 }
 
 /** Weights that the choice was made with. */
@@ -4007,6 +4012,8 @@ function createBaseDecision(): Decision {
     outcome: undefined,
     preferredWorkerId: undefined,
     pinnedWorkerId: undefined,
+    preferredDpRank: undefined,
+    pinnedDpRank: undefined,
   };
 }
 
@@ -4095,6 +4102,12 @@ export const Decision: MessageFns<Decision> = {
         throw new globalThis.Error("value provided for field message.pinnedWorkerId of type uint64 too large");
       }
       writer.uint32(184).uint64(message.pinnedWorkerId);
+    }
+    if (message.preferredDpRank !== undefined) {
+      writer.uint32(192).uint32(message.preferredDpRank);
+    }
+    if (message.pinnedDpRank !== undefined) {
+      writer.uint32(200).uint32(message.pinnedDpRank);
     }
     return writer;
   },
@@ -4296,6 +4309,22 @@ export const Decision: MessageFns<Decision> = {
             message.pinnedWorkerId = reader.uint64() as bigint;
             continue;
           }
+          case 24: {
+            if (tag !== 192) {
+              break;
+            }
+
+            message.preferredDpRank = reader.uint32();
+            continue;
+          }
+          case 25: {
+            if (tag !== 200) {
+              break;
+            }
+
+            message.pinnedDpRank = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4339,6 +4368,8 @@ export const Decision: MessageFns<Decision> = {
       outcome: isSet(object.outcome) ? RequestOutcome.fromJSON(object.outcome) : undefined,
       preferredWorkerId: isSet(object.preferred_worker_id) ? BigInt(object.preferred_worker_id) : undefined,
       pinnedWorkerId: isSet(object.pinned_worker_id) ? BigInt(object.pinned_worker_id) : undefined,
+      preferredDpRank: isSet(object.preferred_dp_rank) ? globalThis.Number(object.preferred_dp_rank) : undefined,
+      pinnedDpRank: isSet(object.pinned_dp_rank) ? globalThis.Number(object.pinned_dp_rank) : undefined,
     };
   },
 
@@ -4413,6 +4444,12 @@ export const Decision: MessageFns<Decision> = {
     if (message.pinnedWorkerId !== undefined) {
       obj.pinned_worker_id = message.pinnedWorkerId.toString();
     }
+    if (message.preferredDpRank !== undefined) {
+      obj.preferred_dp_rank = Math.round(message.preferredDpRank);
+    }
+    if (message.pinnedDpRank !== undefined) {
+      obj.pinned_dp_rank = Math.round(message.pinnedDpRank);
+    }
     return obj;
   },
 
@@ -4454,6 +4491,8 @@ export const Decision: MessageFns<Decision> = {
     message.pinnedWorkerId = (object.pinnedWorkerId !== undefined && object.pinnedWorkerId !== null)
       ? BigInt(object.pinnedWorkerId)
       : undefined;
+    message.preferredDpRank = object.preferredDpRank ?? undefined;
+    message.pinnedDpRank = object.pinnedDpRank ?? undefined;
     return message;
   },
 };
