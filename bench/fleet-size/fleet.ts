@@ -1,8 +1,9 @@
 /**
  * Many workers that have nothing to do, in one process: each with an instance, a model card and an index of its own.
  *
- *   fleet.ts DISCOVERY_FOLDER WORKERS BLOCKS_PER_WORKER
+ *   fleet.ts WORKERS BLOCKS_PER_WORKER [--discovery-backend=… and what else says where the planes are]
  */
+import { COMMON_OPTIONS, defineOptions, loadConfig } from '@dynamo-ts/config';
 import { DistributedRuntime, createPlanes } from '@dynamo-ts/runtime';
 import type { RawHandler } from '@dynamo-ts/runtime';
 import { LocalKvIndexer } from '@dynamo-ts/kv';
@@ -11,17 +12,15 @@ import { nullLogger } from '@dynamo-ts/telemetry';
 
 const BLOCK_SIZE = 16;
 const NAMESPACE = 'dynamo';
-const [folder = '', workers = '1000', blocks = '1000'] = process.argv.slice(2);
+const [workers = '1000', blocks = '1000', ...argv] = process.argv.slice(2);
 
-const planes = await createPlanes({
-  discoveryBackend: 'file',
-  requestPlane: 'grpc',
-  eventPlane: 'direct',
-  fileDiscoveryDir: folder,
-  rpcHost: '127.0.0.1',
-  rpcAdvertisedHost: '127.0.0.1',
-  logger: nullLogger,
+const { config } = loadConfig(defineOptions({ ...COMMON_OPTIONS }), {
+  argv,
+  env: process.env,
+  command: 'fleet',
+  summary: 'Many idle workers in one process.',
 });
+const planes = await createPlanes({ ...config, logger: nullLogger });
 for (let worker = 0; worker < Number(workers); worker += 1) await startWorker(worker);
 process.stdout.write('ready\n');
 

@@ -2,7 +2,7 @@
  * What a large fleet costs while nothing happens: processor time of router and frontend with many idle workers, and how
  * long a router that starts needs to know what all of them hold.
  *
- *   npm run fleet-size -w @dynamo-ts/bench -- [--workers 1000] [--blocks 1000]
+ *   npm run fleet-size -w @dynamo-ts/bench -- [--workers 1000] [--blocks 1000] [--planes brokers|files]
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { NodeProgram, eventually, freePort } from '@dynamo-ts/testing';
+import { NodeProgram, etcdProvider, eventually, freePort, natsProvider } from '@dynamo-ts/testing';
+import type { Broker } from '@dynamo-ts/testing';
 
 const START_TIMEOUT_MS = 300_000;
 const IDLE_SECONDS = 30;
@@ -22,24 +23,25 @@ const { values } = parseArgs({
   options: {
     workers: { type: 'string', default: '1000' },
     blocks: { type: 'string', default: '1000' },
+    planes: { type: 'string', default: 'brokers' },
   },
 });
 const folder = mkdtempSync(join(tmpdir(), 'fleet-size-'));
-const planeArgs = [
-  ...['--discovery-backend=file', `--file-discovery-dir=${folder}`],
-  ...['--request-plane=grpc', '--event-plane=direct'],
-  ...['--rpc-host=127.0.0.1', '--rpc-advertised-host=127.0.0.1'],
-];
+const brokers: readonly Broker[] =
+  values.planes === 'files'
+    ? []
+    : [await (await etcdProvider()).start(), await (await natsProvider()).start()];
+const planeArgs = [...backends(), '--rpc-host=127.0.0.1', '--rpc-advertised-host=127.0.0.1'];
 
 try {
   await using fleet = NodeProgram.start(path('./fleet.ts'), {
-    args: [folder, values.workers, values.blocks],
+    args: [values.workers, values.blocks, ...planeArgs],
   });
   await eventually(() => fleet.lines.includes('ready'), {
     timeoutMs: START_TIMEOUT_MS,
     what: `${values.workers} workers: ${fleet.stderr}`,
   });
-  process.stdout.write(`${values.workers} workers of ${values.blocks} blocks\n`);
+  process.stdout.write(`${values.workers} workers of ${values.blocks} blocks, ${values.planes}\n`);
   const routerPort = await freePort();
   const startedMs = performance.now();
   await using router = start('router', [
@@ -64,7 +66,22 @@ try {
     ['frontend', frontend],
   ]);
 } finally {
+  for (const broker of brokers) await broker.close();
   rmSync(folder, { recursive: true, force: true });
+}
+
+/** How the processes find each other: etcd and NATS as in a deployment of this size, or files. */
+function backends(): readonly string[] {
+  const [etcd, nats] = brokers;
+  return etcd === undefined || nats === undefined
+    ? [
+        ...['--discovery-backend=file', `--file-discovery-dir=${folder}`],
+        ...['--request-plane=grpc', '--event-plane=direct'],
+      ]
+    : [
+        ...['--discovery-backend=etcd', `--etcd-endpoints=http://${etcd.address}`],
+        ...['--request-plane=grpc', '--event-plane=nats', `--nats-server=nats://${nats.address}`],
+      ];
 }
 
 function start(app: string, args: readonly string[]): NodeProgram {

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 import { defineOptions, failStart, loadConfig, option } from '@dynamo-ts/config';
+import type { ConfigOf } from '@dynamo-ts/config';
 
 import type { WorkloadSizes } from './workload.ts';
 
@@ -50,6 +51,8 @@ const OPTIONS = defineOptions({
   }),
 });
 
+type BenchConfig = ConfigOf<typeof OPTIONS>;
+
 /** What one run of one side prints. */
 interface Figures {
   readonly applyS: number;
@@ -64,10 +67,22 @@ const PROMPT = 64;
 const SHARED = { unique: 0, 'half shared': PROMPT / 2 };
 const run = promisify(execFile);
 
-async function main(): Promise<void> {
-  const { values } = loadConfig(OPTIONS, { command: COMMAND });
+try {
+  const { config, help } = loadConfig(OPTIONS, {
+    argv: process.argv.slice(2),
+    env: process.env,
+    command: COMMAND,
+    summary: 'Compares the KV index with NVIDIA Dynamo’s RadixTree.',
+  });
+  if (help !== undefined) process.stdout.write(help);
+  else if (config.growth) await growth(config);
+  else await compare(config);
+} catch (error) {
+  failStart(error, COMMAND);
+}
+
+async function compare(values: BenchConfig): Promise<void> {
   const sizes = { blocks: values.blocks, lookups: values.lookups };
-  if (values.growth) return growth(values.rounds, sizes.lookups);
   print(['prompts', 'side', 'blocks/s', 'CPU µs/block', 'lookups/s', 'CPU µs/lookup', 'B/block']);
   for (const [name, shared] of Object.entries(SHARED)) {
     const workload = workloadOf({ ...sizes, shared });
@@ -85,7 +100,7 @@ async function main(): Promise<void> {
   }
 }
 
-async function growth(rounds: number, lookups: number): Promise<void> {
+async function growth({ rounds, lookups }: BenchConfig): Promise<void> {
   print(['blocks', 'prompts', 'blocks/s', 'CPU µs/block', 'lookups/s', 'CPU µs/lookup', 'B/block']);
   for (const blocks of [10_000, 100_000, 1_000_000, 10_000_000]) {
     for (const [name, shared] of Object.entries(SHARED)) {
@@ -147,5 +162,3 @@ function cells(figures: Figures, { blocks, lookups }: WorkloadSizes): string[] {
 function print(row: readonly string[]): void {
   process.stdout.write(`${row.map((cell) => cell.padStart(13)).join(' ')}\n`);
 }
-
-main().catch((error: unknown) => failStart(error, COMMAND));
