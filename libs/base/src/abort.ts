@@ -15,6 +15,11 @@ export interface AbortOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Whether a string (for example from the wire) is an {@link AbortReason}. */
+export function isAbortReason(value: string): value is AbortReason {
+  return Object.hasOwn(CODE_OF, value);
+}
+
 const CODE_OF = {
   'client-gone': 'request.cancelled',
   deadline: 'request.deadline_exceeded',

@@ -3,6 +3,7 @@ export {
   AbortReasonError,
   abortError,
   abortReasonOf,
+  isAbortReason,
   deadlineSignal,
   onAbort,
   raceAbort,

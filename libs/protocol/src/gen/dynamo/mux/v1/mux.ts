@@ -78,9 +78,16 @@ export interface HalfClose {
 }
 
 export interface Stop {
+  /** Why: client-gone, deadline, shutdown, superseded. Unknown or empty means client-gone. */
+  reason: string;
+  /** When the request was given up, in Unix milliseconds by the caller's clock; absent: when the frame arrives. */
+  sinceUnixMs?: number | undefined;
 }
 
 export interface Kill {
+  /** As in Stop. */
+  reason: string;
+  sinceUnixMs?: number | undefined;
 }
 
 /** One frame towards the client. */
@@ -809,11 +816,17 @@ export const HalfClose: MessageFns<HalfClose> = {
 };
 
 function createBaseStop(): Stop {
-  return {};
+  return { reason: "", sinceUnixMs: undefined };
 }
 
 export const Stop: MessageFns<Stop> = {
-  encode(_: Stop, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: Stop, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reason !== "") {
+      writer.uint32(10).string(message.reason);
+    }
+    if (message.sinceUnixMs !== undefined) {
+      writer.uint32(17).double(message.sinceUnixMs);
+    }
     return writer;
   },
 
@@ -830,6 +843,22 @@ export const Stop: MessageFns<Stop> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.sinceUnixMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -842,30 +871,47 @@ export const Stop: MessageFns<Stop> = {
     }
   },
 
-  fromJSON(_: any): Stop {
-    return {};
+  fromJSON(object: any): Stop {
+    return {
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      sinceUnixMs: isSet(object.since_unix_ms) ? globalThis.Number(object.since_unix_ms) : undefined,
+    };
   },
 
-  toJSON(_: Stop): unknown {
+  toJSON(message: Stop): unknown {
     const obj: any = {};
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.sinceUnixMs !== undefined) {
+      obj.since_unix_ms = floatToJson(message.sinceUnixMs);
+    }
     return obj;
   },
 
   create(base?: DeepPartial<Stop>): Stop {
     return Stop.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<Stop>): Stop {
+  fromPartial(object: DeepPartial<Stop>): Stop {
     const message = createBaseStop();
+    message.reason = object.reason ?? "";
+    message.sinceUnixMs = object.sinceUnixMs ?? undefined;
     return message;
   },
 };
 
 function createBaseKill(): Kill {
-  return {};
+  return { reason: "", sinceUnixMs: undefined };
 }
 
 export const Kill: MessageFns<Kill> = {
-  encode(_: Kill, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: Kill, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.reason !== "") {
+      writer.uint32(10).string(message.reason);
+    }
+    if (message.sinceUnixMs !== undefined) {
+      writer.uint32(17).double(message.sinceUnixMs);
+    }
     return writer;
   },
 
@@ -882,6 +928,22 @@ export const Kill: MessageFns<Kill> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.sinceUnixMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -894,20 +956,31 @@ export const Kill: MessageFns<Kill> = {
     }
   },
 
-  fromJSON(_: any): Kill {
-    return {};
+  fromJSON(object: any): Kill {
+    return {
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      sinceUnixMs: isSet(object.since_unix_ms) ? globalThis.Number(object.since_unix_ms) : undefined,
+    };
   },
 
-  toJSON(_: Kill): unknown {
+  toJSON(message: Kill): unknown {
     const obj: any = {};
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.sinceUnixMs !== undefined) {
+      obj.since_unix_ms = floatToJson(message.sinceUnixMs);
+    }
     return obj;
   },
 
   create(base?: DeepPartial<Kill>): Kill {
     return Kill.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<Kill>): Kill {
+  fromPartial(object: DeepPartial<Kill>): Kill {
     const message = createBaseKill();
+    message.reason = object.reason ?? "";
+    message.sinceUnixMs = object.sinceUnixMs ?? undefined;
     return message;
   },
 };
@@ -1489,6 +1562,10 @@ function base64FromBytes(arr: Uint8Array): string {
     });
     return globalThis.btoa(bin.join(""));
   }
+}
+
+function floatToJson(value: number | null | undefined): number | string | null | undefined {
+  return typeof value === "number" && !globalThis.Number.isFinite(value) ? globalThis.String(value) : value;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | bigint | undefined;
