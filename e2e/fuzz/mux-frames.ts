@@ -100,9 +100,9 @@ class MuxFrames implements FuzzTarget {
       case 3:
         return { stream, body: { $case: 'halfClose', value: {} } };
       case 4:
-        return { stream, body: { $case: 'stop', value: {} } };
+        return { stream, body: { $case: 'stop', value: { reason: '' } } };
       case 5:
-        return { stream, body: { $case: 'kill', value: {} } };
+        return { stream, body: { $case: 'kill', value: { reason: '' } } };
       default:
         return {
           stream,

@@ -4,7 +4,7 @@
  * Stop asks to finish what is queued; kill drops everything. Kill implies stop, a killed context is never lowered back
  * to stopped, and a child linked late takes the state its parent already has.
  */
-import { AbortReasonError, createRequestId } from '@dynamo-ts/base';
+import { AbortReasonError, abortReasonOf, createRequestId } from '@dynamo-ts/base';
 import type { AbortReason, RequestId } from '@dynamo-ts/base';
 import { extractTraceContext } from '@dynamo-ts/telemetry';
 import type { TraceContext } from '@dynamo-ts/telemetry';
@@ -24,6 +24,7 @@ export class Context {
   readonly #stop = new AbortController();
   readonly #kill = new AbortController();
   readonly #children = new Set<Context>();
+  #stoppedUnixMs: number | undefined;
 
   constructor(options: ContextOptions = {}) {
     this.id = options.id ?? createRequestId();
@@ -55,6 +56,14 @@ export class Context {
     return this.#kill.signal;
   }
 
+  /**
+   * When the request was first given up, in Unix milliseconds: for a client that left, when its connection closed, however
+   * many hops away. Undefined while it goes on.
+   */
+  get stoppedUnixMs(): number | undefined {
+    return this.#stoppedUnixMs;
+  }
+
   isStopped(): boolean {
     return this.#stop.signal.aborted || this.#kill.signal.aborted;
   }
@@ -63,15 +72,21 @@ export class Context {
     return this.#kill.signal.aborted;
   }
 
-  /** Asks the engine to stop; items already queued are still delivered. Idempotent. */
-  stopGenerating(reason: AbortReason = 'superseded'): void {
-    for (const child of this.#children) child.stopGenerating(reason);
+  /**
+   * Asks the engine to stop; items already queued are still delivered. Idempotent.
+   *
+   * @param sinceUnixMs when that was decided, for a hop that learns of it later
+   */
+  stopGenerating(reason: AbortReason = 'superseded', sinceUnixMs: number = Date.now()): void {
+    for (const child of this.#children) child.stopGenerating(reason, sinceUnixMs);
+    this.#stoppedUnixMs ??= sinceUnixMs;
     if (!this.isStopped()) this.#stop.abort(new AbortReasonError(reason));
   }
 
-  /** Drops everything: streams end at once. Idempotent. */
-  kill(reason: AbortReason = 'client-gone'): void {
-    for (const child of this.#children) child.kill(reason);
+  /** Drops everything: streams end at once. Idempotent. `sinceUnixMs` as for {@link stopGenerating}. */
+  kill(reason: AbortReason = 'client-gone', sinceUnixMs: number = Date.now()): void {
+    for (const child of this.#children) child.kill(reason, sinceUnixMs);
+    this.#stoppedUnixMs ??= sinceUnixMs;
     if (!this.isKilled()) this.#kill.abort(new AbortReasonError(reason));
     if (!this.#stop.signal.aborted) this.#stop.abort(this.#kill.signal.reason);
   }
@@ -86,8 +101,9 @@ export class Context {
   /** Passes present and later stop and kill on to `child`. */
   linkChild(child: Context): void {
     this.#children.add(child);
-    if (this.isKilled()) child.kill();
-    else if (this.isStopped()) child.stopGenerating();
+    if (this.isKilled()) child.kill(abortReasonOf(this.killed), this.#stoppedUnixMs);
+    else if (this.isStopped())
+      child.stopGenerating(abortReasonOf(this.stopped), this.#stoppedUnixMs);
   }
 
   /** Ends the link to a child whose work is done. */

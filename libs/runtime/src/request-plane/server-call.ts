@@ -81,10 +81,10 @@ export class ServerCall implements ResponseSink {
   }
 
   /** Ends the request without an answer: its caller is gone or wants no more. */
-  kill(reason: AbortReason): void {
+  kill(reason: AbortReason, sinceUnixMs?: number): void {
     const running = this.#state !== 'done';
     if (running) this.#finish();
-    this.context.kill(reason);
+    this.context.kill(reason, sinceUnixMs);
   }
 
   #finish(): void {

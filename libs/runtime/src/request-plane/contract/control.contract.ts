@@ -58,6 +58,60 @@ export function describeControl(bed: PlaneBed): void {
     await bed.served.idle();
   });
 
+  it('stop and kill carry their reason and the time of the decision', async () => {
+    const contexts: Context[] = [];
+    const target = await bed.serve((request, sink) => {
+      contexts.push(request.context);
+      sink.write(bytes('one'));
+    });
+    const sinceUnixMs = Date.now() - 1500;
+    const stopped = new Context();
+    const first = await bed.open(target, bytes(''), stopped);
+    stopped.stopGenerating('deadline', sinceUnixMs);
+    const killed = new Context();
+    await bed.open(target, bytes(''), killed);
+    killed.kill('shutdown', sinceUnixMs);
+    // The clock of a caller may be ahead.
+    const ahead = new Context();
+    await bed.open(target, bytes(''), ahead);
+    ahead.kill('client-gone', Date.now() + 60_000);
+    const dropped = await bed.open(target);
+    dropped.cancel();
+    await vi.waitFor(() => {
+      expect(contexts.map((context) => context.isStopped())).toEqual([true, true, true, true]);
+    }, patient);
+    expect(
+      contexts.map(({ stopped: { reason } }) => (reason as { reason: string }).reason),
+    ).toEqual(['deadline', 'shutdown', 'client-gone', 'superseded']);
+    expect(contexts[0]?.isKilled()).toBe(false);
+    expect(contexts.slice(0, 2).map(({ stoppedUnixMs }) => stoppedUnixMs)).toEqual([
+      sinceUnixMs,
+      sinceUnixMs,
+    ]);
+    if (bed.client.backend !== 'local')
+      expect(contexts[2]?.stoppedUnixMs).toBeLessThanOrEqual(Date.now());
+    first.cancel();
+  });
+
+  it('a child of a request in one process gives up the request that it made to another', async () => {
+    const inner: Context[] = [];
+    const target = await bed.serve((request, sink) => {
+      inner.push(request.context);
+      sink.write(bytes('one'));
+    });
+    const parent = new Context();
+    const child = parent.child();
+    const response = await bed.open(target, bytes(''), child);
+    await response.nextBatch();
+    parent.kill('deadline', 1000);
+    await vi.waitFor(() => {
+      expect(inner[0]?.isKilled()).toBe(true);
+    }, patient);
+    expect(inner[0]?.killed.reason).toMatchObject({ reason: 'deadline' });
+    expect(inner[0]?.id).toBe(parent.id);
+    expect(inner[0]?.stoppedUnixMs).toBe(1000);
+  });
+
   it('cancelling the answer kills the request on the server, also from a left loop', async () => {
     const kills: string[] = [];
     const target = await bed.serve((request, sink) => {

@@ -38,7 +38,7 @@ export class LocalAnswer implements AnswerChannel {
       onTaken: (bytes) => {
         this.#addCredit(bytes);
       },
-      onCancel: () => this.#call?.kill('client-gone'),
+      onCancel: () => this.#call?.kill('superseded'),
       onSettled: (error) => {
         this.#unlink();
         request.onSettled?.(error);
@@ -50,7 +50,9 @@ export class LocalAnswer implements AnswerChannel {
   /** Tells which call answers here; undefined when it was rejected at once. */
   bind(call: ServerCall | undefined): void {
     this.#call = call;
-    if (call !== undefined && this.#context.isKilled()) call.kill('client-gone');
+    if (call !== undefined && this.#context.isKilled()) {
+      call.kill(abortReasonOf(this.#context.killed), this.#context.stoppedUnixMs);
+    }
   }
 
   accept(): void {
@@ -89,12 +91,14 @@ export class LocalAnswer implements AnswerChannel {
 
   #link(caller: Context): () => void {
     const offStop = onAbort(caller.stopped, () => {
-      if (!caller.isKilled()) this.#context.stopGenerating(abortReasonOf(caller.stopped));
+      if (!caller.isKilled()) {
+        this.#context.stopGenerating(abortReasonOf(caller.stopped), caller.stoppedUnixMs);
+      }
     });
     const offKill = onAbort(caller.killed, () => {
       const reason = abortReasonOf(caller.killed);
-      this.#call?.kill(reason);
-      this.#context.kill(reason);
+      this.#call?.kill(reason, caller.stoppedUnixMs);
+      this.#context.kill(reason, caller.stoppedUnixMs);
       const error = abortError(caller.killed);
       this.#reject(error);
       this.#buffer.cancel(error);

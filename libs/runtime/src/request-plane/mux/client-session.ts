@@ -158,15 +158,15 @@ export class ClientSession {
 
   #createLink(): ClientStreamLink {
     return {
-      stop: (stream) => {
-        this.#sender.control({ stream, body: { $case: 'stop', value: {} } });
+      stop: (stream, value) => {
+        this.#sender.control({ stream, body: { $case: 'stop', value } });
       },
       late: (openedMs) => {
         if (this.#heardMs < openedMs) this.#options.onSilent?.();
       },
-      kill: (stream) => {
+      kill: (stream, value) => {
         this.#sender.drop(stream);
-        this.#sender.control({ stream, body: { $case: 'kill', value: {} } });
+        this.#sender.control({ stream, body: { $case: 'kill', value } });
       },
       credit: (stream, value) => {
         this.#sender.control({ stream, body: { $case: 'credit', value } });

@@ -1,16 +1,23 @@
 /** One request on the client's side of a mux connection. */
-import { DynamoError, abortError, onAbort } from '@dynamo-ts/base';
+import { DynamoError, abortError, abortReasonOf, onAbort } from '@dynamo-ts/base';
+import type { AbortReason } from '@dynamo-ts/base';
 
 import type { OutgoingRequest, RawResponse } from '../request-plane.ts';
 import { ResponseBuffer } from '../response-buffer.ts';
 
+/** Why a request is given up, and since when if its context tells. */
+export interface GivenUp {
+  readonly reason: AbortReason;
+  readonly sinceUnixMs: number | undefined;
+}
+
 /** What a {@link ClientStream} tells its connection. */
 export interface ClientStreamLink {
-  stop(stream: number): void;
+  stop(stream: number, why: GivenUp): void;
   /** The server has not accepted the request in time. */
   late(openedMs: number): void;
   /** Sends a kill and forgets the stream. */
-  kill(stream: number): void;
+  kill(stream: number, why: GivenUp): void;
   credit(stream: number, bytes: number): void;
   /** Forgets the stream: nothing more comes. */
   forget(stream: number): void;
@@ -42,6 +49,7 @@ export class ClientStream {
   #taken = 0;
   /** Credit already given back for pieces of an item that its reader could not take yet. */
   #advanced = 0;
+  #dropReason: AbortReason = 'superseded';
 
   constructor(options: ClientStreamOptions) {
     this.id = options.id;
@@ -58,7 +66,7 @@ export class ClientStream {
         this.#giveBack(bytes);
       },
       onCancel: () => {
-        options.link.kill(this.id);
+        options.link.kill(this.id, this.#givenUp());
       },
       onSettled: (error) => {
         this.#close();
@@ -80,7 +88,7 @@ export class ClientStream {
     const openedMs = performance.now();
     this.#acceptTimer = setTimeout(() => {
       const message = `the instance did not accept the request within ${timeoutMs} ms`;
-      this.#options.link.kill(this.id);
+      this.#options.link.kill(this.id, this.#givenUp());
       this.reject(new DynamoError('transport.timeout', message));
       this.#options.link.late(openedMs);
     }, timeoutMs);
@@ -124,8 +132,9 @@ export class ClientStream {
     else this.#buffer.fail(error);
   }
 
-  /** Gives the request up. */
+  /** Gives the request up: this process leaves. */
   cancel(): void {
+    this.#dropReason = 'client-gone';
     const error = new DynamoError('runtime.closed', 'the request plane was closed');
     this.#reject(error);
     this.#buffer.cancel(error);
@@ -151,7 +160,7 @@ export class ClientStream {
     this.#offs.push(
       onAbort(context.stopped, () => {
         // A kill aborts both; it says more.
-        if (!context.isKilled()) this.#options.link.stop(this.id);
+        if (!context.isKilled()) this.#options.link.stop(this.id, this.#givenUp());
       }),
       onAbort(context.killed, () => {
         const error = abortError(context.killed);
@@ -159,6 +168,15 @@ export class ClientStream {
         this.#buffer.cancel(error);
       }),
     );
+  }
+
+  /** A reader that drops its answer without its context being given up wants something else by now. */
+  #givenUp(): GivenUp {
+    const { context } = this.#options.request;
+    // A kill is told before the stop that it implies.
+    const signal = context.isKilled() ? context.killed : context.stopped;
+    const reason = signal.aborted ? abortReasonOf(signal) : this.#dropReason;
+    return { reason, sinceUnixMs: context.stoppedUnixMs };
   }
 
   #close(): void {

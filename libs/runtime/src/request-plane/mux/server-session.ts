@@ -9,9 +9,11 @@ import {
   asInstanceId,
   asRequestId,
   instanceIdHex,
+  isAbortReason,
 } from '@dynamo-ts/base';
+import type { AbortReason } from '@dynamo-ts/base';
 import { ConnectRequest, parseEndpointPath } from '@dynamo-ts/protocol';
-import type { ClientFrame, Open, ServerFrame } from '@dynamo-ts/protocol';
+import type { ClientFrame, Kill, Open, ServerFrame, Stop } from '@dynamo-ts/protocol';
 
 import { Context } from '../../context.ts';
 import type { ServedHandlers } from '../served-handlers.ts';
@@ -39,7 +41,7 @@ type ServerStream =
       readonly payload: Buffer;
       filled: number;
       /** The caller asked to stop before its payload was complete. */
-      stopped: boolean;
+      stopped: Stop | undefined;
     }
   | { readonly kind: 'running'; readonly call: ServerCall };
 
@@ -102,13 +104,13 @@ export class ServerSession {
         this.#sender.addCredit(id, body.value);
         break;
       case 'kill':
-        this.#kill(id, stream);
+        this.#kill(id, stream, body.value);
         break;
       case 'data':
         if (stream?.kind === 'receiving') this.#receive(id, stream, body.value);
         break;
       case 'stop':
-        if (stream !== undefined) stop(stream);
+        if (stream !== undefined) stop(stream, body.value);
         break;
       case 'halfClose':
       case undefined:
@@ -134,7 +136,7 @@ export class ServerSession {
     const payload = Buffer.allocUnsafe(open.payloadSize);
     payload.set(open.payload);
     const filled = open.payload.byteLength;
-    this.#streams.set(id, { kind: 'receiving', open, payload, filled, stopped: false });
+    this.#streams.set(id, { kind: 'receiving', open, payload, filled, stopped: undefined });
   }
 
   #receive(id: number, stream: ReceivingStream, piece: Uint8Array): void {
@@ -165,7 +167,7 @@ export class ServerSession {
       return;
     }
     const context = new Context({ id: asRequestId(open.requestId), headers: open.headers });
-    if (received?.stopped === true) context.stopGenerating('client-gone');
+    if (received?.stopped !== undefined) context.stopGenerating(...why(received.stopped));
     const answer = new MuxAnswer({
       stream: id,
       sender: this.#sender,
@@ -184,14 +186,20 @@ export class ServerSession {
     this.#sender.control({ stream: id, body: { $case: 'rejected', value: toFailure(error) } });
   }
 
-  #kill(id: number, stream: ServerStream | undefined): void {
+  #kill(id: number, stream: ServerStream | undefined, kill: Kill): void {
     this.#streams.delete(id);
     this.#sender.drop(id);
-    if (stream?.kind === 'running') stream.call.kill('client-gone');
+    if (stream?.kind === 'running') stream.call.kill(...why(kill));
   }
 }
 
-function stop(stream: ServerStream): void {
-  if (stream.kind === 'running') stream.call.context.stopGenerating('client-gone');
-  else stream.stopped = true;
+function stop(stream: ServerStream, frame: Stop): void {
+  if (stream.kind === 'running') stream.call.context.stopGenerating(...why(frame));
+  else stream.stopped = frame;
+}
+
+/** Reason and time of a stop or kill. A caller whose clock is ahead cannot have given up in the future. */
+function why({ reason, sinceUnixMs }: Kill | Stop): [AbortReason, number] {
+  const nowMs = Date.now();
+  return [isAbortReason(reason) ? reason : 'client-gone', Math.min(sinceUnixMs ?? nowMs, nowMs)];
 }
