@@ -56,7 +56,7 @@ function placement() {
     activeSequenceStride: 1,
     bookingExpiryMs: 3_600_000,
     seed: 7n,
-    decisionRingBytes: 64 * 1024 * 1024,
+    decisionRingBytes: 16 * 1024 * 1024,
     cost: {
       policy: 'linear',
       overlapScoreCredit: 1,

@@ -41,19 +41,28 @@ impl Default for BlockSeed {
 /// Hash of each complete block of `block_size` tokens; a partial tail is ignored and a block size of 0 gives none.
 #[must_use]
 pub fn local_block_hashes(tokens: &[u32], block_size: usize, seed: BlockSeed) -> Vec<u64> {
+    let mut hashes = Vec::new();
+    hash_blocks(tokens, block_size, seed, &mut hashes);
+    hashes
+}
+
+/// Adds the hashes of [`local_block_hashes`] to a list.
+pub(crate) fn hash_blocks(
+    tokens: &[u32],
+    block_size: usize,
+    seed: BlockSeed,
+    hashes: &mut Vec<u64>,
+) {
     if block_size == 0 {
-        return Vec::new();
+        return;
     }
     let mut bytes = vec![0_u8; block_size * 4];
-    tokens
-        .chunks_exact(block_size)
-        .map(|block| {
-            for (slot, token) in bytes.chunks_exact_mut(4).zip(block) {
-                slot.copy_from_slice(&token.to_le_bytes());
-            }
-            xxh3_64_with_seed(&bytes, seed.get())
-        })
-        .collect()
+    hashes.extend(tokens.chunks_exact(block_size).map(|block| {
+        for (slot, token) in bytes.chunks_exact_mut(4).zip(block) {
+            slot.copy_from_slice(&token.to_le_bytes());
+        }
+        xxh3_64_with_seed(&bytes, seed.get())
+    }));
 }
 
 /// Prefix-cumulative hashes: the first equals its local hash, each next one hashes its parent with its local hash.

@@ -237,7 +237,7 @@ fn the_ring_keeps_its_budget_and_says_what_it_lost() {
     assert!(placement.decision(&ids[199]).is_some());
     let drained = placement.drain_decisions(5);
     assert_eq!(drained.decisions.len(), 5);
-    assert_eq!(drained.dropped as usize, 200 - recent.len());
+    assert_eq!(drained.dropped, 200 - recent.len() as u64);
     let rest = placement.drain_decisions(1_000);
     assert_eq!(rest.decisions.len(), recent.len() - 10 - 5);
     assert_eq!(rest.dropped, 0);
@@ -267,12 +267,7 @@ fn nothing_is_recorded_when_it_is_not_wanted() {
     };
     assert_eq!(on.select(&unrecorded).unwrap().decision_id, "");
     assert!(on.recent_decisions(10).is_empty());
-    assert!(
-        on.overlap(Prompt::Hashes(&prompt))
-            .device
-            .iter()
-            .any(|blocks| *blocks == 4)
-    );
+    assert!(on.overlap(Prompt::Hashes(&prompt)).device.contains(&4));
 }
 
 /// What the comparison needs of an encoded decision, read by its own declaration of the message.

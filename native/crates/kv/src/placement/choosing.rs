@@ -2,7 +2,7 @@
 
 use super::attempt::{Attempt, Footprint};
 use super::bookings::Booking;
-use super::decisions::decision_id;
+use super::decisions::{DecisionRecord, decision_id};
 use super::placement::Placement;
 use super::request::{PlaceRequest, Placed};
 use super::scratch::{View, chain};
@@ -26,28 +26,41 @@ impl Placement {
         }
         let cost = request.overrides.apply(self.settings.cost);
         let cost = cost.map_err(SelectError::InvalidSetting)?;
+        let mut local = self.ring.take_spare();
         let mut sequence = std::mem::take(&mut self.sequence);
         let mut view = std::mem::take(&mut self.view);
-        let placed = self.select_with(request, &cost, &mut sequence, &mut view);
+        request
+            .prompt
+            .local_hashes(self.settings.block_size, &mut local);
+        chain(&local, &mut sequence);
+        let placed = self.select_hashed(request, &cost, (&local, &sequence), &mut view);
         (self.sequence, self.view) = (sequence, view);
-        placed
+        match placed {
+            Ok((placed, Some(record))) => {
+                self.keep(record, local, request.book);
+                Ok(placed)
+            }
+            other => {
+                self.ring.give_spare(local);
+                other.map(|(placed, _)| placed)
+            }
+        }
     }
 
-    fn select_with(
+    /// Returns the choice and its record without hashes, which are handed over to it later.
+    fn select_hashed(
         &mut self,
         request: &PlaceRequest<'_>,
         cost: &CostSettings,
-        sequence: &mut Vec<u64>,
+        (local, sequence): (&[u64], &[u64]),
         view: &mut View,
-    ) -> Result<Placed, SelectError> {
-        let local = request.prompt.local_hashes(self.settings.block_size);
-        chain(&local, sequence);
+    ) -> Result<(Placed, Option<DecisionRecord>), SelectError> {
         let footprint = self.footprint(request, sequence);
         self.look(request.mode, sequence, footprint, view);
         let attempt = Attempt {
             request,
             cost,
-            local: &local,
+            local,
             footprint,
             view,
             seed: self.seed(request.mode),
@@ -70,10 +83,7 @@ impl Placement {
                 .map(|sequence| decision_id(self.context.router_id, sequence))
                 .unwrap_or_default(),
         };
-        if let Some(record) = record {
-            self.keep(record, local, request.book);
-        }
-        Ok(placed)
+        Ok((placed, record))
     }
 
     /// Fills the view with what every candidate holds of the prompt and what it would have to do.

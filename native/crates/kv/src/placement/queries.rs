@@ -41,10 +41,10 @@ impl Placement {
     /// How much of a prompt each rank holds, as a decision would see it.
     pub fn overlap(&mut self, prompt: Prompt<'_>) -> FleetOverlap {
         let mut sequence = std::mem::take(&mut self.sequence);
-        chain(
-            &prompt.local_hashes(self.settings.block_size),
-            &mut sequence,
-        );
+        let mut local = self.ring.take_spare();
+        prompt.local_hashes(self.settings.block_size, &mut local);
+        chain(&local, &mut sequence);
+        self.ring.give_spare(local);
         let mut overlaps = std::mem::take(&mut self.view.overlaps);
         self.knowledge
             .overlaps(&self.fleet, &self.sources, &sequence, &mut overlaps);

@@ -1,16 +1,14 @@
 //! Writing decisions down, and handing them out.
 
-use std::borrow::Cow;
-
 use super::attempt::Attempt;
 use super::decisions::{
-    CandidateRow, DecisionContext, DecisionRecord, DrainedDecisions, RecordedDecision, Rows,
+    DecisionContext, DecisionRecord, DrainedDecisions, RecordedDecision, RowLists, Rows,
     sequence_of,
 };
 use super::knowledge::Source;
 use super::placement::Placement;
 use super::request::PlaceRequest;
-use crate::selection::{CandidateCost, Selection};
+use crate::selection::Selection;
 
 impl Placement {
     /// A recorded decision by its id.
@@ -56,13 +54,11 @@ impl Placement {
             unix_ms: request.unix_ms,
             mode: request.mode,
             isl_tokens: request.prompt_tokens,
-            block_hashes: Box::default(),
+            block_hashes: Vec::new(),
             settings: *attempt.cost,
             seed: attempt.seed,
             index_version: self.knowledge.feed.counters().version,
-            candidates: Rows::new(&self.fleet.table, |at| {
-                self.row(attempt, at, &selection.costs[at])
-            }),
+            candidates: self.rows(attempt, selection),
             chosen: selection.index,
             reason: selection.reason,
             queued_ms: request.queued_ms,
@@ -74,11 +70,11 @@ impl Placement {
         }
     }
 
-    /// Keeps a decision, and hashes that were made for it without a copy.
-    pub(super) fn keep(&mut self, record: DecisionRecord, hashes: Cow<'_, [u64]>, is_booked: bool) {
+    /// Keeps a decision with the prompt's hashes.
+    pub(super) fn keep(&mut self, record: DecisionRecord, hashes: Vec<u64>, is_booked: bool) {
         let sequence = record.sequence;
         self.ring.push(DecisionRecord {
-            block_hashes: hashes.into_owned().into_boxed_slice(),
+            block_hashes: hashes,
             ..record
         });
         if !is_booked {
@@ -86,21 +82,21 @@ impl Placement {
         }
     }
 
-    fn row(&self, attempt: &Attempt<'_>, at: usize, cost: &CandidateCost) -> CandidateRow {
+    fn rows(&self, attempt: &Attempt<'_>, selection: &Selection) -> Rows {
         let view = attempt.view;
-        CandidateRow {
-            rank: self.fleet.ranks[at],
-            device_blocks: view.overlaps.device[at],
-            host_blocks: view.overlaps.host[at],
-            disk_blocks: view.overlaps.disk[at],
-            active_requests: view.loads.active_requests[at],
-            active_prefill_tokens: view.loads.prefill_tokens[at],
-            potential_decode_blocks: view.loads.decode_blocks[at],
-            cached_blocks: view.cached_blocks.get(at).copied().unwrap_or(0),
-            total_kv_blocks: self.fleet.total_kv_blocks[at],
-            taint_factor: cost.taint_factor,
-            approximate: self.sources[at] != Source::Events,
-            rejection: cost.rejection,
-        }
+        let lists = RowLists {
+            device_blocks: &view.overlaps.device,
+            host_blocks: &view.overlaps.host,
+            disk_blocks: &view.overlaps.disk,
+            active_requests: &view.loads.active_requests,
+            active_prefill_tokens: &view.loads.prefill_tokens,
+            potential_decode_blocks: &view.loads.decode_blocks,
+            cached_blocks: &view.cached_blocks,
+            costs: &selection.costs,
+            has_taint_factors: !attempt.request.preferred_taints.is_empty(),
+        };
+        let sources = self.sources.iter();
+        let approximate = sources.map(|source| *source != Source::Events);
+        Rows::new(&self.fleet.table, &lists, approximate)
     }
 }

@@ -1,8 +1,6 @@
 //! What is asked of a placement, and its answer.
 
-use std::borrow::Cow;
-
-use crate::hashing::{BlockSeed, local_block_hashes};
+use crate::hashing::{BlockSeed, hash_blocks};
 use crate::index::WorkerRank;
 use crate::selection::{CostSettings, InvalidSetting, Pin, SelectionMode, SelectionReason};
 
@@ -22,18 +20,19 @@ pub enum Prompt<'a> {
     },
 }
 
-impl<'a> Prompt<'a> {
-    /// Local hashes of the complete blocks.
-    pub(super) fn local_hashes(&self, block_size: u32) -> Cow<'a, [u64]> {
+impl Prompt<'_> {
+    /// Puts the local hashes of the complete blocks into `hashes`.
+    pub(super) fn local_hashes(&self, block_size: u32, hashes: &mut Vec<u64>) {
+        hashes.clear();
         match *self {
-            Self::Hashes(hashes) => Cow::Borrowed(hashes),
+            Self::Hashes(known) => hashes.extend_from_slice(known),
             Self::Tokens {
                 ids,
                 lora_name,
                 salt,
             } => {
                 let seed = BlockSeed::new(lora_name, salt);
-                Cow::Owned(local_block_hashes(ids, block_size as usize, seed))
+                hash_blocks(ids, block_size as usize, seed, hashes);
             }
         }
     }

@@ -8,25 +8,36 @@ pub(crate) fn decision_id(router_id: u64, sequence: u64) -> String {
     let (mut at, mut left) = (digits.len(), sequence);
     loop {
         at -= 1;
-        digits[at] = DIGITS[usize::try_from(left % 36).unwrap_or(0)];
+        digits[at] = digit(left % 36);
         left /= 36;
         if left == 0 {
             break;
         }
     }
-    let mut id = prefix(router_id);
+    let mut id = String::with_capacity(9 + digits.len() - at);
+    put_prefix(&mut id, router_id);
     id.extend(digits[at..].iter().map(|digit| char::from(*digit)));
     id
 }
 
 /// The sequence in an id of this router.
 pub(crate) fn sequence_of(router_id: u64, id: &str) -> Option<u64> {
-    let sequence = id.strip_prefix(&prefix(router_id))?;
+    let mut prefix = String::new();
+    put_prefix(&mut prefix, router_id);
+    let sequence = id.strip_prefix(&prefix)?;
     u64::from_str_radix(sequence, 36).ok()
 }
 
-fn prefix(router_id: u64) -> String {
-    format!("{:08x}-", router_id & 0xffff_ffff)
+fn put_prefix(id: &mut String, router_id: u64) {
+    for shift in (0..8).rev() {
+        id.push(char::from(digit(router_id >> (shift * 4) & 0xf)));
+    }
+    id.push('-');
+}
+
+/// The digit of a value below 36.
+fn digit(value: u64) -> u8 {
+    DIGITS[usize::try_from(value).unwrap_or(0) % DIGITS.len()]
 }
 
 #[cfg(test)]

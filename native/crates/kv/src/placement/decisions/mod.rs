@@ -9,9 +9,9 @@ mod rows;
 
 pub use encode::{DecisionContext, encode_line, encode_message};
 pub(super) use id::{decision_id, sequence_of};
+pub(super) use record::DecisionRecord;
 pub use record::RequestOutcome;
-pub(super) use record::{CandidateRow, DecisionRecord};
 pub use rescore::{RescoreError, Rescored, SettingsPatch, rescore};
 pub(super) use ring::DecisionRing;
 pub use ring::{DrainedDecisions, RecordedDecision};
-pub(super) use rows::{RankTable, Rows};
+pub(super) use rows::{RankTable, RowLists, Rows};

@@ -49,7 +49,7 @@ pub(crate) struct DecisionRecord {
     /// Prompt tokens.
     pub(crate) isl_tokens: u64,
     /// Local hashes of the prompt's blocks.
-    pub(crate) block_hashes: Box<[u64]>,
+    pub(crate) block_hashes: Vec<u64>,
     /// Weights, the request's own included.
     pub(crate) settings: CostSettings,
     /// State of the random source before the choice; for round-robin the turn.
@@ -83,7 +83,7 @@ impl DecisionRecord {
             + self.request_id.len()
             + self.trace_id.len()
             + self.policy_class.len()
-            + size_of_val(&*self.block_hashes)
+            + self.block_hashes.capacity() * 8
             + self.candidates.bytes()
     }
 }

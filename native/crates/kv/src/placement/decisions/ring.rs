@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use super::record::{DecisionRecord, RequestOutcome};
 
+/// Hashes that a list may have room for beyond twice what it holds.
+const MAX_SLACK: usize = 64;
+
 /// A decision with what became of it.
 #[derive(Debug, Clone)]
 pub struct RecordedDecision {
@@ -42,6 +45,8 @@ pub(crate) struct DecisionRing {
     bytes: usize,
     limit: usize,
     dropped: u64,
+    /// Memory of a decision that is gone, for the hashes of the next one: the ring then lives without the allocator.
+    spare: Vec<u64>,
 }
 
 impl DecisionRing {
@@ -53,6 +58,7 @@ impl DecisionRing {
             bytes: 0,
             limit,
             dropped: 0,
+            spare: Vec::new(),
         }
     }
 
@@ -65,7 +71,11 @@ impl DecisionRing {
     }
 
     /// Takes a decision whose sequence is the next one.
-    pub(crate) fn push(&mut self, record: DecisionRecord) {
+    pub(crate) fn push(&mut self, mut record: DecisionRecord) {
+        // Short prompts must not keep the memory of long ones.
+        if record.block_hashes.capacity() > 2 * record.block_hashes.len() + MAX_SLACK {
+            record.block_hashes.shrink_to_fit();
+        }
         let bytes = record.bytes() + size_of::<Entry>() + 16;
         self.entries.push_back(Entry {
             decision: RecordedDecision {
@@ -78,6 +88,16 @@ impl DecisionRing {
         });
         self.bytes += bytes;
         self.shrink();
+    }
+
+    /// An empty list for a prompt's hashes. It comes back through [`Self::push`] or [`Self::give_spare`].
+    pub(crate) fn take_spare(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.spare)
+    }
+
+    pub(crate) fn give_spare(&mut self, hashes: Vec<u64>) {
+        self.spare = hashes;
+        self.spare.clear();
     }
 
     /// The request of a decision has ended; said twice, the first time counts.
@@ -122,7 +142,7 @@ impl DecisionRing {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.ended.capacity() * 8
+        self.bytes + (self.ended.capacity() + self.spare.capacity()) * 8
     }
 
     fn entry_mut(&mut self, sequence: u64) -> Option<&mut Entry> {
@@ -137,6 +157,9 @@ impl DecisionRing {
             self.first += 1;
             self.bytes -= entry.bytes;
             self.dropped += u64::from(!entry.is_drained);
+            if let Ok(record) = Arc::try_unwrap(entry.decision.record) {
+                self.give_spare(record.block_hashes);
+            }
         }
         // Ends of decisions that are gone; without anyone draining they would pile up.
         while self
