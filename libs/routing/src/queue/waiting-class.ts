@@ -1,7 +1,7 @@
 import { DynamoError } from '@dynamo-ts/base';
 
+import type { PlacementRequest } from '../placement-router.ts';
 import type { PolicyClass } from './policy-profile.ts';
-import type { QueueEntry } from './queue-entry.ts';
 
 /** What waits in one class. */
 export interface QueueStats {
@@ -9,6 +9,13 @@ export interface QueueStats {
   readonly pendingCount: number;
   readonly pendingIslTokens: number;
   readonly pendingCachedTokens: number;
+}
+
+/** As much of a waiting request as its class counts. */
+export interface CountedRequest {
+  readonly request: Pick<PlacementRequest, 'promptTokens'>;
+  /** Prompt tokens that the best rank has in cache, as last seen. */
+  cachedTokens: number;
 }
 
 /** Which limit of a class is reached. */
@@ -50,20 +57,20 @@ export class WaitingClass {
     return isReached(this.#cachedTokens, cachedTokenLimitPerWorker) ? 'cached_tokens' : undefined;
   }
 
-  entered({ request, cachedTokens }: QueueEntry): void {
+  entered({ request, cachedTokens }: CountedRequest): void {
     this.#count += 1;
     this.#islTokens += request.promptTokens;
     this.#cachedTokens += cachedTokens;
   }
 
-  left({ request, cachedTokens }: QueueEntry): void {
+  left({ request, cachedTokens }: CountedRequest): void {
     this.#count -= 1;
     this.#islTokens -= request.promptTokens;
     this.#cachedTokens -= cachedTokens;
   }
 
   /** A new look at the caches found another number for a waiting request. */
-  reestimated(entry: QueueEntry, cachedTokens: number): void {
+  reestimated(entry: CountedRequest, cachedTokens: number): void {
     this.#cachedTokens += cachedTokens - entry.cachedTokens;
     entry.cachedTokens = cachedTokens;
   }
