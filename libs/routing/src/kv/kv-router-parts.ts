@@ -82,7 +82,8 @@ export async function openParts(
     ...settings,
     blockSize: options.blockSize,
     endpoint: formatEndpointPath(path),
-    routerId: runtime.instanceId,
+    // Decisions are named after it, and a process has several routers.
+    routerId: createInstanceId(),
     seed: options.seed ?? createInstanceId(),
   });
   const client = await runtime.endpoint(formatEndpointPath(path)).client();

@@ -222,6 +222,33 @@ describe('KvRouter', () => {
     expect(ended).toEqual([decisionId]);
   });
 
+  it('names no decision as another router of the process does', async () => {
+    await using cluster = await TestCluster.start();
+    await TestKvWorker.start(cluster, plain);
+    await using one = await openRouter(cluster, { settings: approximate });
+    await using other = await openRouter(cluster, { settings: approximate });
+    const { decisionId = '' } = await one.route(request(1), new Context());
+    await other.route(request(2), new Context());
+    expect(one.decision(decisionId)).toMatchObject({ decisionId });
+    expect(other.decision(decisionId)).toBeUndefined();
+  });
+
+  it('ignores what is said of requests after its end', async () => {
+    await using cluster = await TestCluster.start();
+    await TestKvWorker.start(cluster, plain);
+    const settings = { ...approximate, trackOutputBlocks: true };
+    const router = await openRouter(cluster, { settings });
+    const booked = request(1);
+    await router.route(booked, new Context());
+    await router.close();
+    router.outputBlock(booked.bookingId);
+    router.prefillDone(booked.bookingId);
+    router.free(booked.bookingId, { kind: 'completed' });
+    await expect(router.route(request(2), new Context())).rejects.toMatchObject({
+      code: 'runtime.closed',
+    });
+  });
+
   it('takes engines that register nowhere', async () => {
     await using cluster = await TestCluster.start();
     await using router = await openRouter(cluster, { settings: approximate });

@@ -79,7 +79,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     this.#gauges = metrics && new IndexGauges({ core, registry: metrics, path, routerId, clock });
     const { discovery } = runtime;
     const onFact = (id: InstanceId): void => this.#roster.refresh(id);
-    this.#facts = new WorkerFacts({ path, discovery, logger, onChange: onFact });
+    this.#facts = new WorkerFacts({ path, discovery, blockSize, logger, onChange: onFact });
     this.#roster = new WorkerRoster({
       core,
       instances: client,
@@ -194,7 +194,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
 
   prefillDone(bookingId: string): void {
     const ageMs = this.#live.prefillDone(bookingId);
-    if (ageMs === undefined) return;
+    if (ageMs === undefined || this.#closing !== undefined) return;
     this.#parts.core.prefillDone(bookingId, this.#parts.clock.monotonicMs());
     this.#meter?.prefillDone(ageMs);
     this.#affinity?.confirmed(bookingId);
@@ -204,7 +204,8 @@ export class KvRouter implements PlacementRouter, PlacementHost {
 
   outputBlock(bookingId: string): void {
     const { core, clock, settings } = this.#parts;
-    if (settings.trackOutputBlocks) core.outputBlock(bookingId, clock.monotonicMs());
+    if (!settings.trackOutputBlocks || this.#closing !== undefined) return;
+    core.outputBlock(bookingId, clock.monotonicMs());
   }
 
   free(bookingId: string, outcome?: RequestOutcome): void {

@@ -30,6 +30,8 @@ export interface TestKvWorkerOptions {
   /** @default true */
   readonly kvEvents?: boolean;
   readonly taints?: readonly string[];
+  /** Tokens per block, by its card. @default {@link TEST_BLOCK_SIZE} */
+  readonly cardBlockSize?: number;
   /** Answers requests. @default one empty item */
   readonly handler?: RawHandler;
   /** Recent events that it remembers. @default 64 */
@@ -160,7 +162,7 @@ export class TestKvWorker {
       instanceId: this.id,
       card: {
         displayName: 'test',
-        kvCacheBlockSize: TEST_BLOCK_SIZE,
+        kvCacheBlockSize: this.#options.cardBlockSize ?? TEST_BLOCK_SIZE,
         runtimeConfig: {
           totalKvBlocks,
           maxNumBatchedTokens: 8192,

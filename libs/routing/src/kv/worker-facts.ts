@@ -2,7 +2,7 @@
  * What workers publish about themselves: their model records in discovery. A worker without one is a plain rank of which
  * nothing is known.
  */
-import { asInstanceId } from '@dynamo-ts/base';
+import { DynamoError, asInstanceId, instanceIdHex } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import { readModelRecord } from '@dynamo-ts/protocol';
 import type { EndpointPath, ModelRecord } from '@dynamo-ts/protocol';
@@ -26,10 +26,15 @@ export interface WorkerFact {
 export interface WorkerFactsOptions {
   readonly path: EndpointPath;
   readonly discovery: Discovery;
+  /** Tokens per block of whoever wants the facts: events in other blocks say nothing to it. @default any will do */
+  readonly blockSize?: number | undefined;
   readonly logger: Logger;
   /** What is known of a worker has changed. */
   readonly onChange: (instanceId: InstanceId) => void;
 }
+
+/** Most data-parallel ranks of one worker: more is a mistake in what it says about itself. */
+export const MOST_RANKS = 1024;
 
 /** Facts of a worker without a record. */
 export const PLAIN_WORKER: WorkerFact = {
@@ -99,7 +104,7 @@ export class WorkerFacts {
   #tryRead(key: string, value: Uint8Array): Entry | undefined {
     try {
       const record = readModelRecord(key, value);
-      return { instanceId: asInstanceId(record.instanceId), fact: factOf(record) };
+      return { instanceId: asInstanceId(record.instanceId), fact: this.#factOf(record) };
     } catch (error) {
       this.#options.logger.warn('a model card cannot be read; its last value is kept', {
         key,
@@ -108,17 +113,35 @@ export class WorkerFacts {
       return undefined;
     }
   }
-}
 
-function factOf({ card }: ModelRecord): WorkerFact {
-  const config = card?.runtimeConfig;
-  if (config === undefined) return PLAIN_WORKER;
-  return {
-    dpStart: config.dataParallelStartRank,
-    dpSize: Math.max(config.dataParallelSize, 1),
-    totalKvBlocks: config.totalKvBlocks,
-    maxBatchedTokens: config.maxNumBatchedTokens,
-    kvEvents: config.kvEvents,
-    taints: config.taints,
-  };
+  #factOf({ card, instanceId }: ModelRecord): WorkerFact {
+    const config = card?.runtimeConfig;
+    if (config === undefined) return PLAIN_WORKER;
+    const { dataParallelStartRank: dpStart, dataParallelSize } = config;
+    if (dataParallelSize > MOST_RANKS) {
+      throw new DynamoError(
+        'transport.protocol',
+        `worker ${instanceIdHex(instanceId)} says that it has ${dataParallelSize} data-parallel ranks; at most ${MOST_RANKS} are taken`,
+      );
+    }
+    return {
+      dpStart,
+      dpSize: Math.max(dataParallelSize, 1),
+      totalKvBlocks: config.totalKvBlocks,
+      maxBatchedTokens: config.maxNumBatchedTokens,
+      kvEvents: config.kvEvents && this.#countsAlike(instanceId, card?.kvCacheBlockSize ?? 0),
+      taints: config.taints,
+    };
+  }
+
+  #countsAlike(instanceId: bigint, cardBlockSize: number): boolean {
+    const { blockSize = cardBlockSize, logger } = this.#options;
+    if (cardBlockSize === 0 || cardBlockSize === blockSize) return true;
+    logger.warn('a worker has blocks of another size; it is scored by what is routed to it', {
+      worker_id: instanceIdHex(instanceId),
+      worker_block_size: cardBlockSize,
+      router_block_size: blockSize,
+    });
+    return false;
+  }
 }

@@ -6,6 +6,7 @@ import { DynamoError, asInstanceId } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import { RegisterWorkerRequest } from '@dynamo-ts/protocol';
 
+import { MOST_RANKS } from '../kv/worker-facts.ts';
 import type { EndpointRouter } from './endpoint-router.ts';
 
 /** Listens to the KV events of one engine and hands every encoded `KvEventBatch` to `sink`. */
@@ -25,9 +26,6 @@ interface ExternalEntry {
   readonly router: EndpointRouter;
   readonly feed: EngineFeedHandle | undefined;
 }
-
-/** Most data-parallel ranks of one engine. */
-const MOST_RANKS = 1024;
 
 /** The engines that were registered with this process. */
 export class ExternalWorkers implements AsyncDisposable {
