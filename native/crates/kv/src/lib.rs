@@ -22,7 +22,7 @@ pub use hashing::{BlockSeed, local_block_hashes, next_sequence_hash, sequence_ha
 pub use index::{
     ApplyStatus, ApproximateIndex, ApproximateOptions, CacheChange, CacheTier, ExactIndex,
     ExactOptions, IndexStats, KvIndex, Match, Matches, PredictiveIndex, RankStats, SnapshotError,
-    StagedRank, StoredBlock, StoredRun, WorkerRank,
+    StagedRank, StagingRoom, StoredBlock, StoredRun, WorkerRank,
 };
 pub use placement::{
     DecisionContext, DrainedDecisions, FleetLoads, FleetOverlap, Freed, IndexHealth,

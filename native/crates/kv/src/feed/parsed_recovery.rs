@@ -3,21 +3,21 @@
 use prost::Message;
 
 use crate::events::CacheEvent;
-use crate::index::{StoredRun, WorkerRank, parse_snapshot};
+use crate::index::{StagingRoom, StoredRun, WorkerRank, parse_snapshot};
 use crate::wire::{KvQueryResult, WorkerKvQueryResponse};
 
 /// What one rank's worker answered.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct ParsedRecovery {
     pub(super) epoch: u64,
     pub(super) last_event_id: u64,
     pub(super) answer: Answer,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Answer {
-    /// Everything the rank holds.
-    Snapshot(Vec<StoredRun>),
+    /// Everything the rank holds, and room for it.
+    Snapshot(Vec<StoredRun>, StagingRoom),
     /// What was asked for, in order.
     Events(Vec<CacheEvent>),
     /// There is nothing after this event.
@@ -105,7 +105,10 @@ fn join_snapshot(rank: WorkerRank, results: Vec<KvQueryResult>) -> Result<Answer
     }
     let ranks = parse_snapshot(&bytes).map_err(|error| error.to_string())?;
     match <[_; 1]>::try_from(ranks) {
-        Ok([(of, runs)]) if of == rank => Ok(Answer::Snapshot(runs)),
+        Ok([(of, runs)]) if of == rank => {
+            let room = StagingRoom::for_runs(&runs);
+            Ok(Answer::Snapshot(runs, room))
+        }
         _ => Err("the snapshot is of another rank".to_owned()),
     }
 }

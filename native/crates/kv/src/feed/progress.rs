@@ -63,9 +63,9 @@ impl EventFeed {
         };
         let (epoch, last_event_id) = (parsed.epoch, parsed.last_event_id);
         match judge(cursor, parsed) {
-            Verdict::Load(runs) => {
+            Verdict::Load(runs, room) => {
                 progress.phase = Phase::Load(Load {
-                    staged: index.stage(),
+                    staged: index.stage(room),
                     runs: runs.into_iter(),
                     rest: None,
                     epoch,

@@ -3,11 +3,11 @@
 use super::cursor::{Cursor, FeedState};
 use super::parsed_recovery::{Answer, ParsedRecovery};
 use crate::events::{CacheEvent, CacheEventData};
-use crate::index::StoredRun;
+use crate::index::{StagingRoom, StoredRun};
 
 pub(super) enum Verdict {
     /// Take it in place of everything.
-    Load(Vec<StoredRun>),
+    Load(Vec<StoredRun>, StagingRoom),
     /// Go on with these; they follow the cursor.
     Apply(Vec<CacheEvent>),
     /// It tells nothing that is missing here.
@@ -34,7 +34,7 @@ fn judge_unawaited(cursor: &Cursor, parsed: ParsedRecovery) -> Verdict {
         parsed.epoch > cursor.epoch && !cursor.is_past(parsed.epoch)
     };
     match parsed.answer {
-        Answer::Snapshot(runs) if is_newer => Verdict::Load(runs),
+        Answer::Snapshot(runs, room) if is_newer => Verdict::Load(runs, room),
         Answer::Events(events) if is_newer && is_same => {
             following(cursor.last, parsed.last_event_id, events)
                 .map_or(Verdict::Ignore, Verdict::Apply)
@@ -58,12 +58,12 @@ fn judge_awaited(cursor: &mut Cursor, parsed: ParsedRecovery) -> Verdict {
     let continues = is_same && !cursor.needs_all;
     match answer {
         Answer::Failed(_) => Verdict::Demote,
-        Answer::Snapshot(_) if is_same && last_event_id < cursor.last => {
+        Answer::Snapshot(..) if is_same && last_event_id < cursor.last => {
             // Late; should the worker say so again, it is the cursor that is wrong.
             cursor.set_position(epoch, 0);
             Verdict::AskForAll
         }
-        Answer::Snapshot(runs) => Verdict::Load(runs),
+        Answer::Snapshot(runs, room) => Verdict::Load(runs, room),
         Answer::Events(events) if continues => {
             following(cursor.last, last_event_id, events).map_or(Verdict::AskForAll, Verdict::Apply)
         }

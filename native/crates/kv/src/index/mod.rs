@@ -29,7 +29,7 @@ pub use matches::{Match, Matches};
 pub use predictive::PredictiveIndex;
 pub use snapshot::SnapshotError;
 pub(crate) use snapshot::parse as parse_snapshot;
-pub use staging::StagedRank;
+pub use staging::{StagedRank, StagingRoom};
 pub use types::{
     ApplyStatus, CacheChange, CacheTier, IndexStats, RankStats, StoredBlock, WorkerRank,
 };

@@ -17,6 +17,13 @@ pub(super) struct EngineTable {
 }
 
 impl EngineTable {
+    pub(super) fn with_capacity(blocks: usize) -> Self {
+        Self {
+            places: HashMap::with_capacity_and_hasher(blocks, Mixer::default()),
+            aliases: HashMap::default(),
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         table_bytes(self.places.capacity(), size_of::<(u64, Place)>())
             + table_bytes(self.aliases.capacity(), size_of::<(u64, u32)>())
@@ -37,11 +44,11 @@ pub(super) const HIDDEN: WorkerRank = WorkerRank {
 };
 
 /// The tables of one rank, by tier.
-type Rank = Box<[EngineTable; 4]>;
+pub(super) type Tables = Box<[EngineTable; 4]>;
 
 #[derive(Debug, Default)]
 pub(super) struct Ranks {
-    slots: Vec<Option<Rank>>,
+    slots: Vec<Option<Tables>>,
     /// By number, apart from the tables because every lookup reads them.
     ids: Vec<WorkerRank>,
     free: Vec<u32>,
@@ -57,14 +64,14 @@ impl Ranks {
         if let Some(number) = self.find(id) {
             return number;
         }
-        let number = self.add_hidden();
+        let number = self.add_hidden(Tables::default());
         self.show(number, id);
         number
     }
 
     /// Makes a number whose content belongs to nobody yet.
-    pub(super) fn add_hidden(&mut self) -> u32 {
-        let rank = Some(Rank::default());
+    pub(super) fn add_hidden(&mut self, tables: Tables) -> u32 {
+        let rank = Some(tables);
         if let Some(number) = self.free.pop() {
             self.slots[number as usize] = rank;
             self.ids[number as usize] = HIDDEN;
@@ -166,7 +173,7 @@ impl Ranks {
 
     pub(super) fn bytes(&self) -> usize {
         let tables = self.slots.iter().flatten().flat_map(|rank| rank.iter());
-        self.slots.capacity() * size_of::<Option<Rank>>()
+        self.slots.capacity() * size_of::<Option<Tables>>()
             + (self.slots.len() - self.free.len()) * size_of::<[EngineTable; 4]>()
             + self.ids.capacity() * size_of::<WorkerRank>()
             + self.free.capacity() * 4

@@ -5,9 +5,25 @@ use std::collections::hash_map::IntoIter;
 
 use super::dump::StoredRun;
 use super::exact::ExactIndex;
-use super::ranks::{Ranks, holder_key};
+use super::ranks::{EngineTable, Ranks, Tables, holder_key};
 use super::segment::Place;
 use super::types::{CacheTier, WorkerRank};
+
+/// Room for content on its way in. Making it takes time; do it before the index is locked.
+#[derive(Debug, Default)]
+pub struct StagingRoom(Tables);
+
+impl StagingRoom {
+    /// Room for what the runs hold.
+    #[must_use]
+    pub fn for_runs(runs: &[StoredRun]) -> Self {
+        let mut counts = [0; 4];
+        for run in runs {
+            counts[run.tier.index()] += run.blocks.len();
+        }
+        Self(Box::new(counts.map(EngineTable::with_capacity)))
+    }
+}
 
 /// Content on its way in. It ends in [`ExactIndex::adopt`] or [`ExactIndex::discard`].
 #[derive(Debug)]
@@ -45,9 +61,9 @@ impl Retired {
 
 impl ExactIndex {
     /// Begins content that no lookup sees.
-    pub fn stage(&mut self) -> StagedRank {
+    pub fn stage(&mut self, room: StagingRoom) -> StagedRank {
         StagedRank {
-            number: self.ranks.add_hidden(),
+            number: self.ranks.add_hidden(room.0),
         }
     }
 
@@ -163,7 +179,7 @@ mod tests {
         let rank = WorkerRank::new(1, 0);
         let mut index = ExactIndex::default();
         store(&mut index, rank, 100, 6);
-        let staged = index.stage();
+        let staged = index.stage(StagingRoom::for_runs(&[run(100, 3)]));
         index.load_staged(&staged, &run(100, 3));
         index.load_staged(&staged, &run(500, 4));
         assert_eq!(matched(&index, 100), [(rank, 6)]);
@@ -187,7 +203,7 @@ mod tests {
         index.retire_rank(rank);
         assert_eq!(matched(&index, 100), []);
         store(&mut index, rank, 100, 5);
-        let discarded = index.stage();
+        let discarded = index.stage(StagingRoom::default());
         index.load_staged(&discarded, &run(100, 9));
         index.discard(discarded);
         while index.sweep(1) {}
