@@ -1,5 +1,5 @@
 /** Composition root of the frontend: everything is made, connected and closed here. */
-import { DynamoError, Lifecycle, raceAbort } from '@dynamo-ts/base';
+import { Lifecycle, raceAbort } from '@dynamo-ts/base';
 import { CardFileCache } from '@dynamo-ts/preprocess';
 import { KvRouterFactory } from '@dynamo-ts/routing';
 import type { BusyThresholds } from '@dynamo-ts/routing';
@@ -15,9 +15,9 @@ import type { FrontendConfig } from './config.ts';
 import { EventLoopCanary } from './event-loop-canary.ts';
 import { FrontendMetrics } from './frontend-metrics.ts';
 import { GenerationHandler } from './http/generation-handler.ts';
-import { createHttpServer } from './http/http-server.ts';
+import { generationSettings } from './http/generation-settings.ts';
+import { createHttpServer, listen } from './http/http-server.ts';
 import { SseKeepAlive } from './http/keep-alive.ts';
-import { readRequestTemplate } from './http/request-template.ts';
 import { addRoutes } from './http/routes.ts';
 import { addModelGauges } from './model-gauges.ts';
 import { ModelManager } from './models/model-manager.ts';
@@ -42,7 +42,6 @@ export interface Frontend {
 
 /** How long requests that were cut may take to say so to their clients. */
 const CUT_TIMEOUT_MS = 1000;
-const MIB = 1024 * 1024;
 
 /** Makes a frontend. What is in `deps` stays open when it closes. */
 export async function createFrontend(
@@ -94,7 +93,11 @@ export async function createFrontend(
         catalog: models.catalog,
       });
       models.start();
-      await listen(app, config);
+      await listen(
+        app,
+        { host: config.httpHost, port: config.httpPort },
+        'choose another with --http-port',
+      );
       tellReady();
       logger.info('frontend is listening', { url: app.listeningOrigin });
     },
@@ -115,11 +118,8 @@ function createServer(parts: ServerParts): FastifyInstance {
   const admission = new Admission();
   const keepAlive = new SseKeepAlive(config.httpSseKeepAliveIntervalMs);
   const canary = new EventLoopCanary(telemetry.metrics);
-  const migration = {
-    limit: config.migrationLimit,
-    maxSequenceTokens: config.migrationMaxSeqLen,
-    waitMs: config.migrationWaitMs,
-  };
+  const settings = generationSettings(config);
+  const { migration } = settings;
   const removeGauges = addModelGauges(telemetry.metrics, models.catalog, migration);
   const logger = telemetry.logger.child({ target: 'frontend.http' });
   const handler = new GenerationHandler({
@@ -128,19 +128,7 @@ function createServer(parts: ServerParts): FastifyInstance {
     telemetry,
     admission,
     keepAlive,
-    settings: {
-      bodyLimitBytes: Math.floor(config.httpBodyLimitMb * MIB),
-      overloadStatus: config.httpOverloadStatusCode,
-      ignoreUnsupported: config.ignoreUnsupportedFields,
-      forceIncludeUsage: config.forceIncludeUsage,
-      disableNvext: config.disableNvext,
-      metadataPrefix: config.metadataHeader.toLowerCase(),
-      requestTemplate:
-        config.requestTemplatePath === undefined
-          ? undefined
-          : readRequestTemplate(config.requestTemplatePath),
-      migration,
-    },
+    settings,
   });
   const app = createHttpServer(logger, config.httpOverloadStatusCode);
   const { metrics } = telemetry;
@@ -182,18 +170,4 @@ async function connectRuntime(
   lifecycle.onShutdown('transports', 'planes', () => planes.close());
   lifecycle.onShutdown('transports', 'runtime', () => runtime.close());
   return runtime;
-}
-
-async function listen(app: FastifyInstance, config: FrontendConfig): Promise<void> {
-  const { httpHost: host, httpPort: port } = config;
-  try {
-    await app.listen({ host, port });
-  } catch (error) {
-    const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
-    throw new DynamoError(
-      inUse ? 'config.port_in_use' : 'config.invalid',
-      `could not bind to address: ${host}:${port}${inUse ? ' is in use; choose another with --http-port' : ''}`,
-      { cause: error },
-    );
-  }
 }

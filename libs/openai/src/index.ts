@@ -12,6 +12,15 @@ export { ChoiceChunks, usageChunk } from './chunks.ts';
 export type { CommonFields, StopField } from './common-fields.ts';
 export type { CompletionPrompt, CompletionRequest } from './completion-request.ts';
 export { parseCompletionRequest } from './completion-request.ts';
+export type {
+  ChatChunk,
+  ChatChunkChoice,
+  CompletionChunk,
+  CompletionChunkChoice,
+  EngineChunk,
+  EngineChunkChoice,
+  EngineUsage,
+} from './engine-chunks.ts';
 export type { ErrorBody, PublicError, PublicErrorOptions } from './error-body.ts';
 export { toPublicError } from './error-body.ts';
 export type { OpenAiRequest } from './generate-request.ts';

@@ -114,9 +114,14 @@ export class ModelPreprocessor implements AsyncDisposable {
    */
   static async load(options: LoadPreprocessorOptions): Promise<ModelPreprocessor> {
     const { card, files, prefixCacheBytes } = options;
-    if (card.modelInput === 'text') return new ModelPreprocessor(card, { kind: 'engine' });
+    if (card.modelInput === 'text') return ModelPreprocessor.forText(card);
     const model = await loadTextModel(files, { prefixCacheBytes });
     return new ModelPreprocessor(card, vocabularyOf(model));
+  }
+
+  /** For an engine that takes text and gives text: there is nothing to load. */
+  static forText(card: ModelDeploymentCard): ModelPreprocessor {
+    return new ModelPreprocessor(card, { kind: 'engine' });
   }
 
   /** Whether prompts become token ids here, or go to the engine as text. */

@@ -77,14 +77,45 @@ export function addGenerationRoutes(
   handler: GenerationHandler,
   paths: GenerationPaths,
 ): void {
-  const add = (path: string, endpoint: GenerationEndpoint): void => {
-    app.post(path, async (request, reply) => {
-      reply.hijack();
-      await handler.handle(endpoint, request.raw, reply.raw);
-    });
-  };
-  add(paths.chat, CHAT_ENDPOINT);
-  add(paths.completions, COMPLETION_ENDPOINT);
+  addGenerationRoute(app, handler, paths.chat, CHAT_ENDPOINT);
+  addGenerationRoute(app, handler, paths.completions, COMPLETION_ENDPOINT);
+}
+
+/** Adds one generating endpoint. */
+export function addGenerationRoute(
+  app: FastifyInstance,
+  handler: GenerationHandler,
+  path: string,
+  endpoint: GenerationEndpoint,
+): void {
+  app.post(path, async (request, reply) => {
+    reply.hijack();
+    await handler.handle(endpoint, request.raw, reply.raw);
+  });
+}
+
+/**
+ * Opens the port.
+ *
+ * @param hint what a user can do about a taken one
+ * @throws `config.port_in_use`, `config.invalid` naming the address
+ */
+export async function listen(
+  app: FastifyInstance,
+  address: { readonly host: string; readonly port: number },
+  hint: string,
+): Promise<void> {
+  const { host, port } = address;
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+    throw new DynamoError(
+      inUse ? 'config.port_in_use' : 'config.invalid',
+      `could not bind to address: ${host}:${port}${inUse ? ` is in use; ${hint}` : ''}`,
+      { cause: error },
+    );
+  }
 }
 
 function noSuchRoute(what: string, allowed: readonly string[]): DynamoError {

@@ -4,10 +4,17 @@ import { modelBody, modelListBody } from '@dynamo-ts/openai';
 import type { ServedModel } from '@dynamo-ts/openai';
 import type { FastifyInstance } from 'fastify';
 
-import type { ModelCatalog } from '../models/model-catalog.ts';
+import type { WorkerSet } from '../models/worker-set.ts';
+
+/** What is listed; the catalogue of models is one. */
+export interface ListedModels {
+  /** What can take requests; the first of a name is shown. */
+  servable(): readonly Pick<WorkerSet, 'name' | 'created' | 'card'>[];
+  canonicalName(name: string): string | undefined;
+}
 
 /** Adds the routes. */
-export function addModelRoutes(app: FastifyInstance, catalog: ModelCatalog, path: string): void {
+export function addModelRoutes(app: FastifyInstance, catalog: ListedModels, path: string): void {
   app.get(path, () => modelListBody(servedModels(catalog)));
   app.get<{ Params: { '*': string } }>(`${path}/*`, (request) => {
     const wanted = request.params['*'];
@@ -21,7 +28,7 @@ export function addModelRoutes(app: FastifyInstance, catalog: ModelCatalog, path
 }
 
 /** One entry per name; the same model may be served at several endpoints. */
-function servedModels(catalog: ModelCatalog): readonly ServedModel[] {
+function servedModels(catalog: ListedModels): readonly ServedModel[] {
   const byName = new Map<string, ServedModel>();
   for (const { name, created, card } of catalog.servable()) {
     if (!byName.has(name))

@@ -33,8 +33,17 @@ export function addStatusRoutes(
     const body = healthBody(options);
     await reply.code(body.status === 'healthy' ? 200 : 503).send(body);
   });
-  app.get(paths.metrics, async (_request, reply) => {
-    await reply.type(METRICS_CONTENT_TYPE).send(await options.metrics.text());
+  addMetricsRoute(app, options.metrics, paths.metrics);
+}
+
+/** Adds the page of metrics. */
+export function addMetricsRoute(
+  app: FastifyInstance,
+  metrics: MetricsRegistry,
+  path: string,
+): void {
+  app.get(path, async (_request, reply) => {
+    await reply.type(METRICS_CONTENT_TYPE).send(await metrics.text());
   });
 }
 
