@@ -27,6 +27,7 @@ export type {
   IndexTotals,
   NotSelected,
   PlacementCoreOptions,
+  PlacementCost,
   PresentLoads,
   PromptQuery,
   RankLoads,

@@ -4,6 +4,7 @@ import type { InstanceId } from '@dynamo-ts/base';
 
 import type {
   BookingOutcome,
+  CostSettings,
   DrainedDecisions,
   FeedResult,
   FreedBooking,
@@ -57,9 +58,20 @@ export interface PlacementAddon {
 
 type Addon = new (options: PlacementCoreOptions) => PlacementAddon;
 
+/**
+ * Tokens of work that a running request counts as beside its blocks, which it may share with many: without it a long
+ * prompt that all requests begin with keeps them on the few workers that have it.
+ */
+const ACTIVE_REQUEST_TOKENS = 512;
+
 /** Makes one. @throws with the code `config.invalid` */
 export function createPlacementAddon(options: PlacementCoreOptions): PlacementAddon {
   // The generated declarations know no branded ids and take undefined for absent without saying so.
   const { NativePlacement } = native as unknown as { readonly NativePlacement: Addon };
-  return new NativePlacement(options);
+  return new NativePlacement({ ...options, cost: costSettings(options) });
+}
+
+function costSettings({ cost, blockSize }: PlacementCoreOptions): CostSettings {
+  const weight = cost.decodeActiveRequestWeight ?? ACTIVE_REQUEST_TOKENS / blockSize;
+  return { ...cost, decodeActiveRequestWeight: weight };
 }

@@ -22,6 +22,12 @@ export interface CostSettings {
   readonly trackPrefillTokens: boolean;
 }
 
+/** Weights of the cost, as far as they do not follow from the block size. */
+export interface PlacementCost extends Omit<CostSettings, 'decodeActiveRequestWeight'> {
+  /** Blocks that one active request costs besides those it holds. @default 512 / block size */
+  readonly decodeActiveRequestWeight: number | undefined;
+}
+
 /** Settings of a `PlacementCore`. */
 export interface PlacementCoreOptions {
   readonly blockSize: number;
@@ -43,7 +49,7 @@ export interface PlacementCoreOptions {
   readonly assumeKvReuse: boolean;
   readonly activeSequenceStride: number;
   readonly bookingExpiryMs: number;
-  readonly cost: CostSettings;
+  readonly cost: PlacementCost;
   readonly seed: bigint;
   /** Memory for recent decisions; 0 records none. */
   readonly decisionRingBytes: number;

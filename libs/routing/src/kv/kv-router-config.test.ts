@@ -13,7 +13,7 @@ const CONFIG: KvRouterConfig = {
   routerHostCacheHitWeight: 0.75,
   routerDiskCacheHitWeight: 0.25,
   routerDisplacementWeight: 4,
-  routerDecodeActiveRequestWeight: 0,
+  routerDecodeActiveRequestWeight: undefined,
   routerKvOverlapScoreWeight: undefined,
   routerSelectionPolicy: 'default',
   routerTemperature: 0,

@@ -12,7 +12,7 @@ export interface KvRouterConfig {
   readonly routerHostCacheHitWeight: number;
   readonly routerDiskCacheHitWeight: number;
   readonly routerDisplacementWeight: number;
-  readonly routerDecodeActiveRequestWeight: number;
+  readonly routerDecodeActiveRequestWeight: number | undefined;
   readonly routerKvOverlapScoreWeight: number | undefined;
   readonly routerSelectionPolicy: 'default' | 'lmetric';
   readonly routerTemperature: number;

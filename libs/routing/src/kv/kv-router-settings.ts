@@ -1,9 +1,9 @@
-import type { CostSettings } from '@dynamo-ts/kv';
+import type { PlacementCost } from '@dynamo-ts/kv';
 
 /** Settings of a `KvRouter` (RP 4.12); what the queue, affinity and busy thresholds need is theirs. */
 export interface KvRouterSettings {
   /** Weights of the cost. */
-  readonly cost: CostSettings;
+  readonly cost: PlacementCost;
   /** Off: workers are scored by what was routed to them, even those that publish events. */
   readonly useKvEvents: boolean;
   /** How long a routed prompt counts as cached on workers without events. */
@@ -44,7 +44,7 @@ export const KV_ROUTER_DEFAULTS: KvRouterSettings = {
     hostCacheHitWeight: 0.75,
     diskCacheHitWeight: 0.25,
     sharedCacheMultiplier: 0,
-    decodeActiveRequestWeight: 0,
+    decodeActiveRequestWeight: undefined,
     displacementWeight: 4,
     temperature: 0,
     trackPrefillTokens: true,
