@@ -73,7 +73,14 @@ export const SILENT_PREFILL: Scenario = {
         `--speedup-ratio=${0.06 / seconds}`,
         '--max-model-len=20000',
       ],
+      // At this speed even the shortest request takes long: the fleet is not tried out first.
+      cold: true,
     });
+    for (const service of fleet.services) await service.start();
+    await eventually(
+      async () => (await (await fetch(`${fleet.urls[0]}/v1/models`)).text()).includes(MODEL),
+      { timeoutMs: 30_000, what: 'the model is listed' },
+    );
     const startedMs = performance.now();
     const response = await post(fleet.urls[0] ?? '', {
       model: MODEL,
