@@ -95,6 +95,8 @@ export default tseslint.config(
               'sim',
               'models',
               'testing',
+              // The library form of the frontend; programs of users import it, too.
+              'frontend',
             ]),
           ],
         },
