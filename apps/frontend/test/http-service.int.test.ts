@@ -50,16 +50,14 @@ async function testService(configure: Configure = () => undefined): Promise<Test
 const quiet = () => createTelemetry({ service: 'test', logDestination: { write: () => true } });
 
 /** Says the last message backwards, a letter at a time. */
-// eslint-disable-next-line @typescript-eslint/require-await -- has nothing to wait for
 const backwards: ChatCompletionsEngine = async function* ({ messages }) {
   const content = messages.at(-1)?.content;
-  const letters = [...(typeof content === 'string' ? content : '')].reverse();
+  const letters = typeof content === 'string' ? Array.from(content).reverse() : [];
   for (const letter of letters) yield { choices: [{ delta: { content: letter } }] };
   yield { choices: [{ delta: {}, finish_reason: 'stop' }] };
   yield { choices: [], usage: { prompt_tokens: 3, completion_tokens: letters.length } };
 };
 
-// eslint-disable-next-line @typescript-eslint/require-await -- has nothing to wait for
 const shout: CompletionsEngine = async function* ({ prompt: [prompt] }) {
   const text = prompt?.kind === 'text' ? prompt.text.toUpperCase() : '';
   yield { choices: [{ text, finish_reason: 'stop' }] };
@@ -70,7 +68,7 @@ function gated(): {
   engine: ChatCompletionsEngine;
   started: Promise<undefined>;
   killed: Promise<undefined>;
-  open(): void;
+  open: () => void;
 } {
   const started = Promise.withResolvers<undefined>();
   const killed = Promise.withResolvers<undefined>();
@@ -120,7 +118,6 @@ describe('an engine function behind HttpService', () => {
   it('passes tool calls and reasoning on', async () => {
     await using test = await testService();
     const call = { index: 0, id: 'x', type: 'function', function: { name: 'f', arguments: '{}' } };
-    // eslint-disable-next-line @typescript-eslint/require-await -- has nothing to wait for
     test.service.modelManager().addChatCompletionsModel('m', async function* () {
       yield { choices: [{ delta: { reasoning_content: 'hm' } }] };
       yield { choices: [{ delta: { tool_calls: [call] }, finish_reason: 'tool_calls' }] };
@@ -169,14 +166,12 @@ describe('an engine function behind HttpService', () => {
   it('gives its errors to the client', async () => {
     await using test = await testService();
     const models = test.service.modelManager();
-    // eslint-disable-next-line require-yield, @typescript-eslint/require-await -- fails at once
     models.addChatCompletionsModel('m', async function* () {
       throw new DynamoError('request.invalid', 'no verbs, please');
     });
     const refused = await test.post('/v1/chat/completions', HELLO);
     expect(refused.status).toBe(400);
     expect(await refused.text()).toContain('no verbs, please');
-    // eslint-disable-next-line @typescript-eslint/require-await -- has nothing to wait for
     models.addChatCompletionsModel('endless', async function* () {
       yield { choices: [{ delta: { content: 'a' } }] };
     });

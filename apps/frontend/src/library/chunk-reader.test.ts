@@ -9,7 +9,6 @@ const readChat = (...chunks: ChatChunk[]) =>
 const readCompletion = (...chunks: CompletionChunk[]) =>
   Array.fromAsync(readChunks(streamOf(chunks), readCompletionChoice));
 
-// eslint-disable-next-line @typescript-eslint/require-await -- the chunks are there already
 async function* streamOf<Chunk>(chunks: readonly Chunk[]): AsyncGenerator<Chunk> {
   yield* chunks;
 }

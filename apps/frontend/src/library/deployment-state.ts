@@ -26,12 +26,12 @@ export class DeploymentState {
     );
   }
 
-  /** @throws `request.model_not_found` */
+  /** The engine of exactly this name. @throws `request.model_not_found` */
   getChatCompletionsEngine(name: string): ChatCompletionsEngine {
     return this.chatCompletions.get(name);
   }
 
-  /** @throws `request.model_not_found` */
+  /** The engine of exactly this name. @throws `request.model_not_found` */
   getCompletionsEngine(name: string): CompletionsEngine {
     return this.completions.get(name);
   }

@@ -31,12 +31,12 @@ export class ModelManager {
     return this.#state.completions.list();
   }
 
-  /** @throws `request.conflict` */
+  /** Serves a model at `/v1/chat/completions` from now on. @throws `request.conflict` */
   addChatCompletionsModel(name: string, engine: ChatCompletionsEngine): void {
     this.#state.chatCompletions.add(name, engine);
   }
 
-  /** @throws `request.conflict` */
+  /** Serves a model at `/v1/completions` from now on. @throws `request.conflict` */
   addCompletionsModel(name: string, engine: CompletionsEngine): void {
     this.#state.completions.add(name, engine);
   }
