@@ -5,13 +5,14 @@
 import { DynamoError, onAbort } from '@dynamo-ts/base';
 import { FinishReason, tokenIdsFromBytes, tokenIdsToBytes } from '@dynamo-ts/protocol';
 import type { GenerateRequest } from '@dynamo-ts/protocol';
-import type { Context, ResponseSink } from '@dynamo-ts/runtime';
+import type { Context } from '@dynamo-ts/runtime';
 
 import { TOKEN_SPECIAL } from './engine.ts';
 import type {
   Engine,
   EngineFacts,
   EngineLoad,
+  EngineSink,
   EngineStartOptions,
   EngineVocabulary,
 } from './engine.ts';
@@ -30,7 +31,7 @@ export interface EchoEngineOptions {
 }
 
 interface Answer {
-  readonly sink: ResponseSink;
+  readonly sink: EngineSink;
   readonly ids: Uint32Array;
   readonly promptTokens: number;
   readonly endsByLength: boolean;
@@ -73,7 +74,7 @@ export class EchoEngine implements Engine {
     });
   }
 
-  generate(request: GenerateRequest, sink: ResponseSink, context: Context): void {
+  generate(request: GenerateRequest, sink: EngineSink, context: Context): void {
     if (this.#load === undefined) throw stopping();
     refuse(request);
     const prompt = tokenIdsFromBytes(request.tokenIdsLe);
@@ -88,6 +89,7 @@ export class EchoEngine implements Engine {
       guard: this.#load.begin(prompt.length),
       stopListening: onAbort(context.stopped, () => {
         this.#end(answer, CANCELLED_RESPONSE);
+        sink.released?.();
       }),
       startedMs: performance.now(),
       sent: 0,

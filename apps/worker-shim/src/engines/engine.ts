@@ -76,6 +76,17 @@ export interface EngineHost {
   crashed(error: Error): void;
 }
 
+/** Where an engine puts its answer to one request. */
+export interface EngineSink extends ResponseSink {
+  /**
+   * The request was given up and the engine no longer works on it, which may be after the sink has ended. Left out by
+   * callers that do not measure that.
+   *
+   * @param confirmed false when the engine has not said so within a minute. @default true
+   */
+  released?(confirmed?: boolean): void;
+}
+
 /** Settings of {@link Engine.start}. */
 export interface EngineStartOptions extends AbortOptions {
   readonly host: EngineHost;
@@ -92,11 +103,12 @@ export interface Engine extends AsyncDisposable {
   start(options: EngineStartOptions): Promise<EngineFacts>;
   /**
    * Takes a request and returns at once; the answer goes to `sink` as encoded `GenerateResponse`s, the last of which
-   * carries a finish reason. When `context.stopped` aborts, the request is given up and its sink ended.
+   * carries a finish reason. When `context.stopped` aborts, the request is given up and its sink ended;
+   * {@link EngineSink.released} follows.
    *
    * @throws `request.invalid` for what this engine cannot do, before anything is written
    */
-  generate(request: GenerateRequest, sink: ResponseSink, context: Context): void;
+  generate(request: GenerateRequest, sink: EngineSink, context: Context): void;
   /** The present load, one entry per data-parallel rank. */
   load(): readonly EngineLoad[];
   /** The engine's own metrics page; empty when there is none right now. */

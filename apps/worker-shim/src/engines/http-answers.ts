@@ -5,12 +5,16 @@
  * every sink is ended or failed once; a stream that ends without a finish reason fails with `backend.stream_incomplete`.
  */
 import { DynamoError, onAbort, raceAbort, toDynamoError } from '@dynamo-ts/base';
+import type { Clock } from '@dynamo-ts/base';
 import type { GenerateResponse } from '@dynamo-ts/protocol';
 import { tokenIdsFromBytes } from '@dynamo-ts/protocol';
 import type { Context, ResponseSink } from '@dynamo-ts/runtime';
 
 import type { EngineHttp, StreamQuestion } from '../http/engine-http.ts';
 import type { ServerSentEvent } from '../http/event-stream-parser.ts';
+import { AbortConfirmer } from './abort-confirmer.ts';
+import type { EngineWork } from './abort-confirmer.ts';
+import type { EngineSink } from './engine.ts';
 import type { LoadGuard, LoadTracker } from './load-tracker.ts';
 import { CANCELLED_RESPONSE, encodeResponse } from './response-encoding.ts';
 
@@ -39,6 +43,9 @@ export interface HttpQuestion extends StreamQuestion {
 export interface HttpAnswersOptions {
   readonly http: EngineHttp;
   readonly load: LoadTracker;
+  /** Asks the engine how many requests it has; undefined when it does not tell. */
+  readonly readWork: (signal: AbortSignal) => Promise<EngineWork | undefined>;
+  readonly clock?: Clock | undefined;
   /** Told when the engine could not be reached, so that its health is looked at now. */
   readonly onUnreachable: () => void;
 }
@@ -50,14 +57,20 @@ const LINGER_MS = 1000;
 export class HttpAnswers implements AsyncDisposable {
   readonly #options: HttpAnswersOptions;
   readonly #running = new Map<AbortController, Promise<void>>();
+  readonly #confirmer: AbortConfirmer;
   #closed = false;
 
   constructor(options: HttpAnswersOptions) {
     this.#options = options;
+    this.#confirmer = new AbortConfirmer({
+      read: options.readWork,
+      wanted: () => this.#running.size,
+      clock: options.clock,
+    });
   }
 
   /** Starts a request; returns at once. */
-  start(question: HttpQuestion, sink: ResponseSink, context: Context): void {
+  start(question: HttpQuestion, sink: EngineSink, context: Context): void {
     if (this.#closed) throw shutdownError();
     const controller = new AbortController();
     const off = onAbort(context.stopped, () => {
@@ -72,6 +85,9 @@ export class HttpAnswers implements AsyncDisposable {
         off();
         guard.release();
         this.#running.delete(controller);
+        // Its connection is closed by now.
+        if (controller.signal.aborted && !this.#closed)
+          this.#confirmer.confirm((confirmed) => sink.released?.(confirmed));
       });
     this.#running.set(controller, done);
   }
@@ -81,6 +97,7 @@ export class HttpAnswers implements AsyncDisposable {
     this.#closed = true;
     for (const controller of this.#running.keys()) controller.abort(shutdownError());
     await Promise.all(this.#running.values());
+    await this.#confirmer.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

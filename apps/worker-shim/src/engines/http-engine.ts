@@ -5,7 +5,7 @@
 import { DynamoError, systemClock } from '@dynamo-ts/base';
 import type { AbortOptions, Clock } from '@dynamo-ts/base';
 import type { GenerateRequest } from '@dynamo-ts/protocol';
-import type { Context, ResponseSink } from '@dynamo-ts/runtime';
+import type { Context } from '@dynamo-ts/runtime';
 import type { Logger } from '@dynamo-ts/telemetry';
 
 import type { EngineHttp } from '../http/engine-http.ts';
@@ -18,8 +18,10 @@ import type {
   EngineHost,
   EngineKind,
   EngineLoad,
+  EngineSink,
   EngineStartOptions,
 } from './engine.ts';
+import type { EngineWork } from './abort-confirmer.ts';
 import { HttpAnswers } from './http-answers.ts';
 import type { HttpQuestion } from './http-answers.ts';
 import { LoadReader } from './load-reader.ts';
@@ -81,6 +83,8 @@ export abstract class HttpEngine implements Engine {
       const answers = new HttpAnswers({
         http: connection.http,
         load,
+        readWork: (stop) => this.readWork(connection.http, { signal: stop }),
+        clock: this.#options.clock,
         onUnreachable: () => {
           connection.checkNow();
         },
@@ -93,7 +97,7 @@ export abstract class HttpEngine implements Engine {
     }
   }
 
-  generate(request: GenerateRequest, sink: ResponseSink, context: Context): void {
+  generate(request: GenerateRequest, sink: EngineSink, context: Context): void {
     if (this.#session === undefined) {
       throw new DynamoError('backend.engine_shutdown', 'the engine is not running');
     }
@@ -135,6 +139,11 @@ export abstract class HttpEngine implements Engine {
     _http: EngineHttp,
     _options: AbortOptions,
   ): Promise<readonly ObservedLoad[] | undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  /** Asks the engine how many requests it has; undefined from engines that do not tell. */
+  protected readWork(_http: EngineHttp, _options: AbortOptions): Promise<EngineWork | undefined> {
     return Promise.resolve(undefined);
   }
 

@@ -7,8 +7,9 @@ import { tokenIdsFromBytes } from '@dynamo-ts/protocol';
 import type { GenerateRequest } from '@dynamo-ts/protocol';
 
 import type { EngineHttp } from '../http/engine-http.ts';
-import { numberOf, recordOf, stringOf } from '../http/json-fields.ts';
+import { arrayOf, numberOf, recordOf, stringOf } from '../http/json-fields.ts';
 import type { EngineFacts, EngineVocabulary } from './engine.ts';
+import type { EngineWork } from './abort-confirmer.ts';
 import type { HttpQuestion } from './http-answers.ts';
 import { HttpEngine, firstModel } from './http-engine.ts';
 import type { HttpEngineOptions } from './http-engine.ts';
@@ -81,6 +82,13 @@ export class LlamaServerEngine extends HttpEngine {
         missingTokens: mode.missingTokens,
       }),
     };
+  }
+
+  /** Busy slots; requests that wait for one are not told. */
+  protected override async readWork(http: EngineHttp, options: AbortOptions): Promise<EngineWork> {
+    const slots = arrayOf(await http.getJson('/slots', options));
+    const busy = slots.filter((slot) => recordOf(slot)['is_processing'] === true);
+    return { requests: busy.length, places: slots.length };
   }
 
   async #chooseMode(modelPath: string | undefined, model: string): Promise<Mode> {

@@ -9,7 +9,7 @@ import { Context } from '@dynamo-ts/runtime';
 import type { ResponseSink } from '@dynamo-ts/runtime';
 import { decodeKvEvents } from '@dynamo-ts/sim';
 import { nullLogger } from '@dynamo-ts/telemetry';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import type { EngineHost, EngineVocabulary } from './engine.ts';
 import { TOKEN_PRINTABLE, TOKEN_SPECIAL } from './engine.ts';
@@ -191,10 +191,14 @@ describe('MockerEngine', () => {
   it('gives a stopped request up at once and says so, once', async () => {
     await using it = await mocker({ speedupRatio: 1 });
     const sink = new RecordingSink();
+    const released = vi.fn();
     const context = new Context();
-    it.engine.generate(limited('stop me', 100_000), sink, context);
+    it.engine.generate(limited('stop me', 100_000), Object.assign(sink, { released }), context);
     await expect.poll(() => sink.messages.length).toBeGreaterThan(2);
     context.stopGenerating();
+    expect(released).not.toHaveBeenCalled();
+    await expect.poll(() => released.mock.calls.length).toBe(1);
+    expect(it.engine.load()[0]?.activeRequests).toBe(0);
     expect(sink.ends).toBe(1);
     expect(sink.last?.finishReason).toBe(FinishReason.FINISH_REASON_CANCELLED);
     const { length } = sink.messages;

@@ -5,7 +5,7 @@
 import { DynamoError } from '@dynamo-ts/base';
 import { tokenIdsFromBytes } from '@dynamo-ts/protocol';
 import type { GenerateRequest } from '@dynamo-ts/protocol';
-import type { Context, ResponseSink } from '@dynamo-ts/runtime';
+import type { Context } from '@dynamo-ts/runtime';
 import { MockEngine } from '@dynamo-ts/sim';
 import type { MockRequest } from '@dynamo-ts/sim';
 import type { Logger } from '@dynamo-ts/telemetry';
@@ -16,6 +16,7 @@ import type {
   Engine,
   EngineFacts,
   EngineLoad,
+  EngineSink,
   EngineStartOptions,
   EngineVocabulary,
 } from './engine.ts';
@@ -92,7 +93,7 @@ export class MockerEngine implements Engine {
     };
   }
 
-  generate(request: GenerateRequest, sink: ResponseSink, context: Context): void {
+  generate(request: GenerateRequest, sink: EngineSink, context: Context): void {
     const engine = this.#engine;
     if (engine === undefined) throw stopping();
     refuse(request);
@@ -103,7 +104,10 @@ export class MockerEngine implements Engine {
       logprobs: request.outputOptions?.logprobs,
       vocabulary: this.#vocabulary,
       onEnd: (ended) => this.#answers.delete(ended),
-      onAborted: (abortMs) => this.#logAbort(context, abortMs),
+      onAborted: (abortMs) => {
+        sink.released?.();
+        this.#logAbort(context, abortMs);
+      },
     });
     this.#answers.add(answer);
     answer.follow(engine.submit(mock, answer), context);

@@ -10,6 +10,7 @@ import type { EngineHttp } from '../http/engine-http.ts';
 import { arrayOf, numberOf, parseRecord, recordOf, stringOf } from '../http/json-fields.ts';
 import { listedAddresses } from '../kv/event-addresses.ts';
 import type { EngineFacts, EngineInput, EngineKvEvents } from './engine.ts';
+import type { EngineWork } from './abort-confirmer.ts';
 import type { HttpQuestion } from './http-answers.ts';
 import { HttpEngine, firstModel } from './http-engine.ts';
 import type { HttpEngineOptions, ListedModel } from './http-engine.ts';
@@ -17,7 +18,7 @@ import { TOKENS_PATH, tokensProbe, tokensQuestion } from './openai-tokens.ts';
 import { textQuestion } from './openai-text.ts';
 import type { TextTarget } from './openai-text.ts';
 import type { ObservedLoad } from './load-tracker.ts';
-import { parseVllmLoad } from './vllm-load.ts';
+import { parseVllmLoad, parseVllmRequests } from './vllm-load.ts';
 import { readCacheConfig, readKvEventSources } from './vllm-facts.ts';
 import type { VllmCacheConfig } from './vllm-facts.ts';
 
@@ -99,6 +100,14 @@ export class OpenAiEngine extends HttpEngine {
   ): Promise<readonly ObservedLoad[] | undefined> {
     if (this.#totalKvBlocks === 0) return undefined;
     return parseVllmLoad(await http.getText('/metrics', options), this.#totalKvBlocks);
+  }
+
+  protected override async readWork(
+    http: EngineHttp,
+    options: AbortOptions,
+  ): Promise<EngineWork | undefined> {
+    const requests = parseVllmRequests(await http.getText('/metrics', options));
+    return requests === undefined ? undefined : { requests };
   }
 
   async #eventAddresses(

@@ -19,6 +19,14 @@ export function parseVllmLoad(
   return loads.length === 0 ? undefined : loads;
 }
 
+/** Requests that vLLM runs or keeps waiting, over all ranks; undefined when the page does not say. */
+export function parseVllmRequests(page: string): number | undefined {
+  const running = [...valuesByRank(page, 'num_requests_running').values()];
+  if (running.length === 0) return undefined;
+  const waiting = [...valuesByRank(page, 'num_requests_waiting').values()];
+  return [...running, ...waiting].reduce((sum, value) => sum + value, 0);
+}
+
 function valuesByRank(page: string, name: string): ReadonlyMap<number, number> {
   const values = new Map<number, number>();
   for (const [, labels = '', value = ''] of page.matchAll(

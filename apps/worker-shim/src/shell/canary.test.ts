@@ -26,8 +26,8 @@ describe('Canary', () => {
     sinks.length = 0;
     onStatus.mockReset();
     generate.mockReset().mockImplementation((_request, sink) => void sinks.push(sink));
-    const engine = { generate } as Partial<Engine> as Engine;
-    handler = new GenerateHandler(engine, nullLogger);
+    const engine = { generate, load: () => [] } as Partial<Engine> as Engine;
+    handler = new GenerateHandler({ engine, logger: nullLogger });
     handler.resume();
     canary = new Canary({
       handler,

@@ -3,26 +3,18 @@
  * one token through the worker's own handler: an answer without error means ready, anything else not ready. While requests
  * run there is no probe; when they make no progress for too long, the worker is not ready either.
  */
-import { TaskGroup, deadlineSignal, raceAbort, systemClock } from '@dynamo-ts/base';
+import { TaskGroup, systemClock } from '@dynamo-ts/base';
 import type { Clock } from '@dynamo-ts/base';
-import { Context } from '@dynamo-ts/runtime';
-import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { HealthStatus, Logger } from '@dynamo-ts/telemetry';
 
-import type { GenerateHandler } from './generate-handler.ts';
-import { ProbeSink } from './probe-sink.ts';
+import { probeEngine } from './probe-engine.ts';
+import type { EngineProbe } from './probe-engine.ts';
 
 /** Settings of a {@link Canary}. */
-export interface CanaryOptions {
-  readonly handler: GenerateHandler;
-  readonly endpoint: EndpointPath;
-  /** An encoded request for one token. */
-  readonly probe: Uint8Array;
+export interface CanaryOptions extends EngineProbe {
   readonly onStatus: (status: HealthStatus) => void;
   /** Time without traffic before a probe; also how often the worker is looked at. */
   readonly waitMs: number;
-  /** Longest time for a probe's first answer. */
-  readonly timeoutMs: number;
   /** Longest time in which running requests may give no token. */
   readonly busyStallMs: number;
   readonly logger: Logger;
@@ -76,18 +68,12 @@ export class Canary implements AsyncDisposable {
   }
 
   async #probe(signal: AbortSignal): Promise<void> {
-    const { endpoint, handler, probe, timeoutMs } = this.#options;
-    const context = new Context();
-    const sink = new ProbeSink();
     try {
-      await handler.handle({ endpoint, context, payload: probe }, sink);
-      await raceAbort(sink.answered, deadlineSignal(timeoutMs, signal));
+      await probeEngine(this.#options, signal);
       this.#report('ready');
     } catch (error) {
       if (signal.aborted) throw error;
       this.#report('notready', error);
-    } finally {
-      context.kill('superseded');
     }
   }
 

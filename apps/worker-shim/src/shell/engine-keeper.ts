@@ -32,6 +32,7 @@ export class EngineKeeper implements AsyncDisposable {
   readonly #backoff: Backoff;
   readonly #tasks: TaskGroup;
   #hasBeenUp = false;
+  #life: Life | undefined;
 
   constructor(options: EngineKeeperOptions) {
     this.#options = options;
@@ -64,6 +65,11 @@ export class EngineKeeper implements AsyncDisposable {
       }
     });
     await first.promise;
+  }
+
+  /** Treats the engine that runs now as dead, as if it had crashed; nothing when none runs. */
+  giveUp(error: Error): void {
+    this.#life?.died.resolve(error);
   }
 
   /** Stops the engine for good. Idempotent. */
@@ -107,6 +113,7 @@ export class EngineKeeper implements AsyncDisposable {
       const start_ms = Math.round(this.#clock.monotonicMs() - startedMs);
       logger.info('the engine is up', { engine: engine.kind, start_ms });
       this.#hasBeenUp = true;
+      this.#life = life;
       life.onFirstUp();
       const error = await life.died.promise;
       if (this.#clock.monotonicMs() - startedMs > STABLE_AFTER_MS) this.#backoff.reset();
@@ -114,6 +121,7 @@ export class EngineKeeper implements AsyncDisposable {
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error));
     } finally {
+      this.#life = undefined;
       off();
     }
   }

@@ -1,24 +1,47 @@
-/** The worker's `generate` endpoint: hands requests to the engine and knows which of them are open. */
-import { DynamoError } from '@dynamo-ts/base';
+/**
+ * The worker's `generate` endpoint: hands requests to the engine, no more than it may run at once, and knows which are
+ * open. What comes beyond the engine's limit waits here; what comes beyond that is refused before it is accepted, so that
+ * its caller tries another worker (RF 2.3).
+ */
+import { DynamoError, onAbort } from '@dynamo-ts/base';
 import { GenerateRequest } from '@dynamo-ts/protocol';
-import type { IncomingRequest, RawHandler, ResponseSink } from '@dynamo-ts/runtime';
-import type { Logger } from '@dynamo-ts/telemetry';
+import type { Context, IncomingRequest, RawHandler, ResponseSink } from '@dynamo-ts/runtime';
+import type { BoundCounter, Logger } from '@dynamo-ts/telemetry';
 
 import type { Engine } from '../engines/engine.ts';
+import { CANCELLED_RESPONSE } from '../engines/response-encoding.ts';
+import type { CancellationMeter, CancelledPhase } from './cancellation-meter.ts';
 import { TrackedSink } from './tracked-sink.ts';
 import type { Progress } from './tracked-sink.ts';
 
+/** Settings of a {@link GenerateHandler}. */
+export interface GenerateHandlerOptions {
+  readonly engine: Engine;
+  readonly logger: Logger;
+  /** Most requests that the engine is given at once, and most that wait for it; undefined: no limit. */
+  readonly limits?: { readonly running: number; readonly waiting: number } | undefined;
+  readonly cancellations?: CancellationMeter | undefined;
+  readonly refused?: BoundCounter | undefined;
+}
+
+/** A request that the engine may not have yet. */
+interface Waiting {
+  readonly request: GenerateRequest;
+  readonly context: Context;
+  readonly offStop: () => void;
+}
+
 /** Requests of one worker. */
 export class GenerateHandler {
-  readonly #engine: Engine;
-  readonly #logger: Logger;
+  readonly #options: GenerateHandlerOptions;
+  /** In order of arrival. */
   readonly #open = new Set<TrackedSink>();
+  readonly #waiting = new Map<TrackedSink, Waiting>();
   readonly #progress: Progress = { writes: 0 };
   #accepting = false;
 
-  constructor(engine: Engine, logger: Logger) {
-    this.#engine = engine;
-    this.#logger = logger;
+  constructor(options: GenerateHandlerOptions) {
+    this.#options = options;
   }
 
   /** Requests that have not ended. */
@@ -31,25 +54,33 @@ export class GenerateHandler {
     return this.#progress.writes;
   }
 
+  /** Requests that the engine has and whose callers keep up: those that have given a token, and those that have not. */
+  owed(): { readonly begun: number; readonly fresh: number } {
+    let begun = 0;
+    let fresh = 0;
+    for (const sink of this.#open) {
+      if (sink.held || this.#waiting.has(sink)) continue;
+      if (sink.begun) begun += 1;
+      else fresh += 1;
+    }
+    return { begun, fresh };
+  }
+
   /** Serves one request; to be given to the request plane. */
   readonly handle: RawHandler = (incoming: IncomingRequest, sink: ResponseSink) => {
     if (!this.#accepting) {
       throw new DynamoError('backend.engine_shutdown', 'the engine of this worker is not running');
     }
+    this.#refuseBeyondLimit();
     const { context, payload } = incoming;
     const request = decode(payload);
-    const tracked = new TrackedSink({
-      sink,
-      context,
-      open: this.#open,
-      progress: this.#progress,
-      logger: this.#logger,
-    });
-    try {
-      this.#engine.generate(request, tracked, context);
-    } catch (error) {
-      tracked.fail(error);
-    }
+    const { logger } = this.#options;
+    const progress = this.#progress;
+    const tracked = new TrackedSink({ sink, context, owner: this, progress, logger });
+    const isFull = this.#isFull();
+    this.#open.add(tracked);
+    if (isFull) this.#wait(tracked, request, context);
+    else this.#start(tracked, request, context);
   };
 
   /** The engine answers: requests are taken from now on. */
@@ -62,6 +93,71 @@ export class GenerateHandler {
     this.#accepting = false;
     for (const sink of [...this.#open]) {
       sink.fail(new DynamoError('backend.engine_shutdown', message));
+    }
+  }
+
+  /** What the engine does with a request: it has the youngest of those without a token in its queue. */
+  phaseOf(sink: TrackedSink): CancelledPhase {
+    if (sink.begun) return 'decode';
+    if (this.#waiting.has(sink)) return 'queued';
+    const loads = this.#options.engine.load();
+    const queued = loads.reduce((sum, { waitingRequests }) => sum + waitingRequests, 0);
+    if (queued === 0) return 'prefill';
+    const fresh = [...this.#open].filter((each) => !each.begun && !this.#waiting.has(each));
+    return fresh.indexOf(sink) >= fresh.length - queued ? 'queued' : 'prefill';
+  }
+
+  /** A request was given up and the engine has left it. */
+  left(phase: CancelledPhase, { stoppedUnixMs }: Context, confirmed: boolean): void {
+    const { cancellations } = this.#options;
+    if (!confirmed) cancellations?.unconfirmed(phase);
+    else if (stoppedUnixMs !== undefined) cancellations?.confirmed(phase, stoppedUnixMs);
+  }
+
+  /** A request has ended; the next one may begin. */
+  ended(sink: TrackedSink): void {
+    this.#open.delete(sink);
+    this.#waiting.get(sink)?.offStop();
+    this.#waiting.delete(sink);
+    if (!this.#accepting || this.#waiting.size === 0 || this.#isFull()) return;
+    const [next] = this.#waiting;
+    if (next === undefined) return;
+    const [first, { context, offStop, request }] = next;
+    this.#waiting.delete(first);
+    offStop();
+    this.#start(first, request, context);
+  }
+
+  #isFull(): boolean {
+    const { limits } = this.#options;
+    return limits !== undefined && this.#open.size - this.#waiting.size >= limits.running;
+  }
+
+  #refuseBeyondLimit(): void {
+    const { limits, refused } = this.#options;
+    if (limits === undefined || this.#open.size < limits.running + limits.waiting) return;
+    refused?.inc();
+    throw new DynamoError(
+      'capacity.worker_overloaded',
+      `the worker is at capacity: it has ${this.#open.size} requests`,
+    );
+  }
+
+  #wait(sink: TrackedSink, request: GenerateRequest, context: Context): void {
+    // Listens after the sink, which has seen by then that the request was waiting.
+    const offStop = onAbort(context.stopped, () => {
+      sink.write(CANCELLED_RESPONSE);
+      sink.end();
+      sink.released();
+    });
+    this.#waiting.set(sink, { request, context, offStop });
+  }
+
+  #start(sink: TrackedSink, request: GenerateRequest, context: Context): void {
+    try {
+      this.#options.engine.generate(request, sink, context);
+    } catch (error) {
+      sink.fail(error);
     }
   }
 }

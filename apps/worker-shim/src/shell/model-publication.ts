@@ -25,10 +25,18 @@ export class ModelPublication {
     this.#options = options;
   }
 
-  /** Publishes the instance, then card and files, so that whoever sees the card can use it. */
-  async register(card: BuildModelCardOptions): Promise<ModelDeploymentCard> {
+  /**
+   * Publishes the instance, then card and files, so that whoever sees the card can use it.
+   *
+   * @param prove what must succeed before anybody sees it
+   */
+  async register(
+    card: BuildModelCardOptions,
+    prove?: (card: ModelDeploymentCard) => Promise<void>,
+  ): Promise<ModelDeploymentCard> {
     const { handler, path, runtime } = this.#options;
     const built = await buildModelCard(card);
+    await prove?.(built.card);
     this.#generate ??= await runtime.endpoint(formatEndpointPath(path)).serveRaw(handler, {
       metricsLabels: { model: built.card.displayName },
       register: false,

@@ -1,12 +1,25 @@
+import { onAbort } from '@dynamo-ts/base';
 import type { Context, ResponseSink } from '@dynamo-ts/runtime';
 import type { Logger } from '@dynamo-ts/telemetry';
+
+import type { EngineSink } from '../engines/engine.ts';
+import type { CancelledPhase } from './cancellation-meter.ts';
+
+/** Who knows all sinks of a worker. */
+export interface SinkOwner {
+  /** What the engine does with the request of an open sink. */
+  phaseOf(sink: TrackedSink): CancelledPhase;
+  /** The engine has left a request that was given up, or has not said so in time. */
+  left(phase: CancelledPhase, context: Context, confirmed: boolean): void;
+  /** A request has ended. */
+  ended(sink: TrackedSink): void;
+}
 
 /** What a {@link TrackedSink} is made of. */
 export interface TrackedSinkOptions {
   readonly sink: ResponseSink;
   readonly context: Context;
-  /** The sinks that are open; this one is among them until it ends. */
-  readonly open: Set<TrackedSink>;
+  readonly owner: SinkOwner;
   /** Counts what engines write. */
   readonly progress: Progress;
   readonly logger: Logger;
@@ -17,37 +30,78 @@ export interface Progress {
   writes: number;
 }
 
-/** A request's sink that is known to be open until it ends, so that it can be failed when its engine dies. */
-export class TrackedSink implements ResponseSink {
+/**
+ * A request's sink that is known to be open until it ends, so that it can be failed when its engine dies, and that
+ * measures how long the engine takes to leave it when it is given up.
+ */
+export class TrackedSink implements EngineSink {
   readonly #options: TrackedSinkOptions;
   readonly #sink: ResponseSink;
   readonly #startedMs = performance.now();
+  readonly #offStop: () => void;
+  #open = true;
+  #begun = false;
+  #held = false;
+  /** Set when the request was given up and its engine has not said yet that it has left it. */
+  #leaving: CancelledPhase | undefined;
 
   constructor(options: TrackedSinkOptions) {
     this.#options = options;
     this.#sink = options.sink;
-    options.open.add(this);
+    // Before the engine listens too: by then it has left the phase.
+    this.#offStop = onAbort(options.context.stopped, () => {
+      this.#leaving = options.owner.phaseOf(this);
+    });
+  }
+
+  /** Whether the engine has written anything. */
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  /** Whether the caller reads too slowly for the engine to go on. */
+  get held(): boolean {
+    return this.#held;
   }
 
   write(item: Uint8Array): boolean {
     this.#options.progress.writes += 1;
-    return this.#sink.write(item);
+    this.#begun = true;
+    const flows = this.#sink.write(item);
+    if (!flows) this.#held = true;
+    return flows;
   }
 
-  drained(): Promise<void> {
-    return this.#sink.drained();
+  async drained(): Promise<void> {
+    await this.#sink.drained();
+    this.#held = false;
   }
 
   end(): void {
-    if (!this.#options.open.delete(this)) return;
+    if (!this.#close()) return;
     this.#log(this.#options.context.isStopped() ? 'stopped' : 'done');
     this.#sink.end();
   }
 
   fail(error: unknown): void {
-    if (!this.#options.open.delete(this)) return;
+    if (!this.#close()) return;
     this.#log('failed', error);
     this.#sink.fail(error);
+  }
+
+  released(confirmed = true): void {
+    if (this.#leaving === undefined) return;
+    const phase = this.#leaving;
+    this.#leaving = undefined;
+    this.#options.owner.left(phase, this.#options.context, confirmed);
+  }
+
+  #close(): boolean {
+    if (!this.#open) return false;
+    this.#open = false;
+    this.#offStop();
+    this.#options.owner.ended(this);
+    return true;
   }
 
   #log(outcome: 'done' | 'stopped' | 'failed', error?: unknown): void {

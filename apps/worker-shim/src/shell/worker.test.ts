@@ -272,6 +272,41 @@ describe('Worker', () => {
     await lifecycle.close();
   });
 
+  it('closes an engine that hangs, lets its requests move, and registers it when it gives tokens again', async () => {
+    const engine = new HeldEngine();
+    const flags = ['--engine-first-token-timeout=100ms', '--health-check-request-timeout=1'];
+    const { worker, lifecycle } = await startWorker(engine, configOf(...flags));
+    await worker.start();
+    const caller = await client();
+    await caller.waitForInstances();
+    const batch = (await open(caller, {})).nextBatch();
+    await expect(batch).rejects.toMatchObject({ code: 'backend.engine_shutdown', retryable: true });
+    await vi.waitFor(async () => expect(await models()).toEqual([]));
+    // It is up again, and is asked for a token before anybody else sees it.
+    await vi.waitFor(() => expect(engine.sinks).toHaveLength(2), { timeout: 3000 });
+    expect(await models()).toEqual([]);
+    engine.sinks[1]!.write(new Uint8Array());
+    await vi.waitFor(async () => expect(await models()).toHaveLength(1));
+    await lifecycle.close();
+  });
+
+  it('refuses what is beyond its limits before it accepts it', async () => {
+    const engine = new HeldEngine();
+    const config = configOf('--engine-request-limit=1', '--request-queue-limit=2');
+    const { worker, lifecycle } = await startWorker(engine, config);
+    await worker.start();
+    const caller = await client();
+    await caller.waitForInstances();
+    const answers = [await open(caller, {}), await open(caller, {}), await open(caller, {})];
+    await expect(open(caller, {})).rejects.toMatchObject({ code: 'capacity.worker_overloaded' });
+    expect(caller.free()).toEqual([]);
+    expect(engine.sinks).toHaveLength(1);
+    engine.sinks[0]!.end();
+    expect(await answers[0]!.nextBatch()).toBeUndefined();
+    expect(engine.sinks).toHaveLength(2);
+    await lifecycle.close();
+  });
+
   it('lets requests finish when it stops, and cuts off those that do not', async () => {
     const engine = new HeldEngine();
     const config = configOf('--graceful-shutdown-grace-period=50ms');

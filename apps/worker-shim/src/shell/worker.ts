@@ -2,7 +2,7 @@
  * One engine's presence in the deployment: registered while the engine answers, silent while it does not, drained when
  * the process stops.
  */
-import { onAbort, raceAbort, systemClock } from '@dynamo-ts/base';
+import { DynamoError, instanceIdHex, onAbort, raceAbort, systemClock } from '@dynamo-ts/base';
 import type { Lifecycle } from '@dynamo-ts/base';
 import type { BuildModelCardOptions, CardFileCache } from '@dynamo-ts/preprocess';
 import type { EndpointPath, ModelDeploymentCard } from '@dynamo-ts/protocol';
@@ -16,11 +16,17 @@ import type { Engine, EngineFacts } from '../engines/engine.ts';
 import { KV_EVENTS_TOPIC, KvPublication } from '../kv/kv-publication.ts';
 import { serveKvQueries } from '../kv/kv-query-endpoint.ts';
 import { Canary } from './canary.ts';
+import { CancellationMeter } from './cancellation-meter.ts';
 import { EngineKeeper } from './engine-keeper.ts';
+import { EngineWatchdog } from './engine-watchdog.ts';
+import type { EngineStall } from './engine-watchdog.ts';
 import { GenerateHandler } from './generate-handler.ts';
 import { LOAD_TOPIC, LoadPublisher } from './load-publisher.ts';
 import { describeModel } from './model-description.ts';
+import { WORKER_METRICS } from './metrics.ts';
 import { ModelPublication } from './model-publication.ts';
+import { probeEngine } from './probe-engine.ts';
+import type { EngineProbe } from './probe-engine.ts';
 import { probeRequest, readProbePayload } from './probe-request.ts';
 import type { ProbePayload } from './probe-request.ts';
 
@@ -42,6 +48,7 @@ export class Worker {
   readonly #options: WorkerOptions;
   readonly #handler: GenerateHandler;
   readonly #publication: ModelPublication;
+  readonly #watchdog: EngineWatchdog;
   #keeper: EngineKeeper | undefined;
   #load: LoadPublisher | undefined;
   #kv: KvPublication | undefined;
@@ -51,12 +58,23 @@ export class Worker {
   readonly #publishers: EventPublisher[] = [];
   #state: 'starting' | 'registered' | 'down' | 'stopping' = 'starting';
   #mustWaitForRouters = false;
+  /** The engine hung: that it is up again says nothing until it has given a token. */
+  #isDoubted = false;
   #probePayload: ProbePayload = {};
 
   constructor(options: WorkerOptions) {
-    const { engine, logger, path, runtime } = options;
+    const { logger, path, runtime } = options;
     this.#options = options;
-    this.#handler = new GenerateHandler(engine, logger.child({ target: 'worker.request' }));
+    this.#handler = createHandler(options);
+    this.#watchdog = new EngineWatchdog({
+      handler: this.#handler,
+      stallMs: options.config.engineStallMs,
+      firstTokenMs: options.config.engineFirstTokenMs,
+      onStall: (stall) => {
+        this.#onStall(stall);
+      },
+      logger,
+    });
     this.#publication = new ModelPublication({ runtime, path, handler: this.#handler.handle });
   }
 
@@ -95,6 +113,7 @@ export class Worker {
       onDown: (error) => this.#deregister(error),
       logger,
     });
+    this.#watchdog.start();
     await this.#keeper.start();
   }
 
@@ -118,6 +137,7 @@ export class Worker {
       await raceAbort(this.#publication.drain(), deadline).finally(off);
     });
     lifecycle.onShutdown('drain', 'canary', () => this.#canary?.close());
+    lifecycle.onShutdown('drain', 'watchdog', () => this.#watchdog.close());
     lifecycle.onShutdown('abort', 'engine', async () => {
       this.#handler.abort('the worker is stopping');
       await this.#keeper?.close();
@@ -131,12 +151,36 @@ export class Worker {
     const description = this.#describe(facts);
     await this.#beginKv(facts, description.kvCacheBlockSize);
     this.#handler.resume();
-    const card = await this.#publication.register(description);
+    const card = await this.#publication.register(description, (built) => this.#prove(built));
     this.#state = 'registered';
     health.setEndpoint(path.endpoint, 'ready');
     this.#load?.changed();
     logger.info('the model is registered', { model: card.displayName, input: facts.input });
     this.#startCanary(card);
+  }
+
+  async #prove(card: ModelDeploymentCard): Promise<void> {
+    if (!this.#isDoubted) return;
+    await probeEngine({ ...this.#probeOf(card), handler: this.#handler });
+    this.#isDoubted = false;
+  }
+
+  #onStall({ requests, silentMs }: EngineStall): void {
+    const { engine, runtime, telemetry } = this.#options;
+    const labels = { worker_id: instanceIdHex(runtime.instanceId), engine: engine.kind };
+    telemetry.metrics.counter(WORKER_METRICS.engineStallsTotal).inc(labels);
+    this.#isDoubted = true;
+    const message = `the engine gave no token for ${Math.round(silentMs)} ms although it has ${requests} requests`;
+    this.#keeper?.giveUp(new DynamoError('backend.engine_shutdown', message));
+  }
+
+  #probeOf(card: ModelDeploymentCard): Omit<EngineProbe, 'handler'> {
+    const { config, path } = this.#options;
+    return {
+      endpoint: path,
+      probe: probeRequest(card, this.#probePayload),
+      timeoutMs: config.healthCheckTimeoutMs,
+    };
   }
 
   /** Before the worker is known: whoever sees its card can ask for its index. */
@@ -153,14 +197,12 @@ export class Worker {
     const { config, health, logger, path } = this.#options;
     if (!config.healthCheckEnabled) return;
     this.#canary = new Canary({
+      ...this.#probeOf(card),
       handler: this.#handler,
-      endpoint: path,
-      probe: probeRequest(card, this.#probePayload),
       onStatus: (status) => {
         health.setEndpoint(path.endpoint, status);
       },
       waitMs: config.canaryWaitMs,
-      timeoutMs: config.healthCheckTimeoutMs,
       busyStallMs: config.busyStallMs,
       logger,
     });
@@ -201,4 +243,22 @@ export class Worker {
     await this.#kv?.close();
     for (const publisher of this.#publishers) await publisher.close();
   }
+}
+
+function createHandler({ config, engine, logger, runtime, telemetry }: WorkerOptions) {
+  const { engineRequestLimit, requestQueueLimit } = config;
+  const workerId = instanceIdHex(runtime.instanceId);
+  const { metrics } = telemetry;
+  return new GenerateHandler({
+    engine,
+    logger: logger.child({ target: 'worker.request' }),
+    limits:
+      engineRequestLimit === undefined
+        ? undefined
+        : { running: engineRequestLimit, waiting: requestQueueLimit },
+    cancellations: new CancellationMeter(metrics, { workerId, engine: engine.kind }),
+    refused: metrics
+      .counter(WORKER_METRICS.requestsRefusedTotal)
+      .bind({ worker_id: workerId, engine: engine.kind }),
+  });
 }
