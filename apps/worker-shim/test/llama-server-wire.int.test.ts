@@ -286,29 +286,6 @@ describe('LlamaServerEngine', () => {
     expect(engine.load()[0]).toMatchObject({ activeRequests: 0, activePrefillTokens: 0 });
   });
 
-  it('says that a request was left when the server has no busy slot for it', async () => {
-    const slots = [{ is_processing: true }, { is_processing: false }];
-    let asked = 0;
-    const { engine } = await start({
-      'POST /completion': ({ response }: ScriptedRequest) => {
-        response.writeHead(200, { 'content-type': 'text/event-stream' });
-        response.flushHeaders();
-      },
-      'GET /slots': ({ response }: ScriptedRequest) => {
-        asked += 1;
-        if (asked > 3) slots[0] = { is_processing: false };
-        response.writeHead(200, { 'content-type': 'application/json' });
-        response.end(JSON.stringify(slots));
-      },
-    });
-    const released = vi.fn();
-    const context = new Context();
-    engine.generate(request(), Object.assign(new CollectingSink(), { released }), context);
-    context.kill();
-    await vi.waitFor(() => expect(released).toHaveBeenCalledExactlyOnceWith(true));
-    expect(asked).toBe(4);
-  });
-
   it('stops reading while the caller takes nothing', async () => {
     const sent = Promise.withResolvers<ScriptedRequest['response']>();
     const { engine } = await start({

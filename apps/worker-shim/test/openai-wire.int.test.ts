@@ -351,36 +351,6 @@ describe('OpenAiEngine', () => {
     ]);
   });
 
-  it.each([
-    ['vLLM, when it runs and keeps waiting nothing of it', 'vllm:num_requests_running', 4],
-    ['a server that does not tell, when the connection has closed', 'other_metric', 1],
-  ])('says that a request was left: %s', async (_name, metric, asks) => {
-    let asked = 0;
-    const { engine } = await start(
-      {
-        'POST /v1/completions': ({ response }: ScriptedRequest) => {
-          response.writeHead(200, { 'content-type': 'text/event-stream' });
-          response.flushHeaders();
-        },
-        'GET /metrics': ({ response }: ScriptedRequest) => {
-          asked += 1;
-          response.end(`${metric}{engine="0"} ${asked > 3 ? 0 : 1}.0\n`);
-        },
-      },
-      { input: 'text' },
-    );
-    asked = 0;
-    const released = vi.fn();
-    const context = new Context();
-    const question = GenerateRequest.fromPartial(
-      text(TextInput_Kind.KIND_COMPLETION, { prompt: 'x' }),
-    );
-    engine.generate(question, Object.assign(new CollectingSink(), { released }), context);
-    context.kill();
-    await vi.waitFor(() => expect(released).toHaveBeenCalledExactlyOnceWith(true));
-    expect(asked).toBe(asks);
-  });
-
   it('fails an answer that ends without a finish reason', async () => {
     const { engine } = await start(
       {
