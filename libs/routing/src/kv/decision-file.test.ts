@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -49,13 +49,21 @@ describe('DecisionFile', () => {
     expect(await read('log')).toBe('next\n');
   });
 
-  it('goes on after a write that failed', async () => {
+  it('begins a line of its own after one that was cut off', async () => {
+    const path = join(folder, 'log');
+    await writeFile(path, '{"a":1}\n{"b":');
+    await using file = new DecisionFile({ path, logger: nullLogger });
+    await file.append('{"c":1}\n');
+    expect(await read('log')).toBe('{"a":1}\n{"b":\n{"c":1}\n');
+  });
+
+  it('goes on after a write that failed, and says that it did', async () => {
     const path = join(folder, 'log');
     await mkdir(path);
     await using file = new DecisionFile({ path, logger: nullLogger });
-    await file.append('lost\n');
+    expect(await file.append('lost\n')).toBe(false);
     await rm(path, { recursive: true });
-    await file.append('kept\n');
+    expect(await file.append('kept\n')).toBe(true);
     expect(await read('log')).toBe('kept\n');
   });
 });

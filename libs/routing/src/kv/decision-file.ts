@@ -2,7 +2,7 @@
  * Decisions as lines of JSON in a file that does not grow without bound: a full one is renamed to `.1`, older ones move
  * on, the oldest goes. What cannot be written is dropped and logged; routing never waits for it.
  */
-import { appendFile, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { appendFile, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import type { Logger } from '@dynamo-ts/telemetry';
@@ -19,6 +19,7 @@ export interface DecisionFileOptions {
 
 const DEFAULT_MAX_BYTES = 64 * 1024 * 1024;
 const DEFAULT_KEEP = 3;
+const LINE_FEED = 10;
 
 /** The decision log of a process; the routers of all its endpoints write to it. */
 export class DecisionFile implements AsyncDisposable {
@@ -27,8 +28,10 @@ export class DecisionFile implements AsyncDisposable {
   readonly #keep: number;
   readonly #logger: Logger;
   #sizeBytes: number | undefined;
+  /** Its last line was cut off: a process was killed, or the disk was full. */
+  #isTorn = false;
   /** The writes so far, one after the other. */
-  #written: Promise<void> = Promise.resolve();
+  #written: Promise<unknown> = Promise.resolve();
   #isFailing = false;
 
   constructor(options: DecisionFileOptions) {
@@ -38,10 +41,11 @@ export class DecisionFile implements AsyncDisposable {
     this.#logger = options.logger;
   }
 
-  /** Resolves when the lines are in the file, or are given up. Never rejects. */
-  append(lines: string): Promise<void> {
-    this.#written = this.#written.then(() => this.#tryWrite(lines));
-    return this.#written;
+  /** Never rejects. @returns whether the lines are in the file; otherwise they are given up */
+  append(lines: string): Promise<boolean> {
+    const isWritten = this.#written.then(() => this.#tryWrite(lines));
+    this.#written = isWritten;
+    return isWritten;
   }
 
   /** Waits for what is being written. Idempotent. */
@@ -53,29 +57,35 @@ export class DecisionFile implements AsyncDisposable {
     await this.close();
   }
 
-  async #tryWrite(lines: string): Promise<void> {
+  async #tryWrite(lines: string): Promise<boolean> {
     try {
-      const bytes = Buffer.from(lines, 'utf8');
       this.#sizeBytes ??= await this.#open();
-      if (this.#sizeBytes > 0 && this.#sizeBytes + bytes.byteLength > this.#maxBytes)
-        await this.#rotate();
-      await appendFile(this.#path, bytes);
-      this.#sizeBytes += bytes.byteLength;
+      const sizeBytes = Buffer.byteLength(lines);
+      if (this.#sizeBytes > 0 && this.#sizeBytes + sizeBytes > this.#maxBytes) await this.#rotate();
+      await appendFile(this.#path, this.#isTorn ? `\n${lines}` : lines);
+      this.#sizeBytes += sizeBytes;
+      this.#isTorn = false;
       this.#isFailing = false;
+      return true;
     } catch (error) {
       this.#sizeBytes = undefined;
-      if (this.#isFailing) return;
+      if (!this.#isFailing)
+        this.#logger.error('decisions cannot be logged', { path: this.#path, error });
       this.#isFailing = true;
-      this.#logger.error('decisions cannot be logged', { path: this.#path, error });
+      return false;
     }
   }
 
   async #open(): Promise<number> {
     await mkdir(dirname(this.#path), { recursive: true });
-    return stat(this.#path).then(
-      ({ size }) => size,
-      () => 0, // there is none yet
-    );
+    await using file = await open(this.#path, 'a+');
+    const { size } = await file.stat();
+    const { buffer } = await file.read({
+      buffer: Buffer.alloc(1),
+      position: Math.max(0, size - 1),
+    });
+    this.#isTorn = size > 0 && buffer[0] !== LINE_FEED;
+    return size;
   }
 
   async #rotate(): Promise<void> {
@@ -86,6 +96,7 @@ export class DecisionFile implements AsyncDisposable {
     }
     if (this.#keep === 0) await rm(this.#path, { force: true });
     this.#sizeBytes = 0;
+    this.#isTorn = false;
   }
 }
 

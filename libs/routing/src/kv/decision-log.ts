@@ -14,7 +14,7 @@ export interface DecisionLogOptions {
   readonly file?: DecisionFile | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
-  /** Decisions left the memory before they were written. */
+  /** Decisions left the memory before they were written, or could not be written. */
   readonly onDropped: (count: number) => void;
 }
 
@@ -111,7 +111,7 @@ export class DecisionLog implements AsyncDisposable {
   async #drain(file: DecisionFile): Promise<number> {
     const { lines, count, dropped } = await this.#options.core.drainDecisions(DRAIN_LIMIT);
     if (dropped > 0) this.#options.onDropped(dropped);
-    if (count > 0) await file.append(lines);
+    if (count > 0 && !(await file.append(lines))) this.#options.onDropped(count);
     return count;
   }
 }
