@@ -203,6 +203,16 @@ describe('IndexFeed', () => {
     await router.close();
   });
 
+  it('restores others while some are registered that cannot be asked', async () => {
+    await using cluster = await TestCluster.start();
+    for (let count = 0; count < 9; count++) await TestKvWorker.start(cluster, { serves: false });
+    const worker = await TestKvWorker.start(cluster);
+    worker.store(first);
+    worker.send();
+    await using router = await openRouter(cluster);
+    await vi.waitFor(() => expect(held(router, worker.id, first)).toBe(12));
+  });
+
   it('leaves workers alone that publish no events', async () => {
     await using cluster = await TestCluster.start();
     const worker = await TestKvWorker.start(cluster, { kvEvents: false });

@@ -168,6 +168,8 @@ export class RankRestore implements AsyncDisposable {
     try {
       for (let wanted = take(rank); wanted !== undefined && !signal.aborted; wanted = take(rank)) {
         const recovery = wanted;
+        // Those that can be asked do not wait for those that cannot yet.
+        if (rank.ask === undefined) await this.#registered(recovery.workerId, signal);
         await this.#slots.run(() => this.#attempt(rank, recovery, signal));
       }
     } finally {
@@ -176,10 +178,11 @@ export class RankRestore implements AsyncDisposable {
   }
 
   async #attempt(rank: Rank, recovery: Recovery, signal: AbortSignal): Promise<void> {
-    const { core, clock, logger, onProgress } = this.#options;
+    const { core, query, clock, logger, onProgress } = this.#options;
     const { workerId, dpRank } = recovery;
+    if (signal.aborted) return;
     try {
-      const items = await (rank.ask?.(queryOf(recovery)) ?? this.#askEndpoint(recovery, signal));
+      const items = await (rank.ask?.(queryOf(recovery)) ?? query.ask(recovery, signal));
       if (signal.aborted) return;
       const result = await core.finishRecovery(workerId, dpRank, items, clock.monotonicMs());
       for (const next of result.recoveries) this.want(next);
@@ -193,16 +196,12 @@ export class RankRestore implements AsyncDisposable {
     onProgress();
   }
 
-  async #askEndpoint(recovery: Recovery, signal: AbortSignal): Promise<readonly Uint8Array[]> {
-    await this.#registered(recovery.workerId, signal);
-    return this.#options.query.ask(recovery, signal);
-  }
-
+  /** Waits a while for the worker to register; never throws. */
   async #registered(workerId: InstanceId, signal: AbortSignal): Promise<void> {
     const { query, clock } = this.#options;
     const untilMs = clock.monotonicMs() + REGISTRATION_MS;
-    while (!query.answers(workerId) && clock.monotonicMs() < untilMs)
-      await clock.sleep(REGISTRATION_POLL_MS, { signal });
+    while (!signal.aborted && !query.answers(workerId) && clock.monotonicMs() < untilMs)
+      await clock.sleep(REGISTRATION_POLL_MS, { signal }).catch(() => undefined);
   }
 }
 

@@ -32,6 +32,8 @@ export interface TestKvWorkerOptions {
   readonly taints?: readonly string[];
   /** Tokens per block, by its card. @default {@link TEST_BLOCK_SIZE} */
   readonly cardBlockSize?: number;
+  /** Has an endpoint for index queries. @default true */
+  readonly serves?: boolean;
   /** Answers requests. @default one empty item */
   readonly handler?: RawHandler;
   /** Recent events that it remembers. @default 64 */
@@ -98,7 +100,7 @@ export class TestKvWorker {
     const topic = { scope: { namespace, component }, topic: KV_EVENTS_TOPIC };
     const publisher = await runtime.events.publisher(topic, runtime.instanceId);
     const worker = new TestKvWorker(runtime, publisher, options);
-    await worker.#serveQueries();
+    if (options.serves !== false) await worker.#serveQueries();
     await worker.#publishCard();
     return worker;
   }

@@ -22,9 +22,15 @@ const MOST_BYTES = 512 * 1024 * 1024;
 /** Client of the workers' index queries. */
 export class WorkerKvQuery implements AsyncDisposable {
   readonly #client: Client;
+  readonly #present = new Set<bigint>();
+  readonly #off: () => void;
 
   private constructor(client: Client) {
     this.#client = client;
+    this.#off = client.onInstances(({ kind, instance: { instanceId } }) => {
+      if (kind === 'added') this.#present.add(instanceId);
+      else this.#present.delete(instanceId);
+    });
   }
 
   /** Finds the workers of a component. */
@@ -36,7 +42,7 @@ export class WorkerKvQuery implements AsyncDisposable {
 
   /** Whether a worker can be asked now. */
   answers(workerId: InstanceId): boolean {
-    return this.#client.instanceIds().includes(workerId);
+    return this.#present.has(workerId);
   }
 
   /**
@@ -58,6 +64,7 @@ export class WorkerKvQuery implements AsyncDisposable {
 
   /** Idempotent. */
   async close(): Promise<void> {
+    this.#off();
     await this.#client.close();
   }
 

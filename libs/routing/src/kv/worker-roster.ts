@@ -44,6 +44,8 @@ const NOBODY: readonly InstanceId[] = [];
 export class WorkerRoster {
   readonly #options: WorkerRosterOptions;
   readonly #entries = new Map<InstanceId, WorkerFact>();
+  /** Instances that discovery knows. */
+  readonly #present = new Set<InstanceId>();
   readonly #external = new Map<InstanceId, AskWorker | undefined>();
   #offInstances: () => void = () => undefined;
   /** Answer of `free()` that {@link #unusable} was made from. */
@@ -69,15 +71,19 @@ export class WorkerRoster {
   start(): void {
     this.#offInstances = this.#options.instances.onInstances(({ kind, instance }) => {
       const workerId = asInstanceId(instance.instanceId);
-      if (kind === 'added') this.refresh(workerId);
-      else this.#lose(workerId);
+      if (kind === 'added') {
+        this.#present.add(workerId);
+        this.refresh(workerId);
+      } else {
+        this.#present.delete(workerId);
+        this.#lose(workerId);
+      }
     });
   }
 
   /** Takes what is known of a worker now. One that discovery does not know as an instance is left out. */
   refresh(workerId: InstanceId): void {
-    if (this.#external.has(workerId)) return;
-    if (!this.#options.instances.instanceIds().includes(workerId)) return;
+    if (this.#external.has(workerId) || !this.#present.has(workerId)) return;
     this.#set(workerId, this.#options.factOf(workerId));
   }
 
