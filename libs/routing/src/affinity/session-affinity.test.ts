@@ -216,6 +216,16 @@ describe('several routers', () => {
     await agree([a, b], one);
   });
 
+  it('follow a session that one of them placed elsewhere in soft mode', async () => {
+    const [a, b] = await pair({ mode: 'soft' });
+    a.serve('s', on(one));
+    await agree([a, b], one);
+    await Promise.all([a.clock.advance(1000), b.clock.advance(1000)]);
+    b.serve('s', on(two));
+    await agree([a], two);
+    await agree([b], two);
+  });
+
   it('do not let go of a session that runs because another one did', async () => {
     const [a, b] = await pair();
     a.serve('s', on(one));

@@ -140,7 +140,8 @@ export class SessionAffinity implements SessionBindings {
     }
     // In hard mode the one that was first stands.
     if (known !== undefined && this.#options.mode !== 'soft') return;
-    if (known !== undefined) this.#table.end(key, 'moved');
+    // Other routers would hold on to it: it is the older one.
+    if (known !== undefined) this.#release(key, known, 'moved');
     const boundAtMs = this.#clock.now();
     const binding = this.#bind(key, { instanceId, dpRank, boundAtMs });
     this.#hold(request, binding);
