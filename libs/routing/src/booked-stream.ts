@@ -38,6 +38,9 @@ export interface BookedStreamOptions {
   readonly onEnd: (outcome: RequestOutcome) => void;
 }
 
+const COMPLETED = { kind: 'completed' } as const;
+const INCOMPLETE = { kind: 'failed', errorCode: 'backend.stream_incomplete' } as const;
+
 /** {@link DispatchedStream} that tells its owner exactly once when it has ended. */
 export class BookedStream implements DispatchedStream {
   readonly instanceId: InstanceId;
@@ -45,6 +48,7 @@ export class BookedStream implements DispatchedStream {
   readonly #options: BookedStreamOptions;
   #offKill: () => void = () => undefined;
   #peeked: readonly Uint8Array[] | undefined;
+  #hasBegun = false;
   #ended = false;
 
   constructor(options: BookedStreamOptions) {
@@ -95,8 +99,9 @@ export class BookedStream implements DispatchedStream {
       const batch = await (streamTimeoutMs > 0
         ? this.#nextOrTimeout(streamTimeoutMs)
         : response.nextBatch());
-      if (batch === undefined) this.#end({ kind: 'completed' });
+      if (batch === undefined) this.#end(this.#hasBegun ? COMPLETED : INCOMPLETE);
       else if (!this.#ended) meter.note(batch, systemClock.monotonicMs());
+      this.#hasBegun = true;
       return batch;
     } catch (error) {
       this.#end({ kind: 'failed', errorCode: toDynamoError(error).code });

@@ -79,6 +79,22 @@ describe('Dispatcher and its router', () => {
     expect(blocks).toBe(1);
   });
 
+  it('does not count an answer without a token as completed', async () => {
+    await using cluster = await TestCluster.start();
+    await cluster.worker((_request, sink) => {
+      sink.end();
+    });
+    const { dispatcher, router } = open(cluster);
+    const free = vi.spyOn(router, 'free');
+    await expect(dispatcher.dispatch(request())).rejects.toMatchObject({
+      code: 'backend.stream_incomplete',
+    });
+    expect(free.mock.calls[0]?.[1]).toMatchObject({
+      kind: 'failed',
+      errorCode: 'backend.stream_incomplete',
+    });
+  });
+
   it('tells the router why a worker was given up', async () => {
     await using cluster = await TestCluster.start();
     await cluster.worker(() => {
