@@ -304,6 +304,22 @@ describe('ReplicaSync', () => {
     expect(loadOf(a)).toEqual([0, 0, 0]);
   });
 
+  it('takes over from a router of the same process that is still closing', async () => {
+    await using routers = new TestRouters();
+    const peer = await routers.add();
+    const old = await routers.add();
+    const { runtime, core } = old;
+    const shared = { runtime, path, blockSize: BLOCK_SIZE, core, logger: nullLogger };
+    await using next = new ReplicaSync(shared);
+    next.start();
+    await new Promise((resolve) => setImmediate(resolve));
+    await old.sync.close();
+    await vi.waitFor(() => expect(next.remote.routers).toBe(1), { timeout: 5000 });
+    await vi.waitFor(() => expect(peer.sync.remote.routers).toBe(1), { timeout: 5000 });
+    next.added(booking('r1'));
+    await expectLoad(peer, [64, 5, 1]);
+  });
+
   it('ignores what it cannot read', async () => {
     await using routers = new TestRouters();
     const a = await routers.add();

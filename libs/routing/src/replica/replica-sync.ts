@@ -6,7 +6,14 @@
  * there. A router that starts, and one that notices that events were lost, asks for everything. A router that leaves
  * discovery takes its bookings with it.
  */
-import { TaskGroup, asInstanceId, instanceIdHex, raceAbort, systemClock } from '@dynamo-ts/base';
+import {
+  TaskGroup,
+  asInstanceId,
+  hasCode,
+  instanceIdHex,
+  raceAbort,
+  systemClock,
+} from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
 import { ActiveSequenceBatch, formatEndpointPath } from '@dynamo-ts/protocol';
 import type { ActiveSequenceEvent, EndpointPath, EventEnvelope } from '@dynamo-ts/protocol';
@@ -169,7 +176,7 @@ export class ReplicaSync implements LoadSharing {
       this.#onRenewed(publishers);
     });
     await subscription.ready({ signal });
-    const serving = this.#serve();
+    const serving = this.#serve(signal);
     let served: ServedEndpoint | undefined;
     try {
       served = await raceAbort(serving, signal);
@@ -182,7 +189,21 @@ export class ReplicaSync implements LoadSharing {
     }
   }
 
-  #serve(): Promise<ServedEndpoint> {
+  /** A router of this process for the same endpoint that is about to close may still be there. */
+  async #serve(signal: AbortSignal): Promise<ServedEndpoint> {
+    for (let isFirst = true; ; isFirst = false) {
+      try {
+        return await this.#tryServe();
+      } catch (error) {
+        if (!hasCode(error, 'request.conflict')) throw error;
+        if (isFirst)
+          this.#options.logger.warn('bookings are not shared while another router does', { error });
+        await this.#clock.sleep(UPKEEP_MS, { signal });
+      }
+    }
+  }
+
+  #tryServe(): Promise<ServedEndpoint> {
     const { runtime, path } = this.#options;
     return serveBookingsQuery(runtime, path, {
       shared: this.#shared,
