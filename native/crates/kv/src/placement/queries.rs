@@ -73,11 +73,21 @@ impl Placement {
         let mut loads = self.loads_with(&sequence, u32::try_from(private).unwrap_or(u32::MAX));
         self.sequence = sequence;
         for (at, tokens) in loads.prefill_tokens.iter_mut().enumerate() {
-            let held = overlap.device[at] + overlap.host[at] + overlap.disk[at];
-            let held = u64::from(held) * u64::from(self.settings.block_size);
-            *tokens += prompt_tokens.saturating_sub(held);
+            *tokens += prompt_tokens.saturating_sub(self.cached_tokens(&overlap, at));
         }
         loads
+    }
+
+    /// Tokens that a rank holds, each tier by its weight, as a decision counts them.
+    fn cached_tokens(&self, overlap: &FleetOverlap, at: usize) -> u64 {
+        let cost = &self.settings.cost;
+        let blocks = f64::from(overlap.device[at])
+            + cost.host_cache_hit_weight * f64::from(overlap.host[at])
+            + cost.disk_cache_hit_weight * f64::from(overlap.disk[at]);
+        // Not negative, and the cast saturates.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let tokens = (blocks * f64::from(self.settings.block_size)) as u64;
+        tokens
     }
 
     fn loads_with(&self, shared: &[u64], private: u32) -> FleetLoads {
