@@ -180,8 +180,8 @@ export class RankRestore implements AsyncDisposable {
   async #attempt(rank: Rank, recovery: Recovery, signal: AbortSignal): Promise<void> {
     const { core, query, clock, logger, onProgress } = this.#options;
     const { workerId, dpRank } = recovery;
-    if (signal.aborted) return;
     try {
+      signal.throwIfAborted();
       const items = await (rank.ask?.(queryOf(recovery)) ?? query.ask(recovery, signal));
       if (signal.aborted) return;
       const result = await core.finishRecovery(workerId, dpRank, items, clock.monotonicMs());
