@@ -2,8 +2,6 @@
  * Stream chunks as an engine of this process yields them. They are what OpenAI's own client reads, with everything
  * optional that the service fills in (id, model, created), so that such a client's stream can be passed on as it is.
  */
-import type { ChatLogprob } from './logprobs.ts';
-
 /** Why a choice ended, in the words of an engine. */
 export type EngineChunkFinish =
   'stop' | 'length' | 'content_filter' | 'tool_calls' | 'function_call';
@@ -40,13 +38,22 @@ export interface ChatDelta {
   readonly tool_calls?: readonly object[] | undefined;
 }
 
+/** A token and its log probability. */
+interface ScoredToken {
+  readonly token: string;
+  readonly logprob: number;
+}
+
+/** A token of a chat answer with the candidates for its place. */
+interface ChatScoredToken extends ScoredToken {
+  readonly top_logprobs: readonly ScoredToken[];
+}
+
 /** A choice of a chat chunk. */
 export interface ChatChunkChoice extends EngineChunkChoice {
   readonly delta: ChatDelta;
   readonly logprobs?:
-    | { readonly content?: readonly Omit<ChatLogprob, 'bytes'>[] | null | undefined }
-    | null
-    | undefined;
+    { readonly content?: readonly ChatScoredToken[] | null | undefined } | null | undefined;
 }
 
 /** A choice of a text completion's chunk. */
