@@ -11,7 +11,7 @@ import type { EndpointPath, Transport } from '@dynamo-ts/protocol';
 import type { Context } from '../context.ts';
 
 /** Bytes of an answer that may be on their way to one reader before the server must wait for it. */
-export const DEFAULT_CREDIT_BYTES: number = 1024 * 1024;
+export const DEFAULT_CREDIT_BYTES: number = 256 * 1024;
 
 /** A request as its server sees it. */
 export interface IncomingRequest {
@@ -84,7 +84,7 @@ export interface OutgoingRequest {
 export interface RawResponse extends AsyncIterable<Uint8Array> {
   /**
    * The items that have arrived since the last call, waiting for at least one; undefined at the clean end.
-   * What arrived together comes together, so that a reader can write it together.
+   * What arrived together comes together, up to a bound, so that a reader can write it together.
    *
    * @throws `transport.disconnected` when the connection ends early, the server's error when it failed
    */

@@ -3,6 +3,9 @@
  *
  * Planes push what arrives; the reader takes everything that arrived together in one call. A failure lets the reader
  * have what came before it, because a migrated request continues from there; a cancel drops it.
+ *
+ * What a slow reader leaves here costs little more than its bytes: batches that nobody took are copied into one piece of
+ * memory each, because an item on its own costs more than it holds and keeps the whole message alive that brought it.
  */
 import { AbortReasonError } from '@dynamo-ts/base';
 import type { DynamoError } from '@dynamo-ts/base';
@@ -24,11 +27,18 @@ type State =
   | { readonly kind: 'ended' }
   | { readonly kind: 'failed'; readonly error: DynamoError };
 
+/**
+ * Most items of one batch. A reader that was away must not turn all that came meanwhile into events at once: text is ten
+ * times as large as the tokens it is made of.
+ */
+export const MAX_BATCH_ITEMS = 64;
+
 /** Items of one answer between a plane and its reader. Bounded by the credit that the plane gives. */
 export class ResponseBuffer implements RawResponse {
   readonly #options: ResponseBufferOptions;
+  /** Full batches that nobody has taken, before {@link ResponseBuffer.#items}. */
+  readonly #packed: PackedItems[] = [];
   #items: Uint8Array[] = [];
-  #sizeBytes = 0;
   #state: State = { kind: 'open' };
   #wake: (() => void) | undefined;
 
@@ -44,8 +54,11 @@ export class ResponseBuffer implements RawResponse {
   /** Adds an item. */
   push(item: Uint8Array): void {
     if (this.#state.kind !== 'open') return;
+    if (this.#items.length === MAX_BATCH_ITEMS) {
+      this.#packed.push(new PackedItems(this.#items));
+      this.#items = [];
+    }
     this.#items.push(item);
-    this.#sizeBytes += item.byteLength;
     this.#notify();
   }
 
@@ -74,7 +87,7 @@ export class ResponseBuffer implements RawResponse {
   cancel(error: DynamoError = new AbortReasonError('client-gone')): void {
     if (this.#state.kind === 'ended') return;
     this.#items = [];
-    this.#sizeBytes = 0;
+    this.#packed.length = 0;
     if (this.#state.kind === 'failed') return;
     this.#options.onCancel();
     this.#settle({ kind: 'failed', error });
@@ -93,11 +106,12 @@ export class ResponseBuffer implements RawResponse {
   }
 
   #take(): readonly Uint8Array[] {
-    const items = this.#items;
-    const bytes = this.#sizeBytes;
-    this.#items = [];
-    this.#sizeBytes = 0;
-    if (this.#state.kind === 'open') this.#options.onTaken?.(bytes);
+    const packed = this.#packed.shift();
+    const items = packed?.unpack() ?? this.#items;
+    if (packed === undefined) this.#items = [];
+    if (this.#state.kind === 'open') {
+      this.#options.onTaken?.(items.reduce((sum, { byteLength }) => sum + byteLength, 0));
+    }
     return items;
   }
 
@@ -113,5 +127,25 @@ export class ResponseBuffer implements RawResponse {
     if (wake === undefined) return;
     this.#wake = undefined;
     wake();
+  }
+}
+
+/** Items in one piece of memory. */
+class PackedItems {
+  readonly #bytes: Uint8Array;
+  readonly #ends: Uint32Array;
+
+  constructor(items: readonly Uint8Array[]) {
+    let end = 0;
+    this.#ends = Uint32Array.from(items, ({ byteLength }) => (end += byteLength));
+    this.#bytes = new Uint8Array(end);
+    for (const [index, item] of items.entries()) {
+      this.#bytes.set(item, (this.#ends[index] ?? 0) - item.byteLength);
+    }
+  }
+
+  unpack(): readonly Uint8Array[] {
+    let start = 0;
+    return Array.from(this.#ends, (end) => this.#bytes.subarray(start, (start = end)));
   }
 }
