@@ -11,6 +11,7 @@ import type { FastifyInstance } from 'fastify';
 
 import { Admission } from './admission.ts';
 import { bucketsOf } from './bucket-options.ts';
+import { ConcurrencyGate } from './concurrency-gate.ts';
 import type { FrontendConfig } from './config.ts';
 import { EventLoopCanary } from './event-loop-canary.ts';
 import { FrontendMetrics } from './frontend-metrics.ts';
@@ -127,6 +128,10 @@ function createServer(parts: ServerParts): FastifyInstance {
     metrics: new FrontendMetrics(telemetry.metrics, bucketsOf(config)),
     telemetry,
     admission,
+    gate: new ConcurrencyGate({
+      limit: config.requestConcurrencyLimit,
+      metrics: telemetry.metrics,
+    }),
     keepAlive,
     settings,
   });

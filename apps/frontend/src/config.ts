@@ -59,6 +59,12 @@ const HTTP_OPTIONS = optionGroup('HTTP', {
     default: 529,
     help: 'Status of an answer when all workers are at capacity.',
   }),
+  requestConcurrencyLimit: option.integer({
+    flag: 'rejection-frontend-request-concurrency-limit',
+    env: 'DYN_REJECTION_FRONTEND_REQUEST_CONCURRENCY_LIMIT',
+    min: 1,
+    help: 'Most requests of one model that this frontend has at once; further ones are answered with 503 before their prompt is looked at. Without it there is no limit.',
+  }),
   ignoreUnsupportedFields: option.boolean({
     flag: 'ignore-openai-fe-unsupported-fields',
     env: 'DYN_IGNORE_OPENAI_FE_UNSUPPORTED_FIELDS',

@@ -59,6 +59,18 @@ export const FRONTEND_METRICS = {
     help: 'Requests refused because all workers were at capacity.',
     labels: ['model', 'endpoint'],
   },
+  admissionRejectionTotal: {
+    kind: 'counter',
+    name: 'dynamo_frontend_admission_rejection_total',
+    help: "Requests refused by one of the frontend's own limits: gate request_concurrency.",
+    labels: ['gate', 'model'],
+  },
+  admissionGateLimit: {
+    kind: 'gauge',
+    name: 'dynamo_frontend_admission_gate_limit',
+    help: 'Limit of a gate that is on.',
+    labels: ['gate'],
+  },
   requestDurationSeconds: {
     kind: 'histogram',
     name: 'dynamo_frontend_request_duration_seconds',

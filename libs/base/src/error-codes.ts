@@ -36,6 +36,7 @@ export type ErrorCode =
   | 'backend.stream_incomplete'
   | 'backend.response_timeout'
   | 'backend.error'
+  | 'capacity.frontend_limit'
   | 'capacity.worker_overloaded'
   | 'capacity.pool_exhausted'
   | 'capacity.queue_full'
@@ -232,6 +233,12 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, ErrorCodeInfo>> = {
     500,
     'INTERNAL',
     'The engine reported a failure for this request; its text is in the log.',
+  ),
+  'capacity.frontend_limit': transient(
+    503,
+    'RESOURCE_EXHAUSTED',
+    false,
+    'The frontend has as many requests of this model as it may have (--rejection-frontend-request-concurrency-limit); retry after the Retry-After delay.',
   ),
   'capacity.worker_overloaded': transient(
     529,

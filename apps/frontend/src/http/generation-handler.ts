@@ -16,6 +16,7 @@ import type { OpenAiRequest, ResponseHead, UsageCounts } from '@dynamo-ts/openai
 import type { Telemetry } from '@dynamo-ts/telemetry';
 
 import type { Admission } from '../admission.ts';
+import type { ConcurrencyGate } from '../concurrency-gate.ts';
 import type { FrontendMetrics } from '../frontend-metrics.ts';
 import { UNKNOWN_MODEL } from '../frontend-metrics.ts';
 import { runAnswer } from '../generation/answer.ts';
@@ -61,6 +62,7 @@ export interface GenerationHandlerOptions {
   readonly metrics: FrontendMetrics;
   readonly telemetry: Telemetry;
   readonly admission: Admission;
+  readonly gate: ConcurrencyGate;
   readonly keepAlive: SseKeepAlive;
   readonly settings: GenerationSettings;
 }
@@ -127,7 +129,9 @@ export class GenerationHandler {
     const parsed = endpoint.parse(body.fields, settings);
     const { request } = parsed;
     const type = request.stream === true ? 'stream' : 'unary';
-    record.start(models.canonicalName(request.model) ?? UNKNOWN_MODEL, type);
+    const name = models.canonicalName(request.model) ?? UNKNOWN_MODEL;
+    record.start(name, type);
+    using _place = this.#options.gate.enter(name);
     const model = models.acquire(request.model);
     try {
       const ready = await this.#prepare(job, parsed, { body, model });
