@@ -133,6 +133,12 @@ export class BusyMonitor implements BusyRanks {
     this.#apply(this.#find(threshold));
   }
 
+  instanceGone(instanceId: InstanceId): void {
+    for (const [key, rank] of this.#busy)
+      if (rank.instanceId === instanceId) this.#busy.delete(key);
+    this.#lookedAtMs = -Infinity;
+  }
+
   /** Whether all ranks of a worker are busy. */
   isBusy(instanceId: InstanceId): boolean {
     if (this.#busy.size === 0) return false;

@@ -101,4 +101,6 @@ export interface LoadSharing extends AsyncDisposable {
 export interface BusyRanks extends AsyncDisposable {
   /** Brings the core up to date; called right before a choice. */
   refresh(): void;
+  /** The core has forgotten a worker, which may come again. */
+  instanceGone(instanceId: InstanceId): void;
 }

@@ -19,13 +19,14 @@ import type { DecisionFile } from './decision-file.ts';
 import { IndexFeed } from './index-feed.ts';
 import { KV_ROUTER_DEFAULTS } from './kv-router-settings.ts';
 import type { KvRouterSettings } from './kv-router-settings.ts';
-import type { WorkerFacts } from './worker-facts.ts';
+import type { WorkerRoster } from './worker-roster.ts';
 
 /** What collaborators of a `KvRouter` are made from. */
 export interface CollaboratorSeat {
   readonly core: PlacementCore;
   readonly host: PlacementHost;
-  readonly facts: Pick<WorkerFacts, 'get'>;
+  /** What is known of the workers that there are. */
+  readonly facts: Pick<WorkerRoster, 'get'>;
   readonly path: EndpointPath;
   readonly blockSize: number;
   readonly settings: KvRouterSettings;

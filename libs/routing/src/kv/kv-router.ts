@@ -90,7 +90,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     const seat = {
       core,
       host: this,
-      facts: this.#facts,
+      facts: this.#roster,
       path,
       blockSize,
       settings,
@@ -350,6 +350,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     if (change.kind === 'gone') {
       this.#forget(change.bookings, 'freed');
       this.#affinity?.instanceGone(change.workerId);
+      this.#busy?.instanceGone(change.workerId);
     }
     this.#queue?.capacityChanged();
     this.#wake();

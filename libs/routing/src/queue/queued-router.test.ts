@@ -1,6 +1,7 @@
 /** The queue, busy thresholds and a router with a real core together. */
 import { describe, expect, it, vi } from 'vitest';
 
+import { asInstanceId } from '@dynamo-ts/base';
 import { parseEndpointPath } from '@dynamo-ts/protocol';
 import { Context } from '@dynamo-ts/runtime';
 import { nullLogger } from '@dynamo-ts/telemetry';
@@ -126,19 +127,7 @@ describe('a router with a queue', () => {
     await using cluster = await TestCluster.start();
     await TestKvWorker.start(cluster, { kvEvents: false });
     const thresholds = new BusyThresholds({ defaults: { activePrefillTokensThreshold: 500 } });
-    await using router = await openRouter(cluster, {
-      createQueue: undefined,
-      createBusy: ({ core, facts, path }) =>
-        new BusyMonitor({
-          thresholds,
-          model: 'm',
-          limitsOf: (id) => facts.get(id),
-          core,
-          path,
-          events: cluster.caller.events,
-          logger: nullLogger,
-        }),
-    });
+    await using router = await openRouter(cluster, withBusy(cluster, thresholds));
     const running = [route(router), route(router)];
     for (const { placing } of running) await placing;
     await vi.waitFor(async () => {
@@ -150,4 +139,39 @@ describe('a router with a queue', () => {
     await expect(route(router).placing).resolves.toMatchObject({ dpRank: 0 });
     for (const { id } of running) router.free(id);
   });
+
+  it('knows the limits of engines that were added, also of one that was replaced while it was busy', async () => {
+    await using cluster = await TestCluster.start();
+    const thresholds = new BusyThresholds({ defaults: { activePrefillTokensThresholdFrac: 0.1 } });
+    await using router = await openRouter(cluster, withBusy(cluster, thresholds));
+    const limits = { dpStart: 0, dpSize: 1, totalKvBlocks: 100, maxBatchedTokens: 1000 };
+    const engine = { workerId: asInstanceId(77n), ...limits, kvEvents: false, taints: [] };
+    for (let replaced = 0; replaced < 2; replaced++) {
+      router.addWorker(engine);
+      await route(router).placing;
+      await vi.waitFor(async () => {
+        await expect(route(router).placing).rejects.toMatchObject({
+          code: 'capacity.pool_exhausted',
+        });
+      });
+      router.removeWorker(engine.workerId);
+    }
+  });
 });
+
+/** Busy ranks are left out, and nobody waits. */
+function withBusy(cluster: TestCluster, thresholds: BusyThresholds): Partial<KvRouterOptions> {
+  return {
+    createQueue: undefined,
+    createBusy: ({ core, facts, path }) =>
+      new BusyMonitor({
+        thresholds,
+        model: 'm',
+        limitsOf: (id) => facts.get(id),
+        core,
+        path,
+        events: cluster.caller.events,
+        logger: nullLogger,
+      }),
+  };
+}
