@@ -52,6 +52,7 @@ describe('KvRouter', () => {
     const first = await router.route(booked, new Context());
     expect(first).toMatchObject({ dpRank: 0, overlapBlocks: 0, cachedTokens: 0, queuedMs: 0 });
     router.prefillDone(booked.bookingId);
+    router.free(booked.bookingId);
     const second = await router.route(request(1), new Context());
     expect(second.instanceId).toBe(first.instanceId);
     expect(second).toMatchObject({ overlapBlocks: 20, cachedTokens: 320 });
