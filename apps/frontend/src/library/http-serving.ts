@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify';
 
 import { Admission } from '../admission.ts';
 import { bucketsOf } from '../bucket-options.ts';
+import { ConcurrencyGate } from '../concurrency-gate.ts';
 import { FRONTEND_OPTIONS } from '../config.ts';
 import type { FrontendConfig } from '../config.ts';
 import { FrontendMetrics } from '../frontend-metrics.ts';
@@ -117,6 +118,7 @@ function assemble(options: ServingOptions): ServingParts {
     metrics: new FrontendMetrics(metrics, bucketsOf(config)),
     telemetry,
     admission,
+    gate: new ConcurrencyGate({ limit: config.requestConcurrencyLimit, metrics }),
     keepAlive,
     settings: generationSettings(config),
   };
