@@ -150,8 +150,13 @@ export class ModelManager implements AsyncDisposable {
     const { kvCacheBlockSize, displayName: model } = card;
     // A model whose input is text has no blocks; it is routed by load.
     const blockSize = Math.max(1, kvCacheBlockSize);
-    const workers = await ModelWorkers.open({ path, blockSize, model }, this.#options);
-    await set.setLoaded({ preprocessor, workers });
+    try {
+      const workers = await ModelWorkers.open({ path, blockSize, model }, this.#options);
+      await set.setLoaded({ preprocessor, workers });
+    } catch (error) {
+      await preprocessor.close();
+      throw error;
+    }
     this.#logger.info('model is served', {
       model: set.name,
       endpoint: formatEndpointPath(path),

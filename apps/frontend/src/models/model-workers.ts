@@ -59,10 +59,15 @@ export class ModelWorkers implements AsyncDisposable {
   static async open(pool: RoutedPool, options: ModelWorkersOptions): Promise<ModelWorkers> {
     const { runtime, routers, routerPlacement } = options;
     const client = await runtime.endpoint(formatEndpointPath(pool.path)).client();
-    if (routerPlacement === 'in-process')
-      return new ModelWorkers(client, await routers.open(pool), options);
-    const busy = followBusy(pool, client, options);
-    return new ModelWorkers(client, await connectService(client, busy, options), options, busy);
+    try {
+      if (routerPlacement === 'in-process')
+        return new ModelWorkers(client, await routers.open(pool), options);
+      const busy = followBusy(pool, client, options);
+      return new ModelWorkers(client, await connectService(client, busy, options), options, busy);
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
   }
 
   /** Who records the decisions about these workers. */

@@ -119,8 +119,13 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     const parts = await openParts(options, () => wake());
     const router = new KvRouter(options, parts);
     wake = () => router.#wake();
-    await router.#start();
-    return router;
+    try {
+      await router.#start();
+      return router;
+    } catch (error) {
+      await router.close();
+      throw error;
+    }
   }
 
   /** Bookings that have not been given back. */
