@@ -2,8 +2,9 @@
  * Which instances of an endpoint this process may choose now: `routable` = all − inhibited, `free` = routable −
  * overloaded (RF 1.9, 1.10).
  *
- * An inhibited instance returns when its connection is up again and not before the inhibition time has passed. The last
- * instance is never shut out: when all are inhibited, all are tried.
+ * An inhibited instance returns when its connection is up again and not before the inhibition time has passed, which
+ * doubles each time that the instance fails again soon after its return. The last instance is never shut out: when all are
+ * inhibited, all are tried.
  */
 import { AbortReasonError, asInstanceId, instanceIdHex, systemClock } from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
@@ -14,6 +15,12 @@ import type { InstanceSet } from './instance-set.ts';
 
 /** How long an instance that refused for lack of capacity is left alone when nothing else clears it. */
 const OVERLOAD_MS = 1000;
+
+/** Longest inhibition of an instance that fails again and again, unless the shortest one is longer. */
+const MAX_INHIBITED_MS = 60_000;
+
+/** An instance that was routable for this long without a fault has no history any more. */
+const HEALTHY_AFTER_MS = 60_000;
 
 /** What an {@link Availability} needs. */
 export interface AvailabilityOptions {
@@ -32,6 +39,8 @@ export class Availability {
   readonly #clock: Clock;
   readonly #inhibited = new Map<InstanceId, AbortController>();
   readonly #overloadedUntil = new Map<InstanceId, number>();
+  /** Of instances with faults: how many in a row, and when they are forgotten. */
+  readonly #faults = new Map<InstanceId, { readonly count: number; readonly untilMs: number }>();
   readonly #off: () => void;
   #routable: readonly InstanceId[] | undefined;
 
@@ -39,7 +48,10 @@ export class Availability {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#off = options.instances.onChange(({ kind, instance }) => {
-      if (kind === 'removed') this.#restore(asInstanceId(instance.instanceId));
+      if (kind === 'removed') {
+        this.#restore(asInstanceId(instance.instanceId));
+        this.#faults.delete(asInstanceId(instance.instanceId));
+      }
       this.#routable = undefined;
     });
   }
@@ -69,8 +81,12 @@ export class Availability {
     const controller = new AbortController();
     this.#inhibited.set(id, controller);
     this.#routable = undefined;
-    this.#options.logger.warn('instance is inhibited', { instance_id: instanceIdHex(id) });
-    void this.#recover(id, instance, controller.signal);
+    const durationMs = this.#nextDurationMs(id);
+    this.#options.logger.warn('instance is inhibited', {
+      instance_id: instanceIdHex(id),
+      duration_ms: durationMs,
+    });
+    void this.#recover(instance, durationMs, controller.signal);
   }
 
   /** Leaves an instance alone until {@link reportFree} or for a second. */
@@ -89,10 +105,24 @@ export class Availability {
     for (const id of [...this.#inhibited.keys()]) this.#restore(id);
   }
 
-  async #recover(id: InstanceId, instance: EndpointInstance, signal: AbortSignal): Promise<void> {
+  #nextDurationMs(id: InstanceId): number {
+    const { inhibitedMs } = this.#options;
+    const nowMs = this.#clock.monotonicMs();
+    const earlier = this.#faults.get(id);
+    const count = earlier !== undefined && nowMs < earlier.untilMs ? earlier.count + 1 : 1;
+    this.#faults.set(id, { count, untilMs: Infinity });
+    return Math.min(inhibitedMs * 2 ** (count - 1), Math.max(MAX_INHIBITED_MS, inhibitedMs));
+  }
+
+  async #recover(
+    instance: EndpointInstance,
+    durationMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const id = asInstanceId(instance.instanceId);
     try {
       await Promise.all([
-        this.#clock.sleep(this.#options.inhibitedMs, { signal }),
+        this.#clock.sleep(durationMs, { signal }),
         this.#options.reachable(instance, signal),
       ]);
     } catch (error) {
@@ -110,6 +140,8 @@ export class Availability {
     if (controller === undefined) return;
     this.#inhibited.delete(id);
     this.#routable = undefined;
+    const count = this.#faults.get(id)?.count ?? 0;
+    this.#faults.set(id, { count, untilMs: this.#clock.monotonicMs() + HEALTHY_AFTER_MS });
     controller.abort(new AbortReasonError('superseded'));
     this.#options.logger.info('instance is routable again', { instance_id: instanceIdHex(id) });
   }
