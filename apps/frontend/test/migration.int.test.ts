@@ -65,6 +65,18 @@ class Speaker {
   };
 }
 
+/** A frontend whose only worker leaves when it breaks its first answer. */
+async function leavingFrontend(speaker: Speaker): Promise<TestFrontend> {
+  const leave = Promise.withResolvers<undefined>();
+  const script: Script = (...args) => {
+    void speaker.script(...args);
+    leave.resolve(undefined);
+  };
+  const test = await testFrontend({ script });
+  void leave.promise.then(() => test.workers[0]?.close());
+  return test;
+}
+
 interface Chunk {
   readonly choices?: readonly {
     readonly index: number;
@@ -205,12 +217,19 @@ describe('an answer whose worker breaks', { timeout: 30_000 }, () => {
   it('waits for a worker that is starting', async () => {
     const speaker = new Speaker();
     speaker.breaks = [3];
-    await using test = await testFrontend({ script: speaker.script });
+    await using test = await leavingFrontend(speaker);
     const answer = stream(test);
     await vi.waitFor(() => expect(speaker.attempts).toHaveLength(1));
-    await test.workers[0]?.close();
-    await using _replacement = await test.addWorker();
+    await using _replacement = await test.addWorker({ script: speaker.script });
     expect((await answer).texts[0]).toBe(TEXT);
+  });
+
+  it('asks the worker that broke it again when there is no other', async () => {
+    const speaker = new Speaker();
+    speaker.breaks = [3, 5];
+    await using test = await testFrontend({ script: speaker.script });
+    expect((await stream(test)).texts[0]).toBe(TEXT);
+    expect(speaker.attempts).toHaveLength(3);
   });
 
   it('tells metrics and log from where to where it moved', async () => {
@@ -293,7 +312,7 @@ describe('an answer that cannot move', { timeout: 30_000 }, () => {
   it('waits no longer than its client', async () => {
     const speaker = new Speaker('abcdef');
     speaker.breaks = [3];
-    await using test = await testFrontend({ script: speaker.script });
+    await using test = await leavingFrontend(speaker);
     const gone = new AbortController();
     const response = await test.post(
       '/v1/completions',

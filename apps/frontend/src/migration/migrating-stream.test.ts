@@ -269,6 +269,35 @@ describe('MigratingStream', () => {
     expect(await test.metrics.text()).toContain('outcome="failure"} 1');
   });
 
+  it('asks again for a request that workers broke before its first token, and counts that apart', async () => {
+    const test = bench(['transport.cannot_connect', { messages: [ids(4)], end: 'end' }]);
+    const opened = test.open();
+    await test.clock.advance(100);
+    expect((await opened).instanceId).toBe(2n);
+    expect(test.workers.excluded(1)).toEqual([99n]);
+    expect(await test.metrics.text()).not.toContain('migration_type="ongoing_request"');
+  });
+
+  it('says at once that nobody is there, or that all are busy', async () => {
+    for (const code of ['backend.unavailable', 'capacity.pool_exhausted'] as const) {
+      const test = bench([code, { messages: [ids(4)], end: 'end' }]);
+      await expect(test.open()).rejects.toMatchObject({ code });
+      expect(test.workers.requests).toHaveLength(1);
+    }
+  });
+
+  it('counts moves, and not the workers that it moved between', async () => {
+    const broken = { messages: [ids(4)], end: 'transport.disconnected' } as const;
+    const test = bench([broken, broken, broken], { limit: 1 });
+    await expect(idsOf(await test.open())).rejects.toMatchObject({
+      code: 'transport.disconnected',
+    });
+    expect(test.workers.requests).toHaveLength(2);
+    expect(await test.metrics.text()).toContain(
+      'migration_refused_total{model="m",reason="limit"} 1',
+    );
+  });
+
   it('ends the wait when the client leaves', async () => {
     const test = bench([{ messages: [ids(4)], end: 'transport.disconnected' }]);
     const stream = await test.open();

@@ -6,12 +6,13 @@
  * nothing is missing and nothing comes twice; text state lives above and is not touched. What a worker fails before its
  * first token is the dispatcher's to retry and does not count against the limit.
  */
-import { Backoff, DynamoError, systemClock } from '@dynamo-ts/base';
+import { DynamoError, systemClock } from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
 import { GenerateRequest, GenerateResponse, tokenIdsFromBytes } from '@dynamo-ts/protocol';
 import type { DispatchRequest, DispatchedStream, Placement } from '@dynamo-ts/routing';
 
 import type { Dispatches } from '../models/served-model.ts';
+import { dispatchAgain, isRetryable } from './dispatch-again.ts';
 import type { MigrationObstacle, MigrationOutcome, MigrationReport } from './migration-report.ts';
 import type { MigrationSettings } from './migration-settings.ts';
 import { replayRequest, requestObstacle } from './replay-request.ts';
@@ -40,6 +41,7 @@ export class MigratingStream {
   readonly #clock: Clock;
   /** Workers that broke this answer. */
   readonly #failed = new Set<InstanceId>();
+  #moves = 0;
   #stream: DispatchedStream;
   #received: TokenLog | undefined;
   #obstacle: MigrationObstacle | undefined;
@@ -69,7 +71,21 @@ export class MigratingStream {
       report.ended('new_request', outcome, clock.monotonicMs() - firstFailureMs);
     };
     try {
-      const stream = await dispatcher.dispatch({ ...request, excluded: excluded(), onRetry });
+      const stream = await dispatcher
+        .dispatch({ ...request, excluded: excluded(), onRetry })
+        .catch((cause: unknown) => {
+          // Nobody to ask, or all at capacity: that is the client's to know at once.
+          const isBroken = isRetryable(cause) && cause.info.inhibits;
+          if (!isBroken || request.context.isStopped()) throw cause;
+          return dispatchAgain({
+            ...options,
+            request: { ...request, onRetry },
+            broke: new Set(),
+            cause,
+            isTried: true,
+            clock,
+          });
+        });
       ended('success');
       return new MigratingStream(options, stream);
     } catch (error) {
@@ -168,6 +184,7 @@ export class MigratingStream {
       throw cause;
     }
     this.#failed.add(from);
+    this.#moves += 1;
     report.began('ongoing_request');
     const startMs = this.#clock.monotonicMs();
     const tokens = this.#received?.count ?? 0;
@@ -192,7 +209,7 @@ export class MigratingStream {
     if (this.#obstacle !== undefined || received === undefined) {
       return this.#obstacle ?? 'disabled';
     }
-    if (this.#failed.size >= limit) return 'limit';
+    if (this.#moves >= limit) return 'limit';
     const original = GenerateRequest.decode(request.payload);
     const obstacle = requestObstacle(original);
     if (obstacle !== undefined) return obstacle;
@@ -213,31 +230,15 @@ export class MigratingStream {
     return blocks === request.blockHashes.length ? request.blockHashes : blockHashesOf(tokenIds);
   }
 
-  /** Asks every other worker, and waits for one while there is none: those that died may be starting again. */
-  async #reopen(request: DispatchRequest, cause: DynamoError): Promise<DispatchedStream> {
-    const { dispatcher, excluded, waitMs } = this.#options;
-    const deadlineMs = this.#clock.monotonicMs() + waitMs;
-    const backoff = new Backoff({ initialMs: 20, maxMs: 500 });
-    for (;;) {
-      try {
-        return await dispatcher.dispatch({
-          ...request,
-          // An answer that has begun does not wait behind those that have not.
-          wishes: { ...request.wishes, strictPriority: MOST_STRICT },
-          excluded: [...excluded(), ...this.#failed],
-        });
-      } catch (error) {
-        if (!isRetryable(error) || request.context.isStopped()) throw error;
-        const leftMs = deadlineMs - this.#clock.monotonicMs();
-        // The client learns what broke its answer and not that nobody was there to mend it.
-        if (leftMs <= 0) throw error.code === 'backend.unavailable' ? cause : error;
-        const delayMs = Math.min(backoff.nextMs(), leftMs);
-        await this.#clock.sleep(delayMs, { signal: request.context.stopped });
-      }
-    }
+  #reopen(request: DispatchRequest, cause: DynamoError): Promise<DispatchedStream> {
+    return dispatchAgain({
+      ...this.#options,
+      // An answer that has begun does not wait behind those that have not.
+      request: { ...request, wishes: { ...request.wishes, strictPriority: MOST_STRICT } },
+      broke: this.#failed,
+      cause,
+      isTried: false,
+      clock: this.#clock,
+    });
   }
-}
-
-function isRetryable(error: unknown): error is DynamoError {
-  return error instanceof DynamoError && error.retryable;
 }
