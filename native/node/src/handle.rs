@@ -75,7 +75,7 @@ mod tests {
         let handle = handle();
         assert_eq!(code(handle.run(|()| Ok(()))), None);
         assert_eq!(
-            code(handle.run::<()>(|_| panic!("on purpose"))),
+            code(handle.run::<()>(|()| panic!("on purpose"))),
             Some("runtime.internal")
         );
         assert_eq!(code(handle.run(|()| Ok(()))), Some("runtime.poisoned"));

@@ -65,7 +65,7 @@ impl ChatInput {
             ),
             variables,
             token_data: token_data
-                .map(|ids| token_ids(ids, "nvext.token_data"))
+                .map(|ids| token_ids(&ids, "nvext.token_data"))
                 .transpose()?,
         })
     }
@@ -98,7 +98,7 @@ impl CompletionPrompt {
         match value {
             Value::String(text) => Ok(Self::Text(text)),
             Value::Array(ids) if !ids.is_empty() => {
-                token_ids(Value::Array(ids), "prompt").map(Self::Tokens)
+                token_ids(&Value::Array(ids), "prompt").map(Self::Tokens)
             }
             _ => Err(TextError::invalid_request(
                 "'prompt' must be a string, a list of strings, or token ids",
@@ -107,8 +107,8 @@ impl CompletionPrompt {
     }
 }
 
-fn token_ids(value: Value, field: &str) -> Result<Vec<u32>, TextError> {
-    let ids = match &value {
+fn token_ids(value: &Value, field: &str) -> Result<Vec<u32>, TextError> {
+    let ids = match value {
         Value::Array(ids) => ids
             .iter()
             .map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()))
