@@ -82,6 +82,31 @@ describe.skipIf(!etcd.available)(etcd.label, { timeout: 60_000 }, () => {
       await recorder.stop();
     });
 
+    test('keeps what is known while etcd is away; after its return the dead go within one TTL, the living never', async () => {
+      const leaseTtlSeconds = 3;
+      await using living = connect(broker.address, { leaseTtlSeconds });
+      await using reader = connect(broker.address);
+      const dying = connect(broker.address, { leaseTtlSeconds });
+      await living.register({ key: `${prefix}living`, value: encode(1) });
+      await dying.register({ key: `${prefix}dying`, value: encode(2) });
+      const recorder = new WatchRecorder(reader, prefix);
+      await recorder.reaches({ [`${prefix}living`]: 1, [`${prefix}dying`]: 2 });
+      await broker.kill();
+      await dying.abandon();
+      // Longer than the lease: nobody can say that it has ended.
+      await new Promise((resolve) => setTimeout(resolve, (leaseTtlSeconds + 1) * 1000));
+      expect(recorder.events.filter((event) => event.kind === 'delete')).toEqual([]);
+      await broker.start();
+      const returnedMs = performance.now();
+      await recorder.reaches({ [`${prefix}living`]: 1 });
+      // Leases begin anew with etcd's leader, who is elected first.
+      expect(performance.now() - returnedMs).toBeLessThan(leaseTtlSeconds * 1000 + 5000);
+      expect(recorder.events.filter((event) => event.kind === 'delete')).toEqual([
+        { kind: 'delete', key: `${prefix}dying` },
+      ]);
+      await recorder.stop();
+    });
+
     test('puts records back when the data of etcd is wiped, and watchers see only the dead go', async () => {
       const metrics = new MetricsRegistry();
       await using writer = connect(broker.address, { metrics });
