@@ -60,6 +60,7 @@ export type {
 export type { DecisionFileOptions } from './kv/decision-file.ts';
 export { DecisionFile } from './kv/decision-file.ts';
 export type { IndexReport } from './kv/index-health.ts';
+export type { AskWorker } from './kv/worker-kv-query.ts';
 export type { KvRouterConfig } from './kv/kv-router-config.ts';
 export { kvRouterSettings } from './kv/kv-router-config.ts';
 export type { KvRouterFactoryOptions, RoutedPool } from './kv/kv-router-factory.ts';
@@ -106,12 +107,7 @@ export { ROUTER_MODES, parseRouterMode } from './router-mode.ts';
 export { ROUTER_COMPONENT, ROUTER_ENDPOINTS, routerEndpointPath } from './service/router-names.ts';
 export type { CallOrigin, RouterServiceOptions } from './service/router-service.ts';
 export { RouterService } from './service/router-service.ts';
-export type {
-  AskWorker,
-  EndpointRouter,
-  IndexHealth,
-  QueueStats,
-} from './service/endpoint-router.ts';
+export type { EndpointRouter, QueueStats } from './service/endpoint-router.ts';
 export type { EngineFeedHandle, OpenEngineFeed } from './service/external-workers.ts';
 export type {
   OpenEndpointRouter,

@@ -8,6 +8,7 @@ import type {
   MetricsRegistry,
 } from '@dynamo-ts/telemetry';
 
+import { endpointLabels } from './endpoint-labels.ts';
 import { ROUTER_METRICS } from './metrics.ts';
 import type { RequestOutcome } from './placement-router.ts';
 
@@ -23,12 +24,7 @@ export class RouterMeter {
   readonly #outputTokens: BoundHistogram;
 
   constructor(registry: MetricsRegistry, path: EndpointPath, routerId: InstanceId) {
-    const labels = {
-      dynamo_namespace: path.namespace,
-      dynamo_component: path.component,
-      dynamo_endpoint: path.endpoint,
-      router_id: instanceIdHex(routerId),
-    };
+    const labels = { ...endpointLabels(path), router_id: instanceIdHex(routerId) };
     this.#started = registry.counter(ROUTER_METRICS.requestsStartedTotal).bind(labels);
     this.#ended = registry.counter(ROUTER_METRICS.requestsTotal).bind(labels);
     this.#expired = registry.counter(ROUTER_METRICS.expiredTotal).bind(labels);

@@ -15,6 +15,7 @@ import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { EventPlane, EventPublisher } from '@dynamo-ts/runtime';
 import type { BoundGauge, Counter, Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
+import { endpointLabels } from '../endpoint-labels.ts';
 import type { SessionBindings, SessionTarget } from '../kv/collaborators.ts';
 import type { Placement, RequestOutcome } from '../placement-router.ts';
 import { AFFINITY_METRICS } from './metrics.ts';
@@ -76,7 +77,9 @@ export class SessionAffinity implements SessionBindings {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#endpoint = formatEndpointPath(options.path);
-    this.#count = options.metrics?.gauge(AFFINITY_METRICS.sessions).bind(this.#labels());
+    this.#count = options.metrics
+      ?.gauge(AFFINITY_METRICS.sessions)
+      .bind(endpointLabels(options.path));
     this.#ended = options.metrics?.counter(AFFINITY_METRICS.endedTotal);
     this.#table = new SessionTable({
       ttlMs: options.ttlMs,
@@ -261,16 +264,7 @@ export class SessionAffinity implements SessionBindings {
 
   #onEnded(reason: BindingEnd): void {
     this.#count?.set(this.#table.size);
-    this.#ended?.inc({ ...this.#labels(), reason });
-  }
-
-  #labels() {
-    const { namespace, component, endpoint } = this.#options.path;
-    return {
-      dynamo_namespace: namespace,
-      dynamo_component: component,
-      dynamo_endpoint: endpoint,
-    };
+    this.#ended?.inc({ ...endpointLabels(this.#options.path), reason });
   }
 }
 

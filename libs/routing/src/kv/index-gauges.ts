@@ -7,6 +7,7 @@ import type { IndexHealth, IndexTotals, PlacementCore, PresentLoads } from '@dyn
 import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { BoundCounter, MetricsRegistry } from '@dynamo-ts/telemetry';
 
+import { endpointLabels } from '../endpoint-labels.ts';
 import { KV_ROUTER_METRICS } from './metrics.ts';
 import { RankSeries } from './rank-series.ts';
 
@@ -97,7 +98,7 @@ export class IndexGauges {
     const { registry } = this.#options;
     for (const [key, count] of Object.entries(eventsByStatus)) {
       const [event_type = '', status = ''] = key.split(':');
-      const labels = { ...this.#endpointLabels(), event_type, status };
+      const labels = { ...endpointLabels(this.#options.path), event_type, status };
       const more = count - (this.#events.get(key) ?? 0);
       registry.counter(KV_ROUTER_METRICS.eventsApplied).inc(labels, more);
       this.#events.set(key, count);
@@ -117,15 +118,6 @@ export class IndexGauges {
   }
 
   #routerLabels() {
-    return { ...this.#endpointLabels(), router_id: this.#options.routerId };
-  }
-
-  #endpointLabels() {
-    const { namespace, component, endpoint } = this.#options.path;
-    return {
-      dynamo_namespace: namespace,
-      dynamo_component: component,
-      dynamo_endpoint: endpoint,
-    };
+    return { ...endpointLabels(this.#options.path), router_id: this.#options.routerId };
   }
 }

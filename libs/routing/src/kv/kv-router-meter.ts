@@ -3,6 +3,7 @@ import type { InstanceId } from '@dynamo-ts/base';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { BoundCounter, BoundHistogram, MetricsRegistry } from '@dynamo-ts/telemetry';
 
+import { endpointLabels } from '../endpoint-labels.ts';
 import { RouterMeter } from '../router-meter.ts';
 import { KV_ROUTER_METRICS } from './metrics.ts';
 
@@ -16,12 +17,7 @@ export class KvRouterMeter extends RouterMeter {
   constructor(registry: MetricsRegistry, path: EndpointPath, routerId: InstanceId) {
     super(registry, path, routerId);
     const router_id = instanceIdHex(routerId);
-    const labels = {
-      dynamo_namespace: path.namespace,
-      dynamo_component: path.component,
-      dynamo_endpoint: path.endpoint,
-      router_id,
-    };
+    const labels = { ...endpointLabels(path), router_id };
     const metrics = KV_ROUTER_METRICS;
     this.#hitRate = registry.histogram(metrics.hitRate).bind(labels);
     this.#scheduling = registry.histogram(metrics.schedulingMs).bind({ router_id });

@@ -2,6 +2,7 @@ import type { IndexHealth } from '@dynamo-ts/kv';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { BoundCounter, BoundGauge, Labels, MetricsRegistry } from '@dynamo-ts/telemetry';
 
+import { endpointLabels } from '../endpoint-labels.ts';
 import { KV_INDEX_METRICS, ROUTED_WORKER_METRICS } from './metrics.ts';
 
 type RankLabels = Labels<
@@ -36,18 +37,12 @@ export class RankSeries {
 
   constructor(
     registry: MetricsRegistry,
-    { namespace, component, endpoint }: EndpointPath,
+    path: EndpointPath,
     rank: { readonly workerId: string; readonly dpRank: number },
   ) {
     const { workerId: worker_id, dpRank: dp_rank } = rank;
     this.#registry = registry;
-    this.#labels = {
-      dynamo_namespace: namespace,
-      dynamo_component: component,
-      dynamo_endpoint: endpoint,
-      worker_id,
-      dp_rank,
-    };
+    this.#labels = { ...endpointLabels(path), worker_id, dp_rank };
     // Workers that prefill and decode report as decode workers (RP 5.5).
     this.#workerLabels = { worker_id, dp_rank, worker_type: 'decode' };
     const index = KV_INDEX_METRICS;

@@ -31,7 +31,7 @@ import type {
   PlacementRouter,
   RequestOutcome,
 } from '../placement-router.ts';
-import type { IndexHealth } from '../service/endpoint-router.ts';
+import type { IndexReport } from '../kv/index-health.ts';
 import { outcomeMessage, placementOf, routeMessage } from '../service/route-message.ts';
 import { ROUTER_COMPONENT } from '../service/router-names.ts';
 import type { RouterMethodName } from '../service/router-names.ts';
@@ -164,7 +164,7 @@ export class RemoteRouter implements PlacementRouter {
   }
 
   /** What one replica's index holds; undefined when none answers. */
-  async indexHealth(): Promise<IndexHealth | undefined> {
+  async indexHealth(): Promise<IndexReport | undefined> {
     return askIndexHealth(this.#replicas, this.#endpoint);
   }
 

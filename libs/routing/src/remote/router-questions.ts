@@ -11,7 +11,7 @@ import {
 import type { Decision } from '@dynamo-ts/protocol';
 import { Context } from '@dynamo-ts/runtime';
 
-import type { IndexHealth } from '../service/endpoint-router.ts';
+import type { IndexReport } from '../kv/index-health.ts';
 import type { RouterMethodName } from '../service/router-names.ts';
 import type { RouterReplicas } from './router-replicas.ts';
 
@@ -43,7 +43,7 @@ export async function askDecisions(
 export async function askIndexHealth(
   replicas: RouterReplicas,
   endpoint: string,
-): Promise<IndexHealth | undefined> {
+): Promise<IndexReport | undefined> {
   const payload = QueryIndexRequest.encode(QueryIndexRequest.create({ endpoint })).finish();
   const failed = new Set<InstanceId>();
   for (;;) {

@@ -1,6 +1,7 @@
 import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { BoundCounter, BoundGauge, MetricsRegistry } from '@dynamo-ts/telemetry';
 
+import { endpointLabels } from '../endpoint-labels.ts';
 import { REPLICA_METRICS } from './metrics.ts';
 
 /** What became of booking events. */
@@ -18,11 +19,7 @@ export class ReplicaMeter {
   readonly #bookings: BoundGauge;
 
   constructor(registry: MetricsRegistry, path: EndpointPath) {
-    const labels = {
-      dynamo_namespace: path.namespace,
-      dynamo_component: path.component,
-      dynamo_endpoint: path.endpoint,
-    };
+    const labels = endpointLabels(path);
     const events = registry.counter(REPLICA_METRICS.eventsTotal);
     const eventsOf = (outcome: EventOutcome) => events.bind({ ...labels, outcome });
     this.#events = {

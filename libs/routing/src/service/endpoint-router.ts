@@ -1,7 +1,9 @@
 import type { AbortOptions, InstanceId } from '@dynamo-ts/base';
 import type { PromptQuery, RankLoads, RankOverlaps, WorkerEntry } from '@dynamo-ts/kv';
-import type { Decision, IndexRank } from '@dynamo-ts/protocol';
+import type { Decision } from '@dynamo-ts/protocol';
 
+import type { IndexReport } from '../kv/index-health.ts';
+import type { AskWorker } from '../kv/worker-kv-query.ts';
 import type { PlacementRouter } from '../placement-router.ts';
 
 /** Requests that wait in a router's queue. */
@@ -9,16 +11,6 @@ export interface QueueStats {
   readonly pendingCount: number;
   readonly pendingIslTokens: number;
 }
-
-/** What an index holds and how far it can be trusted. */
-export interface IndexHealth {
-  readonly ranks: readonly IndexRank[];
-  readonly blocks: bigint;
-  readonly bytes: bigint;
-}
-
-/** Answers an encoded `WorkerKvQueryRequest` with encoded `WorkerKvQueryResponse` items. */
-export type AskWorker = (request: Uint8Array) => Promise<readonly Uint8Array[]>;
 
 /** The router of one endpoint, as the service uses it; a `KvRouter` is one. */
 export interface EndpointRouter extends PlacementRouter {
@@ -31,7 +23,7 @@ export interface EndpointRouter extends PlacementRouter {
   overlap(prompt: PromptQuery): RankOverlaps;
   potentialLoads(prompt: PromptQuery & { readonly promptTokens: number }): RankLoads;
   queueStats(): QueueStats;
-  indexHealth(): IndexHealth;
+  indexHealth(): IndexReport;
   /** Encoded `QueryIndexResponse` with the index's content; of one worker, or of all. */
   readIndex(workerId?: InstanceId): Promise<Uint8Array>;
   decision(id: string): Decision | undefined;
