@@ -95,9 +95,31 @@ export const DISCONNECTS: Scenario = {
     requests += rounds;
     notes.push(`queued: p50 ${ms(queued, 0.5)}, p99 ${ms(queued, 0.99)}`);
     problems.push(...unless(quantile(queued, share) < 100, `queued: ${ms(queued, share)}`));
+    const page = await fleet.one('worker').metrics();
+    for (const phase of ['queued', 'prefill', 'decode']) {
+      const { confirmed, within } = confirmedBy(page, phase);
+      notes.push(`${phase}: the worker measured ${within} of ${confirmed} within 100 ms`);
+      problems.push(
+        ...unless(confirmed > 0, `the worker confirmed nothing in phase ${phase}`),
+        ...unless(within >= share * confirmed, `${phase}: ${within} of ${confirmed} in time`),
+      );
+    }
     return { requests, failed: 0, stuck: 0, notes, problems };
   },
 };
+
+/** What the worker's own histogram says of requests that were given up. */
+function confirmedBy(page: string, phase: string): { confirmed: number; within: number } {
+  const name = 'dynamo_component_cancellation_latency_seconds';
+  const ofPhase = page
+    .split('\n')
+    .filter((line) => line.includes(`phase="${phase}"`))
+    .join('\n');
+  return {
+    confirmed: sumOf(ofPhase, `${name}_count`),
+    within: sumOf(ofPhase, `${name}_bucket`, 'le="0.1"'),
+  };
+}
 
 /** Ten thousand names that no model has. */
 export const UNKNOWN_MODELS: Scenario = {
