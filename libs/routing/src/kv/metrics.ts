@@ -113,7 +113,7 @@ export const KV_ROUTER_METRICS = {
   decisionsDroppedTotal: {
     kind: 'counter',
     name: 'dynamo_component_router_decisions_dropped_total',
-    help: 'Recorded decisions that left the memory before they were written to the decision log.',
+    help: 'Recorded decisions that the decision log has not got: they left the memory before, or could not be written.',
     labels: ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'router_id'],
   },
 } as const;
