@@ -38,13 +38,15 @@ describe('GenerateHandler', () => {
   let handler: GenerateHandler;
   let given: EngineSink[];
   let waitingInEngine: number;
+  let activeInEngine: number;
 
   function create(limits?: { running: number; waiting: number }): void {
     const generate = (_request: GenerateRequest, sink: EngineSink, context: Context): void => {
       given.push(sink);
       context.stopped.addEventListener('abort', () => sink.end());
     };
-    const load = () => [{ waitingRequests: waitingInEngine }] as EngineLoad[];
+    const load = () =>
+      [{ activeRequests: activeInEngine, waitingRequests: waitingInEngine }] as EngineLoad[];
     const engine = { kind: 'mocker', generate, load } as Partial<Engine> as Engine;
     const cancellations = new CancellationMeter(metrics, { workerId: 'w', engine: 'mocker' });
     handler = new GenerateHandler({ engine, logger: nullLogger, limits, cancellations });
@@ -72,6 +74,7 @@ describe('GenerateHandler', () => {
     metrics = new MetricsRegistry();
     given = [];
     waitingInEngine = 0;
+    activeInEngine = 2;
   });
 
   it('gives the engine no more than its limit, lets the next wait in order, and refuses the rest', () => {
@@ -135,6 +138,17 @@ describe('GenerateHandler', () => {
     const sum = /latency_seconds_sum\{[^}]*decode[^}]*\} (\S+)/.exec(page)?.[1];
     expect(Number(sum)).toBeGreaterThanOrEqual(2);
     expect(Number(sum)).toBeLessThan(3);
+  });
+
+  it('takes the first request of an engine that runs nothing for one in prefill', async () => {
+    create();
+    activeInEngine = 0;
+    waitingInEngine = 2;
+    const asked = [ask(), ask()];
+    for (const { context } of asked) context.kill();
+    for (const sink of given) sink.released?.();
+    expect(await observed('prefill')).toBe('1');
+    expect(await observed('queued')).toBe('1');
   });
 
   it('counts what the engine did not confirm apart, and nothing of what ended by itself', async () => {

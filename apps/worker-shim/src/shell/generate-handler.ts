@@ -100,8 +100,14 @@ export class GenerateHandler {
   phaseOf(sink: TrackedSink): CancelledPhase {
     if (sink.begun) return 'decode';
     if (this.#waiting.has(sink)) return 'queued';
-    const loads = this.#options.engine.load();
-    const queued = loads.reduce((sum, { waitingRequests }) => sum + waitingRequests, 0);
+    // An engine that runs nothing has begun with the first of those that wait; its load says so only after that step.
+    const queued = this.#options.engine
+      .load()
+      .reduce(
+        (sum, { activeRequests, waitingRequests }) =>
+          sum + Math.max(0, waitingRequests - (activeRequests === 0 ? 1 : 0)),
+        0,
+      );
     if (queued === 0) return 'prefill';
     const fresh = [...this.#open].filter((each) => !each.begun && !this.#waiting.has(each));
     return fresh.indexOf(sink) >= fresh.length - queued ? 'queued' : 'prefill';
