@@ -10,7 +10,16 @@ import { fileURLToPath } from 'node:url';
 const MIN_NODE_MAJOR = 24;
 const SOURCE_CONDITION = '--conditions=@dynamo-ts/source';
 /** Commands that say what is missing, so they must run without it. */
-const NEEDS_NO_ADDON = ['doctor', 'explain', 'version', '--version', 'help', '--help', '-h', undefined];
+const NEEDS_NO_ADDON = [
+  'doctor',
+  'explain',
+  'version',
+  '--version',
+  'help',
+  '--help',
+  '-h',
+  undefined,
+];
 
 const source = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const compiled = fileURLToPath(new URL('../dist/main.js', import.meta.url));
