@@ -57,7 +57,8 @@ const MOST_BOOKINGS = 262_144;
 export class PeerBookings {
   readonly #options: PeerBookingsOptions;
   readonly #prefix: string;
-  readonly #placed = new Set<string>();
+  /** The rank of each booking that counts. */
+  readonly #placed = new Map<string, string>();
   readonly #unplaced = new Map<string, Unplaced>();
   #question: OpenQuestion | undefined;
 
@@ -91,7 +92,7 @@ export class PeerBookings {
 
   /** From now on until {@link answered} or {@link notAnswered} it is remembered what happens. */
   asking(): void {
-    const known = new Set([...this.#placed, ...this.#unplaced.keys()]);
+    const known = new Set([...this.#placed.keys(), ...this.#unplaced.keys()]);
     this.#question = { known, freed: new Set(), prefilled: new Set() };
   }
 
@@ -129,12 +130,17 @@ export class PeerBookings {
 
   /** The router is gone, and its requests with it. */
   freeAll(): void {
-    for (const requestId of [...this.#placed]) this.#free(requestId);
+    for (const requestId of [...this.#placed.keys()]) this.#free(requestId);
     this.#unplaced.clear();
   }
 
   #add(requestId: string, added: SequenceAdded, isPrefilled: boolean): void {
-    if (this.#placed.has(requestId) || this.#unplaced.has(requestId)) return;
+    const rank = rankOf(added);
+    const { added: unplaced } = this.#unplaced.get(requestId) ?? {};
+    const known = this.#placed.get(requestId) ?? (unplaced && rankOf(unplaced));
+    if (known === rank) return;
+    // A request that was placed anew, the end of its first booking was lost.
+    if (known !== undefined) this.#free(requestId);
     if (this.#placed.size + this.#unplaced.size >= MOST_BOOKINGS) return;
     const isPlaced = this.#options.core.addRemote({
       id: this.#prefix + requestId,
@@ -146,7 +152,7 @@ export class PeerBookings {
       nowMs: this.#options.clock.monotonicMs(),
       predict: this.#options.predict,
     });
-    if (isPlaced) this.#placed.add(requestId);
+    if (isPlaced) this.#placed.set(requestId, rank);
     else this.#unplaced.set(requestId, { added, isPrefilled });
   }
 
@@ -162,4 +168,8 @@ export class PeerBookings {
     this.#unplaced.delete(requestId);
     if (this.#placed.delete(requestId)) this.#options.core.free(this.#prefix + requestId);
   }
+}
+
+function rankOf({ workerId, dpRank }: SequenceAdded): string {
+  return `${workerId}/${dpRank}`;
 }

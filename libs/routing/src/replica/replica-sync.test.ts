@@ -320,6 +320,22 @@ describe('ReplicaSync', () => {
     await expectLoad(peer, [64, 5, 1]);
   });
 
+  it('moves a booking that is made again elsewhere although its end was lost', async () => {
+    await using routers = new TestRouters();
+    const loss = { dropped: 0, isOn: false };
+    const a = await routers.add();
+    const b = await routers.add({}, [one, two], lossy(routers.planes.events, loss));
+    a.sync.added(booking('r1'));
+    await expectLoad(b, [64, 5, 1]);
+    loss.isOn = true;
+    a.sync.freed('r1');
+    await vi.waitFor(() => expect(loss.dropped).toBe(1));
+    loss.isOn = false;
+    a.sync.added(booking('r1', two));
+    await expectLoad(b, [64, 5, 1], two);
+    await expectLoad(b, [0, 0, 0]);
+  });
+
   it('ignores what it cannot read', async () => {
     await using routers = new TestRouters();
     const a = await routers.add();
