@@ -12,12 +12,15 @@ import { Context, DistributedRuntime, createLocalPlanes } from '@dynamo-ts/runti
 import { nullLogger } from '@dynamo-ts/telemetry';
 
 import type { RankLoad } from '../kv/collaborators.ts';
+import { KV_ROUTER_DEFAULTS } from '../kv/kv-router-settings.ts';
 import { KvRouter } from '../kv/kv-router.ts';
 import type { PlacementRequest } from '../placement-router.ts';
 import { ReplicaSync } from './replica-sync.ts';
 
 const path = { namespace: 'test', component: 'backend', endpoint: 'generate' };
 const BLOCK_SIZE = 16;
+/** Of running requests only their blocks count: what spreads them is what the routers tell each other. */
+const COST = { ...KV_ROUTER_DEFAULTS.cost, decodeActiveRequestWeight: 0 };
 const WORKERS = 8;
 const SYSTEM_TOKENS = 2048;
 const QUESTION_TOKENS = 256;
@@ -60,7 +63,7 @@ async function startFleet(count: number, isSharing: boolean): Promise<Fleet> {
     const router = await KvRouter.connect({
       ...options,
       seed: BigInt(index + 1),
-      settings: { useKvEvents: false },
+      settings: { useKvEvents: false, cost: COST },
       ...(isSharing
         ? {
             createSharing: ({ core }) => {
