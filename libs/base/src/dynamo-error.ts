@@ -4,6 +4,9 @@ import type { ErrorCode, ErrorCodeInfo } from './error-codes.ts';
 /** Machine-readable facts that may be shown to a client, for example `{ limit: 4096, actual: 5000 }`. */
 export type ErrorDetails = Readonly<Record<string, string | number | boolean>>;
 
+/** Details of a 5xx whose message is for the client: it says what the request asked for and cannot have. */
+export const PUBLIC_MESSAGE: ErrorDetails = { public_message: true };
+
 /** What a {@link DynamoError} is made of. */
 export interface DynamoErrorOptions {
   readonly details?: ErrorDetails;

@@ -16,7 +16,7 @@ export { BoundedQueue } from './bounded-queue.ts';
 export type { Clock } from './clock.ts';
 export { systemClock } from './clock.ts';
 export type { DynamoErrorOptions, ErrorDetails } from './dynamo-error.ts';
-export { DynamoError, hasCode, toDynamoError } from './dynamo-error.ts';
+export { DynamoError, PUBLIC_MESSAGE, hasCode, toDynamoError } from './dynamo-error.ts';
 export type { ErrorCode, ErrorCodeInfo, GrpcStatusName } from './error-codes.ts';
 export { ERROR_CODES, isErrorCode } from './error-codes.ts';
 export type { InstanceId, RandomBytes, RequestId } from './ids.ts';

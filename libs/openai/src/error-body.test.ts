@@ -1,4 +1,4 @@
-import { DynamoError, ERROR_CODES } from '@dynamo-ts/base';
+import { DynamoError, ERROR_CODES, PUBLIC_MESSAGE } from '@dynamo-ts/base';
 import type { ErrorCode } from '@dynamo-ts/base';
 import { describe, expect, it } from 'vitest';
 
@@ -27,6 +27,16 @@ describe('toPublicError', () => {
       expect(JSON.stringify(toPublicError(error).body)).not.toContain('/etc/x');
     },
   );
+
+  it('tells why a demand of the request cannot be met, where the error says that it may', () => {
+    const error = new DynamoError('backend.unavailable', 'instance 3039 is not registered', {
+      details: PUBLIC_MESSAGE,
+    });
+    const { status, body, retryAfterSeconds } = toPublicError(error);
+    expect({ status, retryAfterSeconds }).toEqual({ status: 503, retryAfterSeconds: 1 });
+    expect(body.error.message).toBe('instance 3039 is not registered');
+    expect(body.error.details).toBeUndefined();
+  });
 
   it('gives both numbers of a context that is too long, under the code OpenAI uses', () => {
     const error = new DynamoError('request.context_length', 'too long', {

@@ -1,7 +1,8 @@
 /**
  * What a client is told about an error: `{"error":{"message","type","param","code"}}` with the status of RF 3.10.
  *
- * Bodies of 5xx statuses carry fixed sentences; the real text is for the log.
+ * Bodies of 5xx statuses carry fixed sentences, unless the error says that its text is for the client; the real text is
+ * for the log.
  */
 import { toDynamoError } from '@dynamo-ts/base';
 import type { DynamoError, ErrorCode, ErrorDetails } from '@dynamo-ts/base';
@@ -83,9 +84,10 @@ function retryAfter(seconds: unknown): number {
 function bodyOf(error: DynamoError, status: number): ErrorBody {
   const { param, ...details } = error.details ?? {};
   const isPublic = status < 500 || status === 501;
+  const isTold = isPublic || details['public_message'] === true;
   return {
     error: {
-      message: (isPublic ? undefined : FIXED_MESSAGES[status]) ?? error.message,
+      message: (isTold ? undefined : FIXED_MESSAGES[status]) ?? error.message,
       type: TYPES[status] ?? 'invalid_request_error',
       param: typeof param === 'string' && param !== '' ? param : null,
       code: OPENAI_CODES[error.code] ?? error.code,

@@ -1,7 +1,7 @@
 /**
  * Placement in this process: a policy over the instances that can take requests, and the bookings.
  */
-import { DynamoError, instanceIdHex, throwIfAborted } from '@dynamo-ts/base';
+import { DynamoError, PUBLIC_MESSAGE, instanceIdHex, throwIfAborted } from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
@@ -167,6 +167,7 @@ export class LocalRouter implements PlacementRouter {
     throw new DynamoError(
       'backend.unavailable',
       `instance ${instanceIdHex(pinned ?? 0n)} of ${name} cannot take the request: it is not registered, cannot be reached or has failed it`,
+      { details: PUBLIC_MESSAGE },
     );
   }
 }

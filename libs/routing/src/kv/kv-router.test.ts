@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 
-import { asInstanceId } from '@dynamo-ts/base';
+import { PUBLIC_MESSAGE, asInstanceId } from '@dynamo-ts/base';
 import { parseEndpointPath } from '@dynamo-ts/protocol';
 import { Context } from '@dynamo-ts/runtime';
 import { nullLogger } from '@dynamo-ts/telemetry';
@@ -141,6 +141,7 @@ describe('KvRouter', () => {
     for (const wrong of [{ pinned: asInstanceId(99n) }, { pinned: worker.id, pinnedRank: 2 }])
       await expect(router.route(request(1, wrong), new Context())).rejects.toMatchObject({
         code: 'backend.unavailable',
+        details: PUBLIC_MESSAGE,
       });
     await expect(router.route(request(1, { mode: 'direct' }), new Context())).rejects.toMatchObject(
       { code: 'request.invalid' },
@@ -171,7 +172,7 @@ describe('KvRouter', () => {
     expect((await router.route(allowed, new Context())).instanceId).toBe(plainWorker.id);
     await expect(
       router.route(request(1, { requiredTaints: ['zone=b'] }), new Context()),
-    ).rejects.toMatchObject({ code: 'backend.unavailable' });
+    ).rejects.toMatchObject({ code: 'backend.unavailable', details: PUBLIC_MESSAGE });
   });
 
   it('refuses a request that was stopped', async () => {

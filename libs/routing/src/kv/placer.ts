@@ -1,5 +1,5 @@
 /** One choice: the request as the core wants it, the answer as callers want it, failures as errors. */
-import { DynamoError, asInstanceId, instanceIdHex } from '@dynamo-ts/base';
+import { DynamoError, PUBLIC_MESSAGE, asInstanceId, instanceIdHex } from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
 import type {
   NotSelected,
@@ -170,6 +170,7 @@ export class Placer {
     return new DynamoError(
       'backend.unavailable',
       `instance ${instanceIdHex(pinned)} of ${name} cannot take the request: it is not registered, has not the rank, cannot be reached or has failed it`,
+      { details: PUBLIC_MESSAGE },
     );
   }
 
@@ -181,11 +182,13 @@ export class Placer {
     return !instances.free().some(isPossible) && instances.routable().some(isPossible);
   }
 
-  #unavailable(name: string, { excluded, requiredTaints }: PlacementRequest): DynamoError {
+  #unavailable(name: string, request: PlacementRequest): DynamoError {
+    const { excluded, requiredTaints, allowed } = request;
     const taints = requiredTaints?.length ? `, required taints: ${requiredTaints.join(', ')}` : '';
     return new DynamoError(
       'backend.unavailable',
       `no instance of ${name} can take the request (${this.#options.roster.size} known, ${excluded.size} failed it${taints}); retry later`,
+      taints === '' && allowed === undefined ? {} : { details: PUBLIC_MESSAGE },
     );
   }
 }
