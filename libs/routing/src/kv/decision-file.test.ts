@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { nullLogger } from '@dynamo-ts/telemetry';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { DecisionFile } from './decision-file.ts';
+import { DecisionFile, prepareDecisionFile } from './decision-file.ts';
 
 let folder = '';
 
@@ -18,6 +18,29 @@ afterEach(async () => {
 });
 
 const read = (name: string): Promise<string> => readFile(join(folder, name), 'utf8');
+
+describe('prepareDecisionFile', () => {
+  it('makes file and folders, and leaves a file as it is', async () => {
+    const path = join(folder, 'a', 'b', 'log');
+    prepareDecisionFile(path);
+    await writeFile(path, 'old\n');
+    prepareDecisionFile(path);
+    expect(await read('a/b/log')).toBe('old\n');
+  });
+
+  it.each([
+    ['a folder', () => folder, 'EISDIR'],
+    ['below a file', () => join(import.meta.filename, 'log'), 'ENOTDIR'],
+    ['where nothing can be made', () => '/proc/nope/x/log', 'ENOENT'],
+  ])('refuses %s', (_, path, code) => {
+    expect(() => prepareDecisionFile(path())).toThrow(
+      expect.objectContaining({
+        code: 'config.invalid',
+        message: expect.stringContaining(code) as string,
+      }),
+    );
+  });
+});
 
 describe('DecisionFile', () => {
   it('keeps the order of what is appended', async () => {

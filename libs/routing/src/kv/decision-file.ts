@@ -2,9 +2,11 @@
  * Decisions as lines of JSON in a file that does not grow without bound: a full one is renamed to `.1`, older ones move
  * on, the oldest goes. What cannot be written is dropped and logged; routing never waits for it.
  */
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { appendFile, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+import { DynamoError } from '@dynamo-ts/base';
 import type { Logger } from '@dynamo-ts/telemetry';
 
 /** Settings of a {@link DecisionFile}. */
@@ -20,6 +22,18 @@ export interface DecisionFileOptions {
 const DEFAULT_MAX_BYTES = 64 * 1024 * 1024;
 const DEFAULT_KEEP = 3;
 const LINE_FEED = 10;
+
+/** Makes the file of a decision log where there is none. @throws `config.invalid` when it cannot be written */
+export function prepareDecisionFile(path: string): void {
+  try {
+    makeFolder(dirname(path));
+    closeSync(openSync(path, 'a'));
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const message = `cannot write the decision log ${path} (--router-decision-log): ${reason}`;
+    throw new DynamoError('config.invalid', message, { cause });
+  }
+}
 
 /** The decision log of a process; the routers of all its endpoints write to it. */
 export class DecisionFile implements AsyncDisposable {
@@ -77,7 +91,7 @@ export class DecisionFile implements AsyncDisposable {
   }
 
   async #open(): Promise<number> {
-    await mkdir(dirname(this.#path), { recursive: true });
+    await mkdir(dirname(this.#path)).catch(ignore('EEXIST'));
     await using file = await open(this.#path, 'a+');
     const { size } = await file.stat();
     const { buffer } = await file.read({
@@ -92,7 +106,7 @@ export class DecisionFile implements AsyncDisposable {
     await rm(`${this.#path}.${this.#keep}`, { force: true });
     for (let number = this.#keep - 1; number >= 0; number--) {
       const from = number === 0 ? this.#path : `${this.#path}.${number}`;
-      await rename(from, `${this.#path}.${number + 1}`).catch(ignoreMissing);
+      await rename(from, `${this.#path}.${number + 1}`).catch(ignore('ENOENT'));
     }
     if (this.#keep === 0) await rm(this.#path, { force: true });
     this.#sizeBytes = 0;
@@ -100,7 +114,20 @@ export class DecisionFile implements AsyncDisposable {
   }
 }
 
-function ignoreMissing(error: unknown): void {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
-  throw error;
+/** Not by Node's recursive mkdir: it never returns where folders cannot be made, such as in `/proc`. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    ignore('EEXIST')(error);
+  }
+}
+
+function ignore(code: string): (error: unknown) => void {
+  return (error) => {
+    if (error instanceof Error && 'code' in error && error.code === code) return;
+    throw error;
+  };
 }

@@ -15,7 +15,7 @@ import type { PolicyConfig } from '../queue/policy-config.ts';
 import { defaultProfile } from '../queue/policy-profile.ts';
 import { SchedulerQueue } from '../queue/scheduler-queue.ts';
 import { ReplicaSync } from '../replica/replica-sync.ts';
-import { DecisionFile } from './decision-file.ts';
+import { DecisionFile, prepareDecisionFile } from './decision-file.ts';
 import { kvRouterSettings } from './kv-router-config.ts';
 import type { KvRouterConfig } from './kv-router-config.ts';
 import type { CollaboratorSeat, KvRouterOptions } from './kv-router-parts.ts';
@@ -60,10 +60,12 @@ export class KvRouterFactory implements AsyncDisposable {
         : new DecisionFile({ path, maxBytes: config.routerDecisionLogMaxMb * MIB, logger });
   }
 
-  /** Reads the file of queue classes, if there is one. @throws `config.invalid` for what it or a threshold says */
+  /** Reads the file of queue classes and makes that of decisions, if they are named. @throws `config.invalid` for what is wrong with one of them or a threshold */
   static create(options: KvRouterFactoryOptions): KvRouterFactory {
-    const file = options.config.routerPolicyConfig;
-    return new KvRouterFactory(options, file === undefined ? undefined : readPolicyConfig(file));
+    const { routerPolicyConfig: policies, routerDecisionLog: log } = options.config;
+    const read = policies === undefined ? undefined : readPolicyConfig(policies);
+    if (log !== undefined) prepareDecisionFile(log);
+    return new KvRouterFactory(options, read);
   }
 
   /** Opens the router of an endpoint; whoever asks for it closes it. */
