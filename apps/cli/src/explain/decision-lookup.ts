@@ -1,9 +1,8 @@
 /** Finds a recorded decision: at a running frontend or router, or in a decision log. */
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
-
 import { DynamoError } from '@dynamo-ts/base';
 import { Decision } from '@dynamo-ts/protocol';
+
+import { decisionLines } from '../decision-lines.ts';
 
 const TIMEOUT_MS = 5000;
 
@@ -27,7 +26,7 @@ function firstDecision(body: unknown): unknown {
 /** Reads a log of one decision per line; the last one when no id is given. */
 export async function readDecision(path: string, id: string | undefined): Promise<Decision> {
   let last = '';
-  for await (const line of linesOf(path)) {
+  for await (const { text: line } of decisionLines(path)) {
     if (id === undefined && line.trim() !== '') last = line;
     if (id === undefined || !line.includes(id)) continue;
     const decision = tryDecision(line);
@@ -40,16 +39,6 @@ export async function readDecision(path: string, id: string | undefined): Promis
       ? `${path} holds no decision: it has one JSON object per line, written with --router-decision-log`
       : `${path} holds no decision ${id}`,
   );
-}
-
-async function* linesOf(path: string): AsyncGenerator<string> {
-  const input = createReadStream(path);
-  try {
-    yield* createInterface({ input, crlfDelay: Infinity });
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw unknown(`cannot read the decision log: ${reason}`);
-  }
 }
 
 function tryDecision(line: string): Decision | undefined {

@@ -1,20 +1,23 @@
 /** Logs that a real placement core wrote. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { asInstanceId } from '@dynamo-ts/base';
 import { PlacementCore } from '@dynamo-ts/kv';
+import { Decision } from '@dynamo-ts/protocol';
 import { replayTrace } from '@dynamo-ts/sim';
 import type { ReplayResult } from '@dynamo-ts/sim';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { readDecision } from '../explain/decision-lookup.ts';
 import { readDecisionLog } from './decision-log.ts';
 import type { DecisionLogContent } from './decision-log.ts';
 import { parsePolicy } from './policy.ts';
-import { renderReplay } from './render-replay.ts';
+import { differences, renderReplay } from './render-replay.ts';
 import { summarize, summarizeRecorded } from './replay-summary.ts';
 
+const OPTIONS = { endpoint: undefined, policies: [], unknownOutputTokens: 64 };
 const BLOCK_SIZE = 16;
 const REQUESTS = 60;
 const COST = {
@@ -131,6 +134,30 @@ describe('a decision log', () => {
     expect(same.get('kv')).toBe(REQUESTS);
     expect(same.get('kv:temperature=0')).toBeLessThan(REQUESTS);
     expect(same.has('random')).toBe(false);
+  });
+
+  it('is warned about when a choice comes out otherwise', async () => {
+    expect(differences(await read())).toBeUndefined();
+    const path = join(directory, 'changed.ndjson');
+    const [first = '', ...rest] = (await readFile(file, 'utf8')).split('\n');
+    const changed = { ...(JSON.parse(first) as object), chosen: 99 };
+    await writeFile(path, [JSON.stringify(changed), ...rest].join('\n'));
+    const log = await readDecisionLog({ ...OPTIONS, path });
+    expect(log.again).toEqual({ made: REQUESTS, identical: REQUESTS - 1 });
+    expect(differences(log)).toContain(`1 of ${REQUESTS} choices come out otherwise`);
+  });
+
+  it('begins with its full files', async () => {
+    const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
+    const path = join(directory, 'rotated.ndjson');
+    await writeFile(`${path}.2`, `${lines[0]}\n`);
+    await writeFile(`${path}.1`, `${lines[1]}\n${lines[2]}\n`);
+    await writeFile(path, `${lines[3]}\n`);
+    const log = await readDecisionLog({ ...OPTIONS, path });
+    expect([...log.trace.arrivalMs]).toEqual([0, 25, 50, 75]);
+    const idOf = (line = ''): string => Decision.fromJSON(JSON.parse(line)).decisionId;
+    expect((await readDecision(path, idOf(lines[0]))).decisionId).toBe(idOf(lines[0]));
+    expect((await readDecision(path, undefined)).decisionId).toBe(idOf(lines[3]));
   });
 
   it('is replayed with the same choices for the same seed', async () => {

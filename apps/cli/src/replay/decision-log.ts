@@ -2,9 +2,6 @@
  * Reads a decision log for a replay: the requests, the fleet they met, what the engines said, and whether each choice comes
  * out the same when it is made again.
  */
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
-
 import { DynamoError } from '@dynamo-ts/base';
 import { rescoreDecision } from '@dynamo-ts/kv';
 import type { CostSettings } from '@dynamo-ts/kv';
@@ -12,6 +9,7 @@ import { Decision } from '@dynamo-ts/protocol';
 import type { DecisionSettings } from '@dynamo-ts/protocol';
 import type { ReplayTrace } from '@dynamo-ts/sim';
 
+import { decisionLines } from '../decision-lines.ts';
 import type { ReplayPolicy } from './policy.ts';
 import { TraceBuilder } from './trace-builder.ts';
 
@@ -55,11 +53,8 @@ export interface DecisionLogOptions {
 /** Reads a log. @throws config.invalid when it cannot be replayed, with the reason */
 export async function readDecisionLog(options: DecisionLogOptions): Promise<DecisionLogContent> {
   const reader = new LogReader(options);
-  let number = 0;
-  for await (const line of linesOf(options.path)) {
-    number += 1;
-    if (line.trim() !== '') reader.add(parse(line, `${options.path}:${number}`));
-  }
+  for await (const { text, where } of decisionLines(options.path))
+    if (text.trim() !== '') reader.add(parse(text, where));
   return reader.content();
 }
 
@@ -182,15 +177,6 @@ function parse(line: string, where: string): Decision {
     return Decision.fromJSON(JSON.parse(line));
   } catch (cause) {
     throw unusable(`${where} is no recorded decision`, cause);
-  }
-}
-
-async function* linesOf(path: string): AsyncGenerator<string> {
-  try {
-    yield* createInterface({ input: createReadStream(path), crlfDelay: Infinity });
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw unusable(`cannot read the decision log: ${reason}`, cause);
   }
 }
 

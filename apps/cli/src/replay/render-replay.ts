@@ -39,6 +39,13 @@ export function renderReplay({ log, fleet, idealShare, summaries }: ReplayReport
   ].join('\n\n')}\n`;
 }
 
+/** A warning when choices do not come out as recorded, although policy and weights are the same. */
+export function differences({ again }: DecisionLogContent): string | undefined {
+  const { made, identical } = again;
+  if (made === identical) return undefined;
+  return `warning: ${count(made - identical)} of ${count(made)} choices come out otherwise than recorded, with the same policy and weights: another version wrote the log, or it was changed\n`;
+}
+
 function headline(
   { trace, endpoint }: DecisionLogContent,
   { workers, kvBlocks }: ReplayReport['fleet'],

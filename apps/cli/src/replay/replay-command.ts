@@ -9,7 +9,7 @@ import { readDecisionLog } from './decision-log.ts';
 import type { DecisionLogContent } from './decision-log.ts';
 import { parsePolicy } from './policy.ts';
 import type { ReplayPolicy } from './policy.ts';
-import { renderReplay } from './render-replay.ts';
+import { differences, renderReplay } from './render-replay.ts';
 import { summarize, summarizeRecorded } from './replay-summary.ts';
 
 /** Options of `dynamo replay`. */
@@ -134,6 +134,11 @@ async function replayText(config: ReplayConfig): Promise<string> {
       ...[...results].map(([name, result]) => summarize(name, log.trace, result)),
     ],
   };
+  const warning = differences(log);
+  if (warning !== undefined) {
+    process.stderr.write(warning);
+    process.exitCode = 1;
+  }
   if (!config.json) return renderReplay(report);
   const { idealShare, summaries } = report;
   const same = Object.fromEntries(log.same);
