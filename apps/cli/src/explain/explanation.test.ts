@@ -99,14 +99,14 @@ describe('renderExplanation', () => {
       "decision ab-1  1970-01-01T00:00:00.000Z  kv over 4 candidates of dynamo.backend.generate
       request  r  160 prompt tokens = 10 blocks of 16
 
-         worker  rank  holds  to compute  load  evicts  requests  cost
-      →  2          0   5/10         5.0   5.0     0.0         0  10.0  chosen
-         3          0   8/10         2.0   9.0     0.0         0  11.0    +1.0
-         1          0   2/10         8.0  10.0     0.0         0  18.0    +8.0
-         could not be chosen (overloaded): ff/0
+         worker            rank  holds  to compute  load  evicts  requests  cost
+      →  0000000000000002     0   5/10         5.0   5.0     0.0         0  10.0  chosen
+         0000000000000003     0   8/10         2.0   9.0     0.0         0  11.0    +1.0
+         0000000000000001     0   2/10         8.0  10.0     0.0         0  18.0    +8.0
+         could not be chosen (overloaded): 00000000000000ff/0
 
-      why: worker 2, because it costs least
-           the next best, 3, costs 1.0 blocks of work more:
+      why: worker 0000000000000002, because it costs least
+           the next best, 0000000000000003, costs 1.0 blocks of work more:
             +4.0  load               9.0 blocks in use with this request, not 5.0
             −3.0  prompt to compute  holds 8 of the prompt's blocks, not 5
 
@@ -121,7 +121,7 @@ describe('renderExplanation', () => {
 
   it('says so when another was cheaper, when there was no other, and when the answer runs', () => {
     expect(textOf(decisionOf(CANDIDATES, { chosen: 0, reason: 'pinned' }))).toMatch(
-      /the request named this worker\n +the next best, 2, would cost 8\.0 less/,
+      /the request named this worker\n +the next best, 0+2, would cost 8\.0 less/,
     );
     const alone = textOf(decisionOf(CANDIDATES.slice(0, 1), { chosen: 0, reason: 'only' }));
     expect(alone).toContain('no other worker could be chosen');
@@ -141,5 +141,19 @@ describe('renderExplanation', () => {
   it('needs no costs: modes that do not compare blocks are told in words', () => {
     const text = textOf(decisionOf(CANDIDATES, { mode: 'round-robin', reason: 'round_robin' }));
     expect(text).toContain('because it was its turn');
+    expect(text).toMatch(/^→ +0+2 +0 +5\/10 +– +5\.0 +0\.0 +0 +– +chosen *$/m);
+    expect(text).not.toContain('the next best');
+  });
+
+  it('says of two that were drawn what is certain', () => {
+    const drawn = (requests: readonly number[]): string =>
+      textOf(
+        decisionOf(
+          requests.map((activeRequests, index) => ({ workerId: BigInt(index), activeRequests })),
+          { mode: 'power-of-two', reason: 'power_of_two' },
+        ),
+      );
+    expect(drawn([3, 3, 1])).toContain('because drawn among two, both with 3 open requests');
+    expect(drawn([3, 2, 1])).toContain('because it has no more open requests than a second one');
   });
 });

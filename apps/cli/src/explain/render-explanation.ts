@@ -52,17 +52,19 @@ function candidateRow(
 ): readonly string[] {
   const isChosen = candidate === chosen?.candidate;
   const more = candidate.cost - (chosen?.candidate.cost ?? 0);
+  // Only this mode weighs blocks of work; the others count open requests or draw.
+  const isWeighed = decision.mode === 'kv';
   return [
     isChosen ? '→' : '',
     workerName(candidate),
     String(candidate.dpRank),
     holds(decision, candidate),
-    fixed(candidate.adjustedPrefillBlocks),
+    isWeighed ? fixed(candidate.adjustedPrefillBlocks) : '–',
     fixed(candidate.potentialDecodeBlocks),
     fixed(candidate.displacementBlocks),
     count(candidate.activeRequests),
-    fixed(candidate.cost),
-    isChosen ? 'chosen' : signed(more),
+    isWeighed ? fixed(candidate.cost) : '–',
+    isChosen ? 'chosen' : isWeighed ? signed(more) : '',
   ];
 }
 
@@ -93,7 +95,7 @@ const REASONS: Readonly<Record<string, string>> = {
   round_robin: 'it was its turn',
   random: 'drawn at random',
   least_loaded: 'it has the fewest open requests',
-  power_of_two: 'it has fewer open requests than a second one drawn with it',
+  power_of_two: 'it has no more open requests than a second one drawn with it',
 };
 
 function reasons({ decision, chosen, runnerUp }: Explanation): string {
@@ -104,9 +106,18 @@ function reasons({ decision, chosen, runnerUp }: Explanation): string {
     reason === 'sampled'
       ? ` (${percent(candidate.probability)} likely at temperature ${settings?.temperature ?? 0})`
       : '';
-  const why = `why: worker ${workerName(candidate)}, because ${REASONS[reason] ?? reason}${chance}`;
-  if (runnerUp === undefined) return why;
+  const why = `why: worker ${workerName(candidate)}, because ${reasonOf(decision, chosen)}${chance}`;
+  if (runnerUp === undefined || decision.mode !== 'kv') return why;
   return [why, ...comparison(chosen, runnerUp)].join('\n');
+}
+
+function reasonOf({ reason, candidates }: Decision, { candidate }: ExplainedCandidate): string {
+  const open = candidate.activeRequests;
+  const eligible = candidates.filter(({ rejection }) => rejection === '');
+  // The record does not name the second one: only where nobody had more, they certainly had the same.
+  if (reason === 'power_of_two' && eligible.every(({ activeRequests }) => activeRequests <= open))
+    return `drawn among two, both with ${count(open)} open requests`;
+  return REASONS[reason] ?? reason;
 }
 
 function comparison(chosen: ExplainedCandidate, runnerUp: ExplainedCandidate): readonly string[] {
@@ -187,7 +198,7 @@ function weights(settings: NonNullable<Decision['settings']>): string {
 }
 
 function workerName({ workerId }: DecisionCandidate): string {
-  return workerId.toString(16);
+  return workerId.toString(16).padStart(16, '0');
 }
 
 function fixed(value: number): string {
