@@ -1,6 +1,7 @@
 /** The end of a message about an unknown name: `; did you mean 'x'?` when a known name is close, otherwise nothing. */
 export function suggestion(name: string, known: readonly string[]): string {
-  const limit = Math.max(1, Math.floor(name.length / 3));
+  // Dashes of a flag are no likeness.
+  const limit = Math.max(1, Math.floor(name.replace(/^-+/, '').length / 3));
   let best: string | undefined;
   let bestDistance = limit + 1;
   for (const candidate of known) {
