@@ -49,7 +49,11 @@ export function consoleFormat(options: ConsoleFormatOptions): ConsoleFormat {
 function fieldText(value: unknown, stacks: string[]): string {
   if (isErrorField(value)) {
     if (typeof value.stack === 'string') stacks.push(value.stack);
-    return quoted(value.code === undefined ? value.message : `${value.code}: ${value.message}`);
+    const { code, message } = value;
+    // Node's own messages begin with their code.
+    return quoted(
+      code === undefined || message.startsWith(`${code}:`) ? message : `${code}: ${message}`,
+    );
   }
   return quoted(textOf(value));
 }

@@ -90,6 +90,23 @@ describe('createLogger as readable text', () => {
     );
   });
 
+  it('keeps the stack of a warning for debugging', () => {
+    const error = new DynamoError('transport.disconnected', 'gone', { cause: new Error('reset') });
+    for (const filter of ['info', 'debug']) {
+      const { logger, lines } = capture({ filter });
+      logger.warn('connection lost', { error, peer: 'a' });
+      expect(lines[0]).toContain('error="transport.disconnected: gone" peer=a\n');
+      expect(lines[0]?.includes('    at ')).toBe(filter === 'debug');
+    }
+  });
+
+  it('does not repeat a code that begins the message', () => {
+    const { logger, lines } = capture({});
+    const error = Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC' });
+    logger.warn('cannot write', { error });
+    expect(lines[0]).toContain('error="ENOSPC: no space left"');
+  });
+
   it('puts code and message of an error in the line and its stack below', () => {
     const { logger, lines } = capture({});
     logger.error('failed', { error: new DynamoError('backend.error', 'engine said no') });

@@ -101,7 +101,7 @@ class PinoLogger implements Logger {
   }
 
   warn(message: string, fields?: LogFields): void {
-    this.#pino.warn(fields, message);
+    this.#pino.warn(this.isEnabled('debug') ? fields : withoutStacks(fields), message);
   }
 
   error(message: string, fields?: LogFields): void {
@@ -120,6 +120,15 @@ class PinoLogger implements Logger {
   isEnabled(level: LogLevel): boolean {
     return this.#pino.isLevelEnabled(level);
   }
+}
+
+/** What is expected to happen in a fleet, such as a lost connection, is one line; where it was thrown is for debugging. */
+function withoutStacks(fields: LogFields | undefined): LogFields | undefined {
+  if (fields === undefined) return undefined;
+  const entries = Object.entries(fields);
+  return Object.fromEntries(
+    entries.map(([key, value]) => [key, errorFields(value, { stack: false })]),
+  );
 }
 
 /** Now as RFC 3339 with microseconds; `Date` alone has milliseconds. */

@@ -2,8 +2,18 @@ import { DynamoError } from '@dynamo-ts/base';
 
 const MAX_CAUSES = 5;
 
+/** What of an error is written. */
+export interface ErrorFieldsOptions {
+  /** Of it and its causes. @default true */
+  readonly stack?: boolean | undefined;
+}
+
 /** The log form of an error: type, code, message, details, stack and the chain of causes. */
-export function errorFields(error: unknown, depth: number = MAX_CAUSES): unknown {
+export function errorFields(error: unknown, options: ErrorFieldsOptions = {}): unknown {
+  return fieldsOf(error, options.stack ?? true, MAX_CAUSES);
+}
+
+function fieldsOf(error: unknown, hasStack: boolean, depth: number): unknown {
   if (!(error instanceof Error)) return error;
   const code = error instanceof DynamoError ? error.code : nodeCode(error);
   return {
@@ -13,10 +23,10 @@ export function errorFields(error: unknown, depth: number = MAX_CAUSES): unknown
     ...(error instanceof DynamoError && error.details !== undefined
       ? { details: error.details }
       : {}),
-    ...(error.stack === undefined ? {} : { stack: error.stack }),
+    ...(error.stack === undefined || !hasStack ? {} : { stack: error.stack }),
     ...(error.cause === undefined || depth === 0
       ? {}
-      : { cause: errorFields(error.cause, depth - 1) }),
+      : { cause: fieldsOf(error.cause, hasStack, depth - 1) }),
   };
 }
 
