@@ -90,6 +90,7 @@ export class ProcessFleet implements Fleet {
   }
 
   async close(): Promise<void> {
+    for (const supervised of this.#processes) supervised.retire();
     // The frontend first: it lets its requests end while the workers still answer.
     const [frontend, ...others] = this.#processes;
     await frontend?.close();

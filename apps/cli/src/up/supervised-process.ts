@@ -25,10 +25,13 @@ export interface SupervisedProcessOptions {
 
 /** Where Node keeps compiled code by default; services find there what the launcher and earlier runs compiled. */
 const COMPILE_CACHE = join(tmpdir(), 'node-compile-cache');
+const ENDED_WELL = 'exit code 0';
 const RESTART_INITIAL_MS = 500;
 const RESTART_MAX_MS = 10_000;
 /** A process that ran this long had started well; the next restart is quick again. */
 const HEALTHY_AFTER_MS = 10_000;
+/** A terminal's Ctrl-C reaches launcher and services in any order: one that ended well may just be the first. */
+const SIGNAL_SPREAD_MS = 200;
 
 /** Keeps one process running. */
 export class SupervisedProcess {
@@ -65,6 +68,11 @@ export class SupervisedProcess {
     this.#restarts = true;
   }
 
+  /** From now on a death is final. Idempotent. */
+  retire(): void {
+    this.#stopping.abort(new AbortReasonError('shutdown'));
+  }
+
   /** Sends a signal to the process. */
   kill(signal: NodeJS.Signals): void {
     this.#child?.kill(signal);
@@ -72,16 +80,16 @@ export class SupervisedProcess {
 
   /** Stops the process with SIGTERM and waits for its end. Idempotent. */
   async close(): Promise<void> {
-    this.#stopping.abort(new AbortReasonError('shutdown'));
+    this.retire();
     this.kill('SIGTERM');
     await this.#done;
   }
 
   async #run(): Promise<void> {
-    const { signal } = this.#stopping;
     while (!this.#isStopping()) {
       const startedMs = performance.now();
       const ending = await this.#runOnce();
+      if (this.#restarts && ending === ENDED_WELL) await this.#sleep(SIGNAL_SPREAD_MS);
       if (this.#isStopping()) return;
       if (!this.#restarts) {
         this.#options.onStartFailure(
@@ -96,8 +104,13 @@ export class SupervisedProcess {
         ending,
         delay_ms: delayMs,
       });
-      await systemClock.sleep(delayMs, { signal }).catch(() => undefined); // aborted by a stop, which ends the loop
+      await this.#sleep(delayMs);
     }
+  }
+
+  /** Ends early with a stop, which ends the loop. */
+  async #sleep(delayMs: number): Promise<void> {
+    await systemClock.sleep(delayMs, { signal: this.#stopping.signal }).catch(() => undefined);
   }
 
   #isStopping(): boolean {
