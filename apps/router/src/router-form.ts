@@ -158,6 +158,8 @@ async function restore(
   const opening = endpoints.map((endpoint) => service.prepare(endpoint));
   for (const each of opening)
     each.catch((error: unknown) => {
+      // Stopped before the endpoint's first worker came.
+      if (error instanceof AbortReasonError && error.reason === 'shutdown') return;
       telemetry.logger.error('the router of an endpoint cannot be opened', { error });
     });
   // Without a worker there is nothing to wait for: its model card opens the router whenever it comes.
