@@ -144,6 +144,7 @@ describe('RouterService', () => {
     await using cluster = await TestCluster.start();
     const { service } = await router(cluster);
     expect(() => service.getDecision({ decisionId: 'x-1' })).toThrow(/x-1 is not here/);
+    expect(() => service.getDecision({ decisionId: '' })).toThrow('decision_id is empty');
     expect(service.listDecisions({ endpoint: '', limit: 0 }).decisions).toEqual([]);
   });
 });

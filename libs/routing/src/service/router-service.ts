@@ -188,8 +188,9 @@ export class RouterService implements AsyncDisposable {
     return QueryIndexResponse.create({ ranks: wanted, blocks, bytes });
   }
 
-  /** One recorded decision. @throws `request.not_found` */
+  /** One recorded decision. @throws `request.invalid` without an id, `request.not_found` */
   getDecision({ decisionId }: GetDecisionRequest): GetDecisionResponse {
+    if (decisionId === '') throw new DynamoError('request.invalid', 'decision_id is empty');
     const decision = this.decision(decisionId);
     if (decision !== undefined) return { decision };
     throw new DynamoError(
