@@ -194,6 +194,7 @@ async function serveGrpc(
   const server = await createGrpcServer({
     host,
     port,
+    portFlag: 'router-grpc-port',
     services: [routerGrpcService(service), engineGrpcService(forwarder, endpoints[0])],
     reflection: true,
     health: true,

@@ -19,6 +19,8 @@ export interface GrpcServerOptions {
   readonly host?: string | undefined;
   /** 0 = any free port. @default 0 */
   readonly port?: number | undefined;
+  /** Flag of the port, for the message when it is taken. */
+  readonly portFlag?: string | undefined;
   readonly services: readonly GrpcService[];
   /** Whether `grpc.reflection` is served, for tools such as grpcurl. @default false */
   readonly reflection?: boolean | undefined;
@@ -95,7 +97,7 @@ export async function createGrpcServer(options: GrpcServerOptions): Promise<Grpc
   for (const name of served) health.set(name, true);
   if (options.reflection === true) await addReflection(server, served);
   const host = options.host ?? '0.0.0.0';
-  const port = await bind(server, host, options.port ?? 0);
+  const port = await bind(server, options);
   const address = host.startsWith('unix:') ? host : `${advertisedHost(host)}:${port}`;
   return new GrpcServer({ server, health, address, port });
 }
@@ -105,20 +107,27 @@ function serviceName(definition: ServiceDefinition): string {
   return Object.values(definition)[0]?.path.split('/')[1] ?? '';
 }
 
-async function bind(server: Server, host: string, port: number): Promise<number> {
+async function bind(
+  server: Server,
+  { host = '0.0.0.0', port = 0, portFlag }: GrpcServerOptions,
+): Promise<number> {
   const address = host.startsWith('unix:') ? host : `${bracketed(host)}:${port}`;
   return new Promise((resolve, reject) => {
     server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
       if (error === null) resolve(bound);
-      else reject(bindError(address, error));
+      else reject(bindError(address, portFlag, error));
     });
   });
 }
 
-function bindError(address: string, cause: Error): DynamoError {
+function bindError(address: string, flag: string | undefined, cause: Error): DynamoError {
   const taken = cause.message.includes('EADDRINUSE');
   return taken
-    ? new DynamoError('config.port_in_use', `could not bind to address: ${address}`, { cause })
+    ? new DynamoError(
+        'config.port_in_use',
+        `could not bind to address: ${address} is in use; stop what listens there or choose another${flag === undefined ? '' : ` with --${flag}`}`,
+        { cause },
+      )
     : new DynamoError('config.invalid', `cannot listen on ${address}: ${cause.message}`, { cause });
 }
 

@@ -66,7 +66,7 @@ describe('GrpcRequestPlane', () => {
     await using second = new GrpcRequestPlane({ logger: nullLogger, host: '127.0.0.1', port });
     await expect(second.listen()).rejects.toMatchObject({
       code: 'config.port_in_use',
-      message: `could not bind to address: 127.0.0.1:${port}`,
+      message: `could not bind to address: 127.0.0.1:${port} is in use; stop what listens there or choose another with --rpc-port`,
     });
   });
 

@@ -110,6 +110,7 @@ export class GrpcRequestPlane implements RequestPlane {
     this.#listener ??= createGrpcServer({
       host: this.#options.host,
       port: this.#options.port,
+      portFlag: 'rpc-port',
       services: [this.#mux.service(), engineService(this.#handlers), ...this.#services],
       reflection: true,
       health: true,
