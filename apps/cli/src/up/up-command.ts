@@ -4,7 +4,7 @@ import { runService } from '@dynamo-ts/config';
 import type { Environment, RunnableService } from '@dynamo-ts/config';
 
 import { renderBanner } from './banner.ts';
-import { ignoredSettings } from './decided-settings.ts';
+import { ignoredRouterSettings, ignoredSettings } from './decided-settings.ts';
 import type { Fleet } from './fleet.ts';
 import { waitUntilServable } from './readiness.ts';
 import type { Progress } from './readiness.ts';
@@ -24,6 +24,7 @@ export async function runUp(input: {
     health: (config) => ({ port: config.httpPort, path: config.healthPath }),
     create: async (config, origins) => {
       for (const line of ignoredSettings(input.env)) process.stderr.write(line);
+      process.stderr.write(ignoredRouterSettings(config, origins) ?? '');
       return new Up(config, await createFleet(config, origins, input.env));
     },
   });

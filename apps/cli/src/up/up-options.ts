@@ -21,7 +21,7 @@ const FLEET = optionGroup('Fleet', {
   processes: option.boolean({
     flag: 'processes',
     env: 'DYN_PROCESSES',
-    help: 'One process per service instead of all in one.',
+    help: 'Frontend and every worker in a process of their own instead of all in one; the router too with --router-placement service, else it is part of the frontend.',
   }),
   engineUrl: option.list({
     flag: 'engine-url',
