@@ -48,18 +48,16 @@ export function placementRequest(message: RouteRequest, blockSize: number): Plac
   if (message.requestId === '' && !message.advisory)
     throw new DynamoError('request.invalid', 'request_id is empty: a booking needs a name');
   const { pinnedInstanceId } = message;
-  const { blockHashes = new BigUint64Array(), tokenIds } = promptQuery(message);
+  const { tokenIds, ...hashed } = promptQuery(message);
   const size = message.blockSize > 0 ? message.blockSize : blockSize;
+  const hashes =
+    tokenIds === undefined
+      ? { blockHashes: hashed.blockHashes ?? new BigUint64Array() }
+      : hashesOf(tokenIds, size, message);
   return {
     ...wishesOf(message),
+    ...hashes,
     bookingId: message.requestId,
-    blockHashes:
-      tokenIds === undefined
-        ? blockHashes
-        : computeBlockHashForSeq(tokenIds, size, {
-            loraName: message.loraName,
-            cacheNamespace: message.cacheSalt,
-          }),
     blockSize: size,
     promptTokens: message.promptTokens > 0 ? message.promptTokens : (tokenIds?.length ?? 0),
     excluded: new Set(message.excludedInstanceIds.map(asInstanceId)),
@@ -67,6 +65,16 @@ export function placementRequest(message: RouteRequest, blockSize: number): Plac
     mode: requestedMode(message.routerMode),
     advisory: message.advisory,
   };
+}
+
+function hashesOf(
+  tokenIds: Uint32Array,
+  blockSize: number,
+  { loraName, cacheSalt: cacheNamespace }: PromptMessage,
+): Pick<PlacementRequest, 'blockHashes' | 'hashingMs'> {
+  const startMs = performance.now();
+  const blockHashes = computeBlockHashForSeq(tokenIds, blockSize, { loraName, cacheNamespace });
+  return { blockHashes, hashingMs: performance.now() - startMs };
 }
 
 /** The message of a request. */
@@ -151,13 +159,18 @@ function wishesOf(message: RouteRequest): PlacementWishes {
   };
 }
 
+/** As in the contract. */
+function fieldName(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
 /** Weights that can be. @throws `request.invalid` */
 export function checkedOverrides(overrides: RouterConfigOverride): RouterConfigOverride {
   for (const [name, value] of Object.entries(overrides)) {
     if (typeof value === 'number' && !(Number.isFinite(value) && value >= 0)) {
       throw new DynamoError(
         'request.invalid',
-        `router_config_override: ${name} must be a number from 0, not ${value}`,
+        `router_config_override: ${fieldName(name)} must be a number from 0, not ${value}`,
       );
     }
   }
