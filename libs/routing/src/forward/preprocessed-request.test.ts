@@ -76,7 +76,9 @@ describe('router_config_override', () => {
       assumeKvReuse: false,
     });
     expect(() => overridesOf({ weight: 1 })).toThrow(/weight is unknown/);
-    expect(() => overridesOf({ router_temperature: -1 })).toThrow(/: router_temperature must be a number from 0/);
+    expect(() => overridesOf({ router_temperature: -1 })).toThrow(
+      /: router_temperature must be a number from 0/,
+    );
   });
 });
 
