@@ -988,6 +988,12 @@ export interface NativeSelection {
   potentialDecodeBlocks: number
   /** Names the recorded decision; empty when it is not recorded. */
   decisionId: string
+  /** Nanoseconds of hashing the prompt's blocks; undefined when they came hashed. */
+  blockHashingNs?: number
+  /** Nanoseconds of chaining the block hashes. */
+  sequenceHashingNs: number
+  /** Nanoseconds of searching the index; undefined when it was not asked. */
+  matchingNs?: number
 }
 
 /** One request to place. */

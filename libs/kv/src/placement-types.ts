@@ -143,6 +143,11 @@ export interface Selected {
   readonly potentialDecodeBlocks: number;
   /** Empty when the decision is not recorded. */
   readonly decisionId: string;
+  /** Undefined when the prompt came hashed. */
+  readonly blockHashingNs?: number | undefined;
+  readonly sequenceHashingNs: number;
+  /** Undefined when the index was not asked: only mode `kv` does. */
+  readonly matchingNs?: number | undefined;
 }
 
 /** No choice. */

@@ -47,6 +47,8 @@ export interface PlacementRequest extends PlacementWishes {
   readonly preferred?: PreferredInstance | undefined;
   /** Trace of the request, for the record of the decision. */
   readonly traceId?: string | undefined;
+  /** How long the router hashed the prompt; absent when it came hashed. */
+  readonly hashingMs?: number | undefined;
 }
 
 /** An instance, and one of its ranks or any. */

@@ -87,8 +87,15 @@ describe('metrics of a KvRouter', () => {
     expect(await tokens('predicted')).toBeGreaterThan(300);
     expect(await tokens('reported')).toBe(304);
     expect(await valueOf(metrics, 'dynamo_component_router_kv_hit_rate_count')).toBe(1);
-    expect(await valueOf(metrics, 'dynamo_router_overhead_scheduling_ms_count')).toBe(1);
-    expect(await valueOf(metrics, 'dynamo_router_overhead_total_ms_count')).toBe(1);
+    const overhead = (name: string) => valueOf(metrics, `dynamo_router_overhead_${name}`);
+    // The prompt came hashed.
+    expect((await overhead('block_hashing_ms_count')) ?? 0).toBe(0);
+    for (const step of ['seq_hashing', 'indexer_find_matches', 'scheduling', 'total']) {
+      expect(await overhead(`${step}_ms_count`), step).toBe(1);
+      expect(await overhead(`${step}_ms_sum`), step).toBeGreaterThan(0);
+    }
+    const scheduling = Number(await overhead('scheduling_ms_sum'));
+    expect(await overhead('indexer_find_matches_ms_sum')).toBeLessThan(scheduling);
     const last = 'dynamo_frontend_worker_last';
     expect(await valueOf(metrics, `${last}_time_to_first_token_seconds`, rank)).toBe(0.05);
     expect(await valueOf(metrics, `${last}_inter_token_latency_seconds`, rank)).toBe(0.004);

@@ -170,11 +170,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     const { clock } = this.#parts;
     const startMs = clock.monotonicMs();
     const selected = this.#placer.select(request, queued);
-    const { promptTokens } = request;
-    this.#meter?.chosen(
-      promptTokens > 0 ? selected.cachedTokens / promptTokens : 0,
-      clock.monotonicMs() - startMs,
-    );
+    this.#meter?.chosen(request, selected, clock.monotonicMs() - startMs);
     if (request.advisory !== true) this.#book(request, selected);
     const { workerId, decisionId } = selected;
     if (decisionId !== '') this.#decisions.made(decisionId);

@@ -90,6 +90,36 @@ export const KV_ROUTER_METRICS = {
     help: 'Block holdings dropped to keep the byte budget of the index.',
     labels: ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'router_id'],
   },
+  blockHashingMs: {
+    kind: 'histogram',
+    name: 'dynamo_router_overhead_block_hashing_ms',
+    help: 'Time of hashing the blocks of a prompt in the router; one that comes hashed is not counted.',
+    labels: ['router_id'],
+    buckets: [
+      0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
+      8.192, 16.384,
+    ],
+  },
+  matchingMs: {
+    kind: 'histogram',
+    name: 'dynamo_router_overhead_indexer_find_matches_ms',
+    help: 'Time of searching the index for what every rank holds of a prompt.',
+    labels: ['router_id'],
+    buckets: [
+      0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
+      8.192, 16.384,
+    ],
+  },
+  sequenceHashingMs: {
+    kind: 'histogram',
+    name: 'dynamo_router_overhead_seq_hashing_ms',
+    help: "Time of chaining the hashes of a prompt's blocks.",
+    labels: ['router_id'],
+    buckets: [
+      0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
+      8.192, 16.384,
+    ],
+  },
   schedulingMs: {
     kind: 'histogram',
     name: 'dynamo_router_overhead_scheduling_ms',

@@ -6,8 +6,9 @@ import { describe, expect, it, vi } from 'vitest';
 
 import { TestCluster, WORKER_ENDPOINT } from '../testing-cluster.ts';
 import { overlapMessages } from './rank-messages.ts';
+import { placementRequest } from './route-message.ts';
 import { RouterService } from './router-service.ts';
-import { openTestRouter } from './testing-router.ts';
+import { TEST_BLOCK_SIZE, openTestRouter } from './testing-router.ts';
 
 const idle = (): void => undefined;
 
@@ -15,6 +16,7 @@ interface Router {
   readonly service: RouterService;
   readonly route: (request?: Partial<RouteRequest>, context?: Context) => Promise<RouteResponse>;
   readonly active: () => Promise<number>;
+  readonly metrics: MetricsRegistry;
 }
 
 async function router(cluster: TestCluster, leaseMs?: number): Promise<Router> {
@@ -28,6 +30,7 @@ async function router(cluster: TestCluster, leaseMs?: number): Promise<Router> {
   await service.prepare(WORKER_ENDPOINT);
   return {
     service,
+    metrics,
     route: (request, context = new Context()) =>
       service.route(
         RouteRequest.create({ requestId: 'r', endpoint: WORKER_ENDPOINT, ...request }),
@@ -76,6 +79,23 @@ describe('RouterService', () => {
     const { route, active } = await router(cluster);
     expect((await route({ advisory: true, requestId: '' })).instanceId).toBe(worker.id);
     expect(await active()).toBe(0);
+  });
+
+  it('hashes what comes as tokens, and measures that', async () => {
+    const tokenIdsLe = Buffer.alloc(4 * TEST_BLOCK_SIZE * 3);
+    const request = RouteRequest.create({ requestId: 'r', endpoint: WORKER_ENDPOINT, tokenIdsLe });
+    const { blockHashes, hashingMs } = placementRequest(request, TEST_BLOCK_SIZE);
+    expect(blockHashes).toHaveLength(3);
+    expect(hashingMs).toBeGreaterThan(0);
+    await using cluster = await TestCluster.start();
+    await cluster.worker(idle);
+    const { route, metrics } = await router(cluster);
+    const hashed = async (): Promise<boolean> =>
+      /^dynamo_router_overhead_block_hashing_ms_count\{[^}]*\} 1$/m.test(await metrics.text());
+    await route({ requestId: 'hashed', blockHashesLe: Buffer.alloc(8) });
+    expect(await hashed()).toBe(false);
+    await route({ requestId: 'tokens', tokenIdsLe });
+    expect(await hashed()).toBe(true);
   });
 
   it('spreads by load: a long request keeps its worker out of the least-loaded choice', async () => {

@@ -28,7 +28,8 @@ pub use placement::{
     DecisionContext, DrainedDecisions, FleetLoads, FleetOverlap, Freed, IndexHealth,
     InvalidPlacement, MAX_RANKS_PER_WORKER, Overrides, PlaceRequest, Placed, Placement,
     PlacementSettings, Prompt, RankHealth, RecordedDecision, RemoteBooking, RequestOutcome,
-    RescoreError, Rescored, SettingsPatch, WorkerFacts, encode_line, encode_message, rescore,
+    RescoreError, Rescored, SettingsPatch, StepTimes, WorkerFacts, encode_line, encode_message,
+    rescore,
 };
 pub use publisher::{
     InvalidOption, KvPublisher, MockerRecordsError, PublisherOptions, PublisherStats,

@@ -5,6 +5,8 @@
 
 mod fleet;
 
+use std::time::Duration;
+
 use dynamo_kv::{
     CostSettings, Overrides, Pin, PlaceRequest, Placement, PlacementSettings, Prompt,
     RemoteBooking, SelectError, SelectionMode, SelectionReason, WorkerFacts, WorkerRank,
@@ -60,6 +62,34 @@ fn tokens_are_hashed_as_blocks_are() {
             .iter()
             .all(|blocks| *blocks == 0)
     );
+}
+
+#[test]
+fn a_choice_tells_how_long_the_steps_took_that_it_needed() {
+    let mut placement = fleet(3, settings());
+    let ids: Vec<u32> = (0..1600).collect();
+    let of_tokens = PlaceRequest {
+        prompt: Prompt::Tokens {
+            ids: &ids,
+            lora_name: "",
+            salt: "",
+        },
+        prompt_tokens: 1600,
+        ..request("a", &[])
+    };
+    let times = placement.select(&of_tokens).unwrap().times;
+    assert!(times.block_hashing.unwrap() > Duration::ZERO);
+    assert!(times.sequence_hashing > Duration::ZERO);
+    assert!(times.matching.unwrap() > Duration::ZERO);
+    let prompt = hashes(1, 100);
+    let hashed = placement.select(&request("b", &prompt)).unwrap().times;
+    assert_eq!(hashed.block_hashing, None);
+    assert!(hashed.sequence_hashing > Duration::ZERO);
+    let by_turns = PlaceRequest {
+        mode: SelectionMode::RoundRobin,
+        ..request("c", &prompt)
+    };
+    assert_eq!(placement.select(&by_turns).unwrap().times.matching, None);
 }
 
 #[test]

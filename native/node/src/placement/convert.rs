@@ -1,4 +1,6 @@
 //! JavaScript's values as the core's, and back.
+use std::time::Duration;
+
 use dynamo_kv::{
     ApproximateOptions, CostSettings, ExactOptions, Overrides, Pin, PlaceRequest, Placed,
     PlacementSettings, Prompt, RequestOutcome, SelectError, SelectionMode, SelectionPolicy,
@@ -216,6 +218,9 @@ pub fn selection(placed: Result<Placed, SelectError>) -> NativeSelection {
             prefill_tokens: float(placed.prefill_tokens),
             potential_decode_blocks: placed.potential_decode_blocks,
             decision_id: placed.decision_id,
+            block_hashing_ns: placed.times.block_hashing.map(nanoseconds),
+            sequence_hashing_ns: nanoseconds(placed.times.sequence_hashing),
+            matching_ns: placed.times.matching.map(nanoseconds),
         },
         Err(error) => NativeSelection {
             failure: Some(error.as_str().to_owned()),
@@ -229,8 +234,15 @@ pub fn selection(placed: Result<Placed, SelectError>) -> NativeSelection {
             prefill_tokens: 0.0,
             potential_decode_blocks: 0.0,
             decision_id: String::new(),
+            block_hashing_ns: None,
+            sequence_hashing_ns: 0.0,
+            matching_ns: None,
         },
     }
+}
+
+fn nanoseconds(time: Duration) -> f64 {
+    float(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
 pub fn outcome(outcome: NativeOutcome) -> RequestOutcome {

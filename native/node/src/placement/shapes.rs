@@ -231,6 +231,12 @@ pub struct NativeSelection {
     pub potential_decode_blocks: f64,
     /// Names the recorded decision; empty when it is not recorded.
     pub decision_id: String,
+    /// Nanoseconds of hashing the prompt's blocks; undefined when they came hashed.
+    pub block_hashing_ns: Option<f64>,
+    /// Nanoseconds of chaining the block hashes.
+    pub sequence_hashing_ns: f64,
+    /// Nanoseconds of searching the index; undefined when it was not asked.
+    pub matching_ns: Option<f64>,
 }
 
 /// A prompt to ask about.

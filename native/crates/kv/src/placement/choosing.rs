@@ -1,5 +1,7 @@
 //! One decision from a prompt to a booking: hash, match, weigh, choose, record, book.
 
+use std::time::Duration;
+
 use super::attempt::{Attempt, Footprint};
 use super::bookings::Booking;
 use super::decisions::{DecisionRecord, decision_id};
@@ -7,6 +9,7 @@ use super::placement::Placement;
 use super::request::{PlaceRequest, Placed};
 use super::scratch::{View, chain};
 use super::taints::WantedTaints;
+use super::timing::{StepTimes, timed};
 use crate::selection::{
     Candidates, CostSettings, Eligibility, SeededRandom, SelectError, SelectRequest, Selection,
     SelectionMode, select,
@@ -29,20 +32,25 @@ impl Placement {
         let mut local = self.ring.take_spare();
         let mut sequence = std::mem::take(&mut self.sequence);
         let mut view = std::mem::take(&mut self.view);
-        request
+        let block_hashing = request
             .prompt
             .local_hashes(self.settings.block_size, &mut local);
-        chain(&local, &mut sequence);
+        let ((), sequence_hashing) = timed(|| chain(&local, &mut sequence));
         let placed = self.select_hashed(request, &cost, (&local, &sequence), &mut view);
         (self.sequence, self.view) = (sequence, view);
         match placed {
-            Ok((placed, Some(record))) => {
-                self.keep(record, local, request.book);
+            Ok((mut placed, record)) => {
+                placed.times.block_hashing = block_hashing;
+                placed.times.sequence_hashing = sequence_hashing;
+                match record {
+                    Some(record) => self.keep(record, local, request.book),
+                    None => self.ring.give_spare(local),
+                }
                 Ok(placed)
             }
-            other => {
+            Err(error) => {
                 self.ring.give_spare(local);
-                other.map(|(placed, _)| placed)
+                Err(error)
             }
         }
     }
@@ -56,7 +64,7 @@ impl Placement {
         view: &mut View,
     ) -> Result<(Placed, Option<DecisionRecord>), SelectError> {
         let footprint = self.footprint(request, sequence);
-        self.look(request.mode, sequence, footprint, view);
+        let matching = self.look(request.mode, sequence, footprint, view);
         let attempt = Attempt {
             request,
             cost,
@@ -82,23 +90,33 @@ impl Placement {
             decision_id: decision
                 .map(|sequence| decision_id(self.context.router_id, sequence))
                 .unwrap_or_default(),
+            times: StepTimes {
+                matching,
+                ..StepTimes::default()
+            },
         };
         Ok((placed, record))
     }
 
-    /// Fills the view with what every candidate holds of the prompt and what it would have to do.
+    /// Fills the view with what every candidate holds of the prompt and what it would have to do; returns how long the
+    /// index took, if it was asked.
     fn look(
         &self,
         mode: SelectionMode,
         sequence: &[u64],
         footprint: Footprint<'_>,
         view: &mut View,
-    ) {
+    ) -> Option<Duration> {
         let ranks = &self.fleet.ranks;
+        let mut matching = None;
         view.cached_blocks.clear();
         if mode == SelectionMode::Kv {
-            self.knowledge
-                .overlaps(&self.fleet, &self.sources, sequence, &mut view.overlaps);
+            let ((), took) = timed(|| {
+                let overlaps = &mut view.overlaps;
+                self.knowledge
+                    .overlaps(&self.fleet, &self.sources, sequence, overlaps);
+            });
+            matching = Some(took);
             let cached = ranks.iter().zip(&self.sources);
             view.cached_blocks
                 .extend(cached.map(|(rank, source)| self.knowledge.cached_blocks(*rank, *source)));
@@ -108,6 +126,7 @@ impl Placement {
         view.loads = self
             .sequences
             .potential_loads(footprint.shared, footprint.private, ranks);
+        matching
     }
 
     fn choose(&mut self, attempt: &Attempt<'_>) -> Result<Selection, SelectError> {

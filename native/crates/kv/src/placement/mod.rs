@@ -18,6 +18,7 @@ mod request;
 mod scratch;
 mod settings;
 mod taints;
+mod timing;
 mod trust;
 
 pub use decisions::{
@@ -31,3 +32,4 @@ pub use queries::{FleetLoads, FleetOverlap};
 pub use remote::RemoteBooking;
 pub use request::{Overrides, PlaceRequest, Placed, Prompt};
 pub use settings::PlacementSettings;
+pub use timing::StepTimes;

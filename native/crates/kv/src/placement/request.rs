@@ -1,5 +1,8 @@
 //! What is asked of a placement, and its answer.
 
+use std::time::Duration;
+
+use super::timing::{StepTimes, timed};
 use crate::hashing::{BlockSeed, hash_blocks};
 use crate::index::WorkerRank;
 use crate::selection::{CostSettings, InvalidSetting, Pin, SelectionMode, SelectionReason};
@@ -21,18 +24,21 @@ pub enum Prompt<'a> {
 }
 
 impl Prompt<'_> {
-    /// Puts the local hashes of the complete blocks into `hashes`.
-    pub(super) fn local_hashes(&self, block_size: u32, hashes: &mut Vec<u64>) {
+    /// Puts the local hashes of the complete blocks into `hashes`; returns how long hashing took, if it was needed.
+    pub(super) fn local_hashes(&self, block_size: u32, hashes: &mut Vec<u64>) -> Option<Duration> {
         hashes.clear();
         match *self {
-            Self::Hashes(known) => hashes.extend_from_slice(known),
+            Self::Hashes(known) => {
+                hashes.extend_from_slice(known);
+                None
+            }
             Self::Tokens {
                 ids,
                 lora_name,
                 salt,
             } => {
                 let seed = BlockSeed::new(lora_name, salt);
-                hash_blocks(ids, block_size as usize, seed, hashes);
+                Some(timed(|| hash_blocks(ids, block_size as usize, seed, hashes)).1)
             }
         }
     }
@@ -155,4 +161,6 @@ pub struct Placed {
     pub potential_decode_blocks: f64,
     /// Names the recorded decision; empty when it is not recorded.
     pub decision_id: String,
+    /// How long its steps took.
+    pub times: StepTimes,
 }
