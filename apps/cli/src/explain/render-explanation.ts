@@ -40,7 +40,9 @@ function candidates({ decision, chosen, others, rejected }: Explanation): string
   const hidden = eligible.length - shown.length;
   return [
     table,
-    ...(hidden > 0 ? [`   and ${count(hidden)} more that cost more`] : []),
+    ...(hidden > 0
+      ? [`   and ${count(hidden)} more${decision.mode === 'kv' ? ' that cost more' : ''}`]
+      : []),
     ...rejectedLines(rejected),
   ].join('\n');
 }
@@ -116,7 +118,7 @@ function reasonOf({ reason, candidates }: Decision, { candidate }: ExplainedCand
   const eligible = candidates.filter(({ rejection }) => rejection === '');
   // The record does not name the second one: only where nobody had more, they certainly had the same.
   if (reason === 'power_of_two' && eligible.every(({ activeRequests }) => activeRequests <= open))
-    return `drawn among two, both with ${count(open)} open requests`;
+    return `drawn among two, both with ${count(open)} open request${open === 1 ? '' : 's'}`;
   return REASONS[reason] ?? reason;
 }
 
