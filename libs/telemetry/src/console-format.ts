@@ -50,9 +50,11 @@ function fieldText(value: unknown, stacks: string[]): string {
   if (isErrorField(value)) {
     if (typeof value.stack === 'string') stacks.push(value.stack);
     const { code, message } = value;
-    // Node's own messages begin with their code.
+    // Messages of Node and of NATS begin with their code or are nothing else.
     return quoted(
-      code === undefined || message.startsWith(`${code}:`) ? message : `${code}: ${message}`,
+      code === undefined || message === code || message.startsWith(`${code}:`)
+        ? message
+        : `${code}: ${message}`,
     );
   }
   return quoted(textOf(value));
