@@ -38,6 +38,8 @@ interface Rank {
   /** What to ask for next. */
   wanted: Recovery | undefined;
   isAsking: boolean;
+  /** What is asked for now may be out of date when it comes. */
+  isStale: boolean;
   /** The first attempt is over. */
   isTried: boolean;
 }
@@ -77,7 +79,14 @@ export class RankRestore implements AsyncDisposable {
   add(workerId: InstanceId, dpRanks: readonly number[], ask?: AskWorker): void {
     for (const dpRank of dpRanks) {
       const gone = new AbortController();
-      const rank = { gone, ask, wanted: undefined, isAsking: false, isTried: false };
+      const rank = {
+        gone,
+        ask,
+        wanted: undefined,
+        isAsking: false,
+        isStale: false,
+        isTried: false,
+      };
       this.#ranks.set(keyOf(workerId, dpRank), rank);
     }
     this.wantDue();
@@ -115,14 +124,18 @@ export class RankRestore implements AsyncDisposable {
     if (rank.isAsking) return;
     rank.isAsking = true;
     this.#tasks.start(`worker ${instanceIdHex(workerId)}`, (closing) =>
-      this.#restore(rank, AbortSignal.any([closing, rank.gone.signal])),
+      this.#restore(rank, recovery, AbortSignal.any([closing, rank.gone.signal])),
     );
   }
 
-  /** Events may have been lost unseen. */
+  /** Events may have been lost unseen: asks for everything, after the present answer if there is one to come. */
   renew(workerId: InstanceId, dpRank: number): void {
     const rank = this.#ranks.get(keyOf(workerId, dpRank));
-    if (rank === undefined || rank.isAsking) return;
+    if (rank === undefined) return;
+    if (rank.isAsking) {
+      rank.isStale = true;
+      return;
+    }
     this.#options.core.restoreNeeded(workerId, dpRank);
     this.wantDue();
   }
@@ -164,17 +177,18 @@ export class RankRestore implements AsyncDisposable {
     }
   }
 
-  async #restore(rank: Rank, signal: AbortSignal): Promise<void> {
+  async #restore(rank: Rank, { workerId, dpRank }: Recovery, signal: AbortSignal): Promise<void> {
     try {
       for (let wanted = take(rank); wanted !== undefined && !signal.aborted; wanted = take(rank)) {
         const recovery = wanted;
         // Those that can be asked do not wait for those that cannot yet.
-        if (rank.ask === undefined) await this.#registered(recovery.workerId, signal);
+        if (rank.ask === undefined) await this.#registered(workerId, signal);
         await this.#slots.run(() => this.#attempt(rank, recovery, signal));
       }
     } finally {
       rank.isAsking = false;
     }
+    if (rank.isStale && !signal.aborted) this.renew(workerId, dpRank);
   }
 
   async #attempt(rank: Rank, recovery: Recovery, signal: AbortSignal): Promise<void> {
@@ -182,6 +196,7 @@ export class RankRestore implements AsyncDisposable {
     const { workerId, dpRank } = recovery;
     try {
       signal.throwIfAborted();
+      rank.isStale = false;
       const items = await (rank.ask?.(queryOf(recovery)) ?? query.ask(recovery, signal));
       if (signal.aborted) return;
       const result = await core.finishRecovery(workerId, dpRank, items, clock.monotonicMs());
@@ -191,6 +206,8 @@ export class RankRestore implements AsyncDisposable {
       const worker = { worker_id: instanceIdHex(workerId), dp_rank: dpRank };
       logger.warn('worker does not give its cache index, trying again', { ...worker, error });
       core.failRecovery(workerId, dpRank, clock.monotonicMs());
+      // It is asked again anyway.
+      rank.isStale = false;
     }
     rank.isTried = true;
     onProgress();
