@@ -143,7 +143,7 @@ class Hub {
     const partial = `${path}.${randomUUID()}.partial`;
     await mkdir(dirname(path), { recursive: true });
     try {
-      await pipeline(Readable.fromWeb(response.body), createWriteStream(partial));
+      await pipeline(Readable.from(response.body), createWriteStream(partial));
       await rename(partial, path);
     } finally {
       await rm(partial, { force: true });
