@@ -176,6 +176,26 @@ describe('the router of the frontend', () => {
     expect(page).toContain('dynamo_component_router_kv_index_blocks');
   });
 
+  it('lets a model be served when as many workers as must be there have come', async () => {
+    await using test = await testFrontend({
+      workers: 0,
+      argv: ['--router-min-initial-workers=2'],
+    });
+    const models = async (): Promise<unknown> => {
+      const { data } = (await (await fetch(`${test.url}/v1/models`)).json()) as { data: unknown };
+      return data;
+    };
+    await using _first = await test.addWorker();
+    await vi.waitFor(async () => {
+      const response = await test.post('/v1/completions', PROMPT);
+      expect(response.status).toBe(503); // known, and not served yet
+    });
+    expect(await models()).toEqual([]);
+    await using _second = await test.addWorker();
+    await vi.waitFor(async () => expect(await models()).toHaveLength(1));
+    expect((await test.post('/v1/completions', PROMPT)).status).toBe(200);
+  });
+
   it('shows decisions to this machine alone', async () => {
     await using test = await testFrontend({ argv: ['--http-host=0.0.0.0', '--system-port=-1'] });
     const url = `http://127.0.0.1:${new URL(test.url).port}`;

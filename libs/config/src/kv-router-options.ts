@@ -136,7 +136,7 @@ const INDEX = {
     env: 'DYN_ROUTER_MIN_INITIAL_WORKERS',
     min: 0,
     default: 0,
-    help: 'Workers that must be there before the router counts as ready.',
+    help: 'Workers that must be there, and restored, before the router counts as ready, or the frontend serves the model; it waits for 10 s at most.',
   }),
 };
 

@@ -12,7 +12,7 @@ const path = { namespace: 'test', component: 'backend', endpoint: 'generate' };
 
 /** A factory whose routers cannot be opened. */
 const broken = {
-  open: () => Promise.reject(new Error('no router today')),
+  openRestored: () => Promise.reject(new Error('no router today')),
 } as Partial<KvRouterFactory> as KvRouterFactory;
 
 describe('ModelManager', () => {

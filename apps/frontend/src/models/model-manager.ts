@@ -151,7 +151,8 @@ export class ModelManager implements AsyncDisposable {
     // A model whose input is text has no blocks; it is routed by load.
     const blockSize = Math.max(1, kvCacheBlockSize);
     try {
-      const workers = await ModelWorkers.open({ path, blockSize, model }, this.#options);
+      const pool = { path, blockSize, model };
+      const workers = await ModelWorkers.open(pool, this.#options, { signal });
       await set.setLoaded({ preprocessor, workers });
     } catch (error) {
       await preprocessor.close();

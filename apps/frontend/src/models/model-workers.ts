@@ -1,4 +1,5 @@
 /** How requests reach the workers of one endpoint: client, placement, dispatcher. */
+import type { AbortOptions } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
 import { BusyDoor, BusyInstances, Dispatcher, LocalRouter, RemoteRouter } from '@dynamo-ts/routing';
 import type {
@@ -55,13 +56,17 @@ export class ModelWorkers implements AsyncDisposable {
     });
   }
 
-  /** Finds the workers that there are now and follows them. */
-  static async open(pool: RoutedPool, options: ModelWorkersOptions): Promise<ModelWorkers> {
+  /** Finds the workers that there are now, and follows them; waits a while for those that must be there at first. */
+  static async open(
+    pool: RoutedPool,
+    options: ModelWorkersOptions,
+    wait: AbortOptions = {},
+  ): Promise<ModelWorkers> {
     const { runtime, routers, routerPlacement } = options;
     const client = await runtime.endpoint(formatEndpointPath(pool.path)).client();
     try {
       if (routerPlacement === 'in-process')
-        return new ModelWorkers(client, await routers.open(pool), options);
+        return new ModelWorkers(client, await routers.openRestored(pool, wait), options);
       const busy = followBusy(pool, client, options);
       return new ModelWorkers(client, await connectService(client, busy, options), options, busy);
     } catch (error) {

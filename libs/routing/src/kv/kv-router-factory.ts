@@ -2,6 +2,8 @@
  * Makes the routers of a process, one per endpoint, with queue, affinity, shared load and busy thresholds as the
  * configuration says. What they have in common is here: thresholds, queue classes, the decision log.
  */
+import { deadlineSignal, throwIfAborted } from '@dynamo-ts/base';
+import type { AbortOptions } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { DistributedRuntime } from '@dynamo-ts/runtime';
@@ -27,6 +29,8 @@ export interface KvRouterFactoryOptions {
   readonly runtime: DistributedRuntime;
   readonly logger: Logger;
   readonly metrics?: MetricsRegistry | undefined;
+  /** Longest wait for the workers that must be there at first. @default 10 000 */
+  readonly restoreMs?: number | undefined;
 }
 
 /** An endpoint to route for. */
@@ -39,6 +43,8 @@ export interface RoutedPool {
 }
 
 const MIB = 1024 * 1024;
+/** Requests are served without those that are missing then. */
+const RESTORE_MS = 10_000;
 
 /** The routers of one process. */
 export class KvRouterFactory implements AsyncDisposable {
@@ -71,6 +77,30 @@ export class KvRouterFactory implements AsyncDisposable {
   /** Opens the router of an endpoint; whoever asks for it closes it. */
   async open(pool: RoutedPool): Promise<KvRouter> {
     return KvRouter.connect(this.#routerOptions(pool));
+  }
+
+  /**
+   * Opens the router of an endpoint and waits a while until as many workers as must be there at first are restored.
+   *
+   * @throws the signal's reason when aborted
+   */
+  async openRestored(pool: RoutedPool, { signal }: AbortOptions = {}): Promise<KvRouter> {
+    const router = await this.open(pool);
+    if (this.#options.config.routerMinInitialWorkers === 0) return router;
+    try {
+      const { restoreMs = RESTORE_MS } = this.#options;
+      await router.ready({ signal: deadlineSignal(restoreMs, signal) });
+    } catch {
+      if (signal?.aborted === true) await router.close();
+      throwIfAborted(signal);
+      this.#options.logger.warn('workers are missing; requests are served without them', {
+        endpoint: formatEndpointPath(pool.path),
+        wanted_workers: this.#options.config.routerMinInitialWorkers,
+        ranks_restored: router.restored.done,
+        ranks: router.restored.total,
+      });
+    }
+    return router;
   }
 
   /** Writes what is left of the decision log; routers are closed before. Idempotent. */

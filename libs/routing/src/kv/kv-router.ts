@@ -381,7 +381,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
 
   #isReady(): boolean {
     const { done, total } = this.restored;
-    return done === total && this.#roster.size >= this.#parts.settings.minInitialWorkers;
+    return done === total && this.#roster.described >= this.#parts.settings.minInitialWorkers;
   }
 
   #wake(): void {

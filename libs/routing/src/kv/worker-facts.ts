@@ -36,7 +36,7 @@ export interface WorkerFactsOptions {
 /** Most data-parallel ranks of one worker: more is a mistake in what it says about itself. */
 export const MOST_RANKS = 1024;
 
-/** Facts of a worker without a record. */
+/** Facts of a worker without a record, and of no other. */
 export const PLAIN_WORKER: WorkerFact = {
   dpStart: 0,
   dpSize: 1,
@@ -116,7 +116,7 @@ export class WorkerFacts {
 
   #factOf({ card, instanceId }: ModelRecord): WorkerFact {
     const config = card?.runtimeConfig;
-    if (config === undefined) return PLAIN_WORKER;
+    if (config === undefined) return { ...PLAIN_WORKER };
     const { dataParallelStartRank: dpStart, dataParallelSize } = config;
     if (dataParallelSize > MOST_RANKS) {
       throw new DynamoError(

@@ -9,6 +9,7 @@ import type { InstanceChange } from '@dynamo-ts/runtime';
 
 import type { InstanceView } from '../local-router.ts';
 import type { IndexFeed } from './index-feed.ts';
+import { PLAIN_WORKER } from './worker-facts.ts';
 import type { WorkerFact } from './worker-facts.ts';
 import type { AskWorker } from './worker-kv-query.ts';
 
@@ -60,6 +61,13 @@ export class WorkerRoster {
   /** Workers that may be chosen. */
   get size(): number {
     return this.#entries.size;
+  }
+
+  /** Workers that may be chosen and of which something is known: an instance is there before its model card. */
+  get described(): number {
+    let count = 0;
+    for (const fact of this.#entries.values()) if (fact !== PLAIN_WORKER) count += 1;
+    return count;
   }
 
   /** What is known of a worker that may be chosen. */
