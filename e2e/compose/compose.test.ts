@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import OpenAI from 'openai';
 
@@ -83,7 +85,9 @@ describe('docker compose up --build --scale worker=4 --scale router=2', () => {
     const failures: unknown[] = [];
     let answered = 0;
     let stop = false;
-    const load = Array.from({ length: STREAMS }, async () => {
+    const load = Array.from({ length: STREAMS }, async (_, client) => {
+      // Not in step: at any time some answers are in their middle.
+      await delay(client * 25);
       while (!stop) {
         await ask(LONG_ANSWER).then(
           (text) => (text === undisturbed ? (answered += 1) : failures.push(text)),
