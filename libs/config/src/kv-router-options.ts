@@ -53,7 +53,7 @@ const COST = {
     flag: 'router-decode-active-request-weight',
     env: 'DYN_ROUTER_DECODE_ACTIVE_REQUEST_WEIGHT',
     min: 0,
-    help: 'Blocks of work that each request which a worker already has costs. Default 512 divided by the block size.',
+    help: 'Blocks of work that each request which a worker already has costs. Default 384 divided by the block size.',
   }),
   routerKvOverlapScoreWeight: option.number({
     flag: 'router-kv-overlap-score-weight',

@@ -62,7 +62,7 @@ type Addon = new (options: PlacementCoreOptions) => PlacementAddon;
  * Tokens of work that a running request counts as beside its blocks, which it may share with many: without it a long
  * prompt that all requests begin with keeps them on the few workers that have it.
  */
-const ACTIVE_REQUEST_TOKENS = 512;
+const ACTIVE_REQUEST_TOKENS = 384;
 
 /** Makes one. @throws with the code `config.invalid` */
 export function createPlacementAddon(options: PlacementCoreOptions): PlacementAddon {

@@ -24,7 +24,7 @@ export interface CostSettings {
 
 /** Weights of the cost, as far as they do not follow from the block size. */
 export interface PlacementCost extends Omit<CostSettings, 'decodeActiveRequestWeight'> {
-  /** Blocks that one active request costs besides those it holds. @default 512 / block size */
+  /** Blocks that one active request costs besides those it holds. @default 384 / block size */
   readonly decodeActiveRequestWeight: number | undefined;
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 /// Tokens of work that a running request counts as beside its blocks, which it may share with many: without it a long
 /// prompt that all requests begin with keeps them on the few workers that have it. Routers default
 /// [`CostSettings::decode_active_request_weight`] to this over the block size.
-pub const ACTIVE_REQUEST_TOKENS: f64 = 512.0;
+pub const ACTIVE_REQUEST_TOKENS: f64 = 384.0;
 
 /// [`CostSettings::displacement_weight`] that routers default to. Found on a simulated fleet of four workers whose caches
 /// hold a third more than the prefixes in use: less leaves second copies of prefixes in each other's way, more gains
