@@ -5,8 +5,9 @@
 import { spawn } from 'node:child_process';
 import { appendFileSync, existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -35,10 +36,11 @@ const COUNTERS = {
     if (code !== 0 && total.failed === 0) total.failed = 1;
     return total;
   },
-  /** A runner that ends in "N passed, N failed". */
+  /** A runner that ends in "N passed, N failed" and has a line "FAILED …" for each. */
   lines: ({ code, output }) => {
     const [, passed, failed] = /(\d+) passed, (\d+) failed\s*$/.exec(output) ?? [0, 0, 1];
-    const total = { ...none(), passed: Number(passed), failed: Number(failed) };
+    const details = output.match(/^FAILED .*$/gm) ?? [];
+    const total = { ...none(), passed: Number(passed), failed: Number(failed), details };
     if (code !== 0 && total.failed === 0) total.failed = 1;
     return total;
   },
@@ -49,11 +51,35 @@ const COUNTERS = {
       passed: result.numPassedTests,
       failed: result.numFailedTests,
       skipped: result.numPendingTests + result.numTodoTests,
+      details: failuresOf(result),
     };
     if (code !== 0 && total.failed === 0) total.failed = 1;
     return total;
   },
 };
+
+const MOST_DETAIL_LINES = 12;
+
+/** Which tests of a vitest report failed, and how each began to say so. */
+function failuresOf(report) {
+  return report.testResults.flatMap(({ name, message, assertionResults }) => {
+    const file = relative(ROOT, name);
+    const tests = assertionResults.filter(({ status }) => status === 'failed');
+    if (tests.length === 0) return message ? [`${file}\n${shortened(message)}`] : [];
+    return tests.map(
+      ({ fullName, failureMessages }) =>
+        `${file} > ${fullName}\n${shortened(failureMessages.join('\n'))}`,
+    );
+  });
+}
+
+function shortened(message) {
+  return stripVTControlCharacters(message)
+    .split('\n')
+    .slice(0, MOST_DETAIL_LINES)
+    .map((line) => `    ${line}`)
+    .join('\n');
+}
 
 /** Collects suites; `close()` prints the closing line and sets the exit code. */
 export class SuiteRunner {
@@ -100,18 +126,22 @@ export class SuiteRunner {
   /** Prints what failed and, last, the one line that sums everything up. */
   close() {
     const { passed, failed, skipped } = this.#total;
-    for (const name of this.#failures) process.stdout.write(`FAILED: ${name}\n`);
+    for (const { name, details } of this.#failures) {
+      process.stdout.write(`FAILED: ${name}\n`);
+      for (const detail of details) process.stdout.write(`  ${detail}\n`);
+    }
     if (skipped > 0) process.stdout.write(`skipped: ${skipped}\n`);
     const line = `${passed} passed, ${failed} failed`;
     process.stdout.write(`${line}\n`);
     const file = process.env.DYN_TEST_SUMMARY;
-    if (file) appendFileSync(file, `${JSON.stringify(this.#total)}\n`);
+    const details = this.#failures.flatMap((failure) => failure.details);
+    if (file) appendFileSync(file, `${JSON.stringify({ ...this.#total, details })}\n`);
     process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
   }
 
   #add(name, counts) {
     for (const key of Object.keys(this.#total)) this.#total[key] += counts[key];
-    if (counts.failed > 0) this.#failures.push(name);
+    if (counts.failed > 0) this.#failures.push({ name, details: counts.details ?? [] });
   }
 }
 

@@ -51,6 +51,8 @@ async function runAll(): Promise<void> {
       reliabilityPage(rows, NOT_YET, { size, date, node: process.versions.node }),
     );
   }
+  for (const { scenario, result } of failed)
+    process.stdout.write(`FAILED ${scenario.name}: ${result.problems.join('; ')}\n`);
   const counts = { passed: rows.length - failed.length, failed: failed.length };
   const summary = process.env['DYN_TEST_SUMMARY'];
   if (summary !== undefined) appendFileSync(summary, `${JSON.stringify(counts)}\n`);
