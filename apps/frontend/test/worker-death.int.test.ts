@@ -15,7 +15,7 @@ const FRONTEND = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const WORKER = fileURLToPath(new URL('../../worker-shim/src/main.ts', import.meta.url));
 const WORKERS = 6;
 /** Two workers die at a time. */
-const ROUNDS = 25;
+const ROUNDS = 8;
 const CLIENTS = 12;
 const START_TIMEOUT_MS = 60_000;
 
