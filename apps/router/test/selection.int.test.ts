@@ -106,7 +106,7 @@ describe('the selection service', () => {
         '/select',
         '{"model_name":"m","token_ids":[1],"router_config_override":{"router_temperature":-1}}',
         400,
-        'routerTemperature',
+        'router_temperature must be a number from 0',
       ],
       ['/reservations/zz/output_block', '{}', 404, 'reservation zz not found'],
       ['/workers', '{"model_name":"m"}', 422, 'worker_id'],
