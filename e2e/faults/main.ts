@@ -6,6 +6,7 @@
  *   npm run faults -- --only etcd      scenarios whose name contains the word
  *   npm run faults -- --list           what there is
  *   npm run faults -- --write          also writes docs/RELIABILITY.md
+ *   npm run faults -- --long --only soak --soak-requests 100000
  *   npm run faults -- --jobs 1         one scenario at a time; by default two, except those that measure
  */
 import { appendFileSync, writeFileSync } from 'node:fs';
@@ -25,10 +26,13 @@ const { values } = parseArgs({
     list: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     jobs: { type: 'string', default: '2' },
+    'soak-requests': { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
   },
 });
 const size: Size = values.long ? 'long' : 'short';
+const soakRequests =
+  values['soak-requests'] === undefined ? undefined : Number(values['soak-requests']);
 const chosen = SCENARIOS.filter(
   ({ name }) => values.only.length === 0 || values.only.some((word) => name.includes(word)),
 );
@@ -91,7 +95,7 @@ async function runOne(scenario: Scenario): Promise<ScenarioResult> {
     process.stdout.write(`${scenario.name}: ${message}\n`);
   };
   say(scenario.fault);
-  const result = await scenario.run({ size, progress: say }).catch(broken);
+  const result = await scenario.run({ size, soakRequests, progress: say }).catch(broken);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   for (const problem of result.problems) say(`PROBLEM: ${problem}`);
   for (const note of result.notes) say(note);

@@ -23,6 +23,8 @@ export interface ScenarioResult {
 /** What a scenario is given. */
 export interface ScenarioContext {
   readonly size: Size;
+  /** Requests of the soak, when not as many as its size says. */
+  readonly soakRequests?: number | undefined;
   /** Tells what happens now. */
   readonly progress: (message: string) => void;
 }

@@ -2,12 +2,15 @@
 import { residentMiB } from '../process-usage.ts';
 import { Fleet } from '../fleet.ts';
 import { complete } from '../completion.ts';
+import type { Ending } from '../completion.ts';
 import { unless } from '../outcome.ts';
 import { bySize } from '../scenario.ts';
 import type { Scenario } from '../scenario.ts';
+import type { Service } from '../service.ts';
 
 const WIDTH = 32;
 const MOST_GROWTH = 1.3;
+const TELL_EVERY = 10_000;
 
 /** A soak. */
 export const SOAK: Scenario = {
@@ -16,9 +19,9 @@ export const SOAK: Scenario = {
   fault: 'none: only their number',
   assertion: `memory of frontend and router stays below ${MOST_GROWTH} times that of the steady state`,
   alone: true,
-  async run({ size, progress }) {
-    const total = bySize(size, { short: 45_000, long: 1_000_000 });
-    const warm = bySize(size, { short: 20_000, long: 50_000 });
+  async run({ size, soakRequests, progress }) {
+    const total = soakRequests ?? bySize(size, { short: 45_000, long: 1_000_000 });
+    const warm = Math.min(bySize(size, { short: 20_000, long: 50_000 }), Math.floor(total / 2));
     await using fleet = await Fleet.start({
       workers: 2,
       routers: 1,
@@ -26,33 +29,63 @@ export const SOAK: Scenario = {
     });
     const [url = ''] = fleet.urls;
     const services = [fleet.one('frontend'), fleet.one('router')];
-    let failed = 0;
-    let steady: number[] = [];
+    const endings = new Endings();
+    let steady: readonly number[] = [];
     let next = 0;
     const client = async (): Promise<void> => {
       for (let index = next++; index < total; index = next++) {
-        if (index === warm) steady = services.map(({ pid }) => residentMiB(pid));
-        if (index % 10_000 === 9999) progress(`${index + 1} of ${total}`);
+        if (index === warm) steady = resident(services);
         const body = { prompt: `soak ${index} `.repeat(8), max_tokens: 4, stream: index % 2 === 0 };
-        if ((await complete(url, body)).kind !== 'answered') failed += 1;
+        endings.count(await complete(url, body));
+        if ((index + 1) % TELL_EVERY === 0)
+          progress(
+            `${index + 1} of ${total}: ${memory(services, resident(services))}; ${endings.text}`,
+          );
       }
     };
     await Promise.all(Array.from({ length: WIDTH }, client));
-    const end = services.map(({ pid }) => residentMiB(pid));
+    const end = resident(services);
     const growth = end.map((mib, index) => mib / (steady[index] ?? mib));
-    const notes = services.map(
-      ({ kind }, index) =>
-        `${kind} ${steady[index]?.toFixed(0)} MiB after ${warm} requests, ${end[index]?.toFixed(0)} MiB after ${total}`,
-    );
+    const notes = [
+      `after ${warm} requests ${memory(services, steady)}`,
+      `after ${total} ${memory(services, end)}`,
+    ];
+    const { failed, stuck } = endings;
     return {
       requests: total,
       failed,
-      stuck: 0,
+      stuck,
       notes,
       problems: [
-        ...unless(failed === 0, `${failed} requests failed`),
+        ...unless(failed + stuck === 0, endings.text),
         ...unless(Math.max(...growth) < MOST_GROWTH, `memory grew: ${notes.join('; ')}`),
       ],
     };
   },
 };
+
+/** How the requests ended; the first few failures in words. */
+class Endings {
+  failed = 0;
+  stuck = 0;
+  readonly #examples: string[] = [];
+
+  count(ending: Ending): void {
+    if (ending.kind === 'answered') return;
+    if (ending.kind === 'stuck') this.stuck += 1;
+    else this.failed += 1;
+    if (this.#examples.length < 5) this.#examples.push(JSON.stringify(ending));
+  }
+
+  get text(): string {
+    return [`${this.failed} failed`, `${this.stuck} stuck`, ...this.#examples].join(', ');
+  }
+}
+
+function resident(services: readonly Service[]): readonly number[] {
+  return services.map(({ pid }) => residentMiB(pid));
+}
+
+function memory(services: readonly Service[], mib: readonly number[]): string {
+  return services.map(({ kind }, index) => `${kind} ${mib[index]?.toFixed(0)} MiB`).join(', ');
+}
