@@ -11,6 +11,7 @@ import { describe, expect, it } from 'vitest';
 
 import { LocalKvIndexer } from './local-kv-indexer.ts';
 import { PlacementCore } from './placement-core.ts';
+import { PLACEMENT_DEFAULTS } from './placement-defaults.ts';
 
 const WORKER = 0xfedc_ba98_7654_3210n;
 const EPOCH = 0x8000_0000_0000_0001n;
@@ -34,33 +35,11 @@ function publisher(): LocalKvIndexer {
 
 function placement(): PlacementCore {
   const core = new PlacementCore({
+    ...PLACEMENT_DEFAULTS,
     blockSize: 16,
     endpoint: 'ns.backend.generate',
     routerId: asInstanceId(1n),
-    useKvEvents: true,
-    ttlMs: 120_000,
-    maxTreeSize: 1 << 20,
-    pruneTargetRatio: 0.8,
-    trackActiveBlocks: true,
-    trackOutputBlocks: false,
-    assumeKvReuse: true,
-    activeSequenceStride: 1,
-    bookingExpiryMs: 600_000,
-    cost: {
-      policy: 'linear',
-      overlapScoreCredit: 1,
-      overlapScoreCreditDecay: 0,
-      prefillLoadScale: 1,
-      hostCacheHitWeight: 0.75,
-      diskCacheHitWeight: 0.25,
-      sharedCacheMultiplier: 0,
-      decodeActiveRequestWeight: 0,
-      displacementWeight: 0,
-      temperature: 0,
-      trackPrefillTokens: true,
-    },
     seed: 1n,
-    decisionRingBytes: 0,
   });
   core.setWorker({
     workerId: asInstanceId(WORKER),

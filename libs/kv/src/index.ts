@@ -17,6 +17,8 @@ export { LocalKvIndexer } from './local-kv-indexer.ts';
 export type { RankOverlap } from './overlap-scores.ts';
 export { OverlapScores } from './overlap-scores.ts';
 export { PlacementCore } from './placement-core.ts';
+export type { PlacementDefaults } from './placement-defaults.ts';
+export { PLACEMENT_DEFAULTS } from './placement-defaults.ts';
 export type {
   BookingOutcome,
   CostSettings,
