@@ -1,3 +1,4 @@
+import { PLACEMENT_DEFAULTS } from '@dynamo-ts/kv';
 import type { PlacementCost } from '@dynamo-ts/kv';
 
 /** Settings of a `KvRouter` (RP 4.12); what the queue, affinity and busy thresholds need is theirs. */
@@ -32,34 +33,10 @@ export interface KvRouterSettings {
   readonly minInitialWorkers: number;
 }
 
-const MIB = 1024 * 1024;
-
 /** Defaults of {@link KvRouterSettings}. */
 export const KV_ROUTER_DEFAULTS: KvRouterSettings = {
-  cost: {
-    policy: 'linear',
-    overlapScoreCredit: 1,
-    overlapScoreCreditDecay: 0,
-    prefillLoadScale: 1,
-    hostCacheHitWeight: 0.75,
-    diskCacheHitWeight: 0.25,
-    sharedCacheMultiplier: 0,
-    decodeActiveRequestWeight: undefined,
-    displacementWeight: 4,
-    temperature: 0,
-    trackPrefillTokens: true,
-  },
-  useKvEvents: true,
-  ttlMs: 120_000,
-  maxTreeSize: 1_048_576,
-  pruneTargetRatio: 0.8,
+  ...PLACEMENT_DEFAULTS,
   predictedTtlMs: undefined,
-  trackActiveBlocks: true,
-  trackOutputBlocks: false,
-  assumeKvReuse: true,
-  activeSequenceStride: 1,
-  bookingExpiryMs: 3_600_000,
   indexBudgetBytes: undefined,
-  decisionRingBytes: 16 * MIB,
   minInitialWorkers: 0,
 };
