@@ -4,9 +4,10 @@
 //   node --conditions=@dynamo-ts/source bench/route-decision.mjs [--workers 64] [--tokens 16384] [--decisions 20000]
 //
 // The fleet is busy: every worker holds 24 prompts of the given length that begin with one of 32 shared prefixes, and has
-// 8 requests under way. Decisions with and without recording alternate, so that both see the same machine.
+// 8 requests under way. Every 512 decisions recording goes on or off, so that both see the same machine.
 import { parseArgs } from 'node:util';
 
+import { PLACEMENT_DEFAULTS, PlacementCore } from '@dynamo-ts/kv';
 import native from '@dynamo-ts/native';
 import { WorkerKvQueryRequest } from '@dynamo-ts/protocol';
 
@@ -42,34 +43,12 @@ function prompt(family, seed) {
 }
 
 function placement() {
-  return new native.NativePlacement({
+  return new PlacementCore({
+    ...PLACEMENT_DEFAULTS,
     blockSize: BLOCK_SIZE,
     endpoint: 'bench.backend.generate',
     routerId: 1n,
-    useKvEvents: true,
-    ttlMs: 120_000,
-    maxTreeSize: 1 << 20,
-    pruneTargetRatio: 0.8,
-    trackActiveBlocks: true,
-    trackOutputBlocks: false,
-    assumeKvReuse: true,
-    activeSequenceStride: 1,
-    bookingExpiryMs: 3_600_000,
     seed: 7n,
-    decisionRingBytes: 16 * 1024 * 1024,
-    cost: {
-      policy: 'linear',
-      overlapScoreCredit: 1,
-      overlapScoreCreditDecay: 0,
-      prefillLoadScale: 1,
-      hostCacheHitWeight: 0.75,
-      diskCacheHitWeight: 0.25,
-      sharedCacheMultiplier: 0,
-      decodeActiveRequestWeight: 0,
-      displacementWeight: 4,
-      temperature: 0,
-      trackPrefillTokens: true,
-    },
   });
 }
 
@@ -140,7 +119,8 @@ for (let at = 0; at < DECISIONS + ACTIVE; at += 1) {
   const tokenIds = prompts[at % prompts.length];
   // A fresh end of the prompt: nothing is ever asked twice.
   tokenIds.fill(at % 151_000, TOKENS - 64);
-  const record = at % 2 === 0;
+  // In turns of all prompts: the same ones with and without recording.
+  const record = Math.floor(at / prompts.length) % 2 === 0;
   const request = {
     requestId: `request-${at}`,
     mode: 'kv',

@@ -1,6 +1,6 @@
 /** Our side: encoded event batches into the router's placement, and overlap queries on it. Prints one line of JSON. */
 import { asInstanceId } from '@dynamo-ts/base';
-import { PlacementCore } from '@dynamo-ts/kv';
+import { PLACEMENT_DEFAULTS, PlacementCore } from '@dynamo-ts/kv';
 import { KvEventBatch } from '@dynamo-ts/protocol';
 
 import { engineHash, numbers, promptsOf } from './workload.ts';
@@ -97,33 +97,11 @@ function* batchesOf(all: readonly Prompt[]): Generator<Uint8Array> {
 
 function placement(): PlacementCore {
   const made = new PlacementCore({
+    ...PLACEMENT_DEFAULTS,
     blockSize: 16,
     endpoint: 'bench.worker.generate',
     routerId: asInstanceId(1n),
-    useKvEvents: true,
-    ttlMs: 120_000,
-    maxTreeSize: 1 << 20,
-    pruneTargetRatio: 0.8,
-    trackActiveBlocks: true,
-    trackOutputBlocks: false,
-    assumeKvReuse: true,
-    activeSequenceStride: 1,
-    bookingExpiryMs: 600_000,
-    cost: {
-      policy: 'linear',
-      overlapScoreCredit: 1,
-      overlapScoreCreditDecay: 0,
-      prefillLoadScale: 1,
-      hostCacheHitWeight: 0.75,
-      diskCacheHitWeight: 0.25,
-      sharedCacheMultiplier: 0,
-      decodeActiveRequestWeight: 0,
-      displacementWeight: 0,
-      temperature: 0,
-      trackPrefillTokens: true,
-    },
     seed: 1n,
-    decisionRingBytes: 0,
   });
   for (let worker = 1; worker <= sizes.workers; worker += 1) {
     made.setWorker({

@@ -1,5 +1,5 @@
 /** Follows the KV events of a component's workers, as a router's index and as a naive model beside it. */
-import { PlacementCore } from '@dynamo-ts/kv';
+import { PLACEMENT_DEFAULTS, PlacementCore } from '@dynamo-ts/kv';
 import type { PlacementCoreOptions, Recovery } from '@dynamo-ts/kv';
 import { KvEventBatch, WorkerKvQueryRequest } from '@dynamo-ts/protocol';
 import type { KvEvent } from '@dynamo-ts/protocol';
@@ -7,32 +7,10 @@ import { Context } from '@dynamo-ts/runtime';
 import type { Client, DistributedRuntime } from '@dynamo-ts/runtime';
 
 const SETTINGS: Omit<PlacementCoreOptions, 'blockSize'> = {
+  ...PLACEMENT_DEFAULTS,
   endpoint: 'dynamo.backend.generate',
   routerId: 1n as PlacementCoreOptions['routerId'],
-  useKvEvents: true,
-  ttlMs: 60_000,
-  maxTreeSize: 1 << 20,
-  pruneTargetRatio: 0.8,
-  trackActiveBlocks: true,
-  trackOutputBlocks: false,
-  assumeKvReuse: true,
-  activeSequenceStride: 1,
-  bookingExpiryMs: 60_000,
-  cost: {
-    policy: 'linear',
-    overlapScoreCredit: 1,
-    overlapScoreCreditDecay: 0,
-    prefillLoadScale: 1,
-    hostCacheHitWeight: 0.75,
-    diskCacheHitWeight: 0.25,
-    sharedCacheMultiplier: 0,
-    decodeActiveRequestWeight: 0,
-    displacementWeight: 0,
-    temperature: 0,
-    trackPrefillTokens: true,
-  },
   seed: 1n,
-  decisionRingBytes: 0,
 };
 
 /** Device, host, disk. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { asInstanceId } from '@dynamo-ts/base';
-import { PlacementCore } from '@dynamo-ts/kv';
+import { PLACEMENT_DEFAULTS, PlacementCore } from '@dynamo-ts/kv';
 import { Decision } from '@dynamo-ts/protocol';
 import { replayTrace } from '@dynamo-ts/sim';
 import type { ReplayResult } from '@dynamo-ts/sim';
@@ -21,18 +21,11 @@ const OPTIONS = { endpoint: undefined, policies: [], unknownOutputTokens: 64 };
 const BLOCK_SIZE = 16;
 const REQUESTS = 60;
 const COST = {
-  policy: 'linear',
-  overlapScoreCredit: 1,
-  overlapScoreCreditDecay: 0,
-  prefillLoadScale: 1,
-  hostCacheHitWeight: 0.75,
-  diskCacheHitWeight: 0.25,
-  sharedCacheMultiplier: 0,
+  ...PLACEMENT_DEFAULTS.cost,
   decodeActiveRequestWeight: 0,
   displacementWeight: 1,
   temperature: 0.3,
-  trackPrefillTokens: true,
-} as const;
+};
 
 let directory = '';
 let file = '';
@@ -48,21 +41,13 @@ afterAll(async () => rm(directory, { recursive: true, force: true }));
 /** A router places requests over two prefixes on four workers and hears what came of them. */
 async function recordedLines(): Promise<string> {
   await using core = new PlacementCore({
+    ...PLACEMENT_DEFAULTS,
     blockSize: BLOCK_SIZE,
     endpoint: 'dynamo.backend.generate',
     routerId: asInstanceId(7n),
     useKvEvents: false,
-    ttlMs: 120_000,
-    maxTreeSize: 1_000_000,
-    pruneTargetRatio: 0.8,
-    trackActiveBlocks: true,
-    trackOutputBlocks: false,
-    assumeKvReuse: true,
-    activeSequenceStride: 1,
-    bookingExpiryMs: 3_600_000,
     cost: COST,
     seed: 3n,
-    decisionRingBytes: 1 << 24,
   });
   for (let worker = 1n; worker <= 4n; worker += 1n)
     core.setWorker({
