@@ -41,7 +41,7 @@ export type {
   HealthStatus,
 } from './health-state.ts';
 export { HealthState } from './health-state.ts';
-export type { SystemPage, SystemServerOptions } from './system-server.ts';
+export type { SystemAction, SystemPage, SystemServerOptions } from './system-server.ts';
 export { SystemServer } from './system-server.ts';
 export type { OtlpProtocol } from './span-export.ts';
 export type { Telemetry, TelemetryOptions } from './telemetry.ts';

@@ -50,6 +50,23 @@ describe('SystemServer', () => {
     expect((await get('/else')).status).toBe(404);
   });
 
+  it('does what its owner lets it be told', async () => {
+    await using server = await SystemServer.listen({
+      health: new HealthState(),
+      metrics: new MetricsRegistry(),
+      port: 0,
+      logger: nullLogger,
+      host: '127.0.0.1',
+      actions: async ({ url, body }) =>
+        Promise.resolve(url === '/do' ? { status: 200, json: `{"told":${body}}` } : undefined),
+    });
+    const tell = async (path: string, body: string) =>
+      fetch(`http://127.0.0.1:${server.port}${path}`, { method: 'POST', body });
+    expect(await (await tell('/do', '[1]')).json()).toEqual({ told: [1] });
+    expect((await tell('/else', '')).status).toBe(404);
+    expect((await tell('/do', ' '.repeat(65 * 1024))).status).toBe(413);
+  });
+
   it('serves metrics as Prometheus text', async () => {
     const { server, get, metrics } = await listen();
     await using _closing = server;

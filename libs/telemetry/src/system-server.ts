@@ -27,6 +27,14 @@ export interface SystemServerOptions {
   readonly livePath?: string | undefined;
   /** Answers further GET requests by their URL; undefined leaves them to the 404. */
   readonly pages?: ((url: string) => Promise<SystemPage | undefined>) | undefined;
+  /** Answers POST requests, of at most 64 KiB; undefined leaves them to the 404. */
+  readonly actions?: ((action: SystemAction) => Promise<SystemPage | undefined>) | undefined;
+}
+
+/** Something that this process is told to do. */
+export interface SystemAction {
+  readonly url: string;
+  readonly body: string;
 }
 
 /** A JSON answer. */
@@ -92,19 +100,30 @@ export class SystemServer implements AsyncDisposable {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { healthPath = '/health', livePath = '/live', metrics } = this.#options;
     const path = (request.url ?? '/').split('?', 1)[0];
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
+    if (request.method === 'POST') {
+      sendPage(response, await this.#act(request));
+    } else if (request.method !== 'GET' && request.method !== 'HEAD') {
       send(response, NOT_FOUND);
     } else if (path === healthPath || path === livePath) {
       this.#answerHealth(response);
     } else if (path === '/metrics') {
       send(response, { status: 200, type: METRICS_CONTENT_TYPE, body: await metrics.text() });
     } else {
-      const page = await this.#options.pages?.(request.url ?? '/');
-      send(
-        response,
-        page === undefined ? NOT_FOUND : { ...page, type: JSON_TYPE, body: page.json },
-      );
+      sendPage(response, await this.#options.pages?.(request.url ?? '/'));
     }
+  }
+
+  async #act(request: IncomingMessage): Promise<SystemPage | undefined> {
+    const { actions } = this.#options;
+    if (actions === undefined) return undefined;
+    const chunks: Uint8Array[] = [];
+    let sizeBytes = 0;
+    for await (const chunk of request as AsyncIterable<Uint8Array>) {
+      sizeBytes += chunk.byteLength;
+      if (sizeBytes > MAX_ACTION_BYTES) return { status: 413, json: '{"error":"too large"}' };
+      chunks.push(chunk);
+    }
+    return actions({ url: request.url ?? '/', body: Buffer.concat(chunks).toString() });
   }
 
   #answerHealth(response: ServerResponse): void {
@@ -122,12 +141,17 @@ export class SystemServer implements AsyncDisposable {
 }
 
 const JSON_TYPE = 'application/json';
+const MAX_ACTION_BYTES = 64 * 1024;
 const NOT_FOUND = { status: 404, type: 'text/plain', body: 'Route not found' };
 
 interface Answer {
   readonly status: number;
   readonly type: string;
   readonly body: string;
+}
+
+function sendPage(response: ServerResponse, page: SystemPage | undefined): void {
+  send(response, page === undefined ? NOT_FOUND : { ...page, type: JSON_TYPE, body: page.json });
 }
 
 function send(response: ServerResponse, { status, type, body }: Answer): void {
