@@ -88,7 +88,7 @@ describe('the public gRPC port', () => {
     const overrides = { routerConfigOverride: { routerTemperature: -1 } };
     await expect(caller.ask('route', route('r', overrides))).rejects.toMatchObject({
       code: 3,
-      details: expect.stringContaining('routerTemperature') as string,
+      details: expect.stringContaining('router_temperature') as string,
     });
   });
 
