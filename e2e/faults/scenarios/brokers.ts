@@ -11,12 +11,6 @@ import { outcomeOf } from '../outcome.ts';
 import { bySize } from '../scenario.ts';
 import type { Scenario, ScenarioContext, ScenarioResult } from '../scenario.ts';
 
-/**
- * Shorter than what is left of any lease: a store that lives on behind a cut network lets leases end, and until their
- * owners have registered again, about a second after the cut, requests get 503. The long form shows it.
- */
-const SHORT_CUT_MS = 5000;
-
 type Fault = (reached: ReachedBroker, awayMs: number) => Promise<void>;
 
 const killed: Fault = async ({ broker }, awayMs) => {
@@ -48,9 +42,9 @@ const cut: Fault = async ({ way }, awayMs) => {
 async function hurt(
   { size, progress }: ScenarioContext,
   which: 'etcd' | 'nats',
-  [name, fault]: readonly [string, Fault],
+  fault: Fault,
 ): Promise<ScenarioResult> {
-  const awayMs = bySize(size, { short: name === 'cut' ? SHORT_CUT_MS : 8000, long: 60_000 });
+  const awayMs = bySize(size, { short: 8000, long: 60_000 });
   await using fleet = await Fleet.start({
     planes: 'brokers',
     workers: 3,
@@ -82,15 +76,15 @@ async function hurt(
 function brokerScenario(
   which: 'etcd' | 'nats',
   how: string,
-  faulty: readonly [string, Fault],
+  [name, fault]: readonly [string, Fault],
 ): Scenario {
   return {
-    name: `${which}-${faulty[0]}`,
+    name: `${which}-${name}`,
     outage: 8,
     load: '8 clients on two frontends, router service, three workers',
     fault: `${which} ${how}`,
     assertion: 'no request fails; a worker that starts meanwhile is used soon afterwards',
-    run: (context) => hurt(context, which, faulty),
+    run: (context) => hurt(context, which, fault),
   };
 }
 

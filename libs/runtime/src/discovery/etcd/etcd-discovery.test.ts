@@ -1,4 +1,4 @@
-import { etcdProvider, eventually, freePort } from '@dynamo-ts/testing';
+import { SeverableProxy, etcdProvider, eventually, freePort } from '@dynamo-ts/testing';
 import type { Broker } from '@dynamo-ts/testing';
 import { MetricsRegistry, nullLogger } from '@dynamo-ts/telemetry';
 import type { Etcd3 } from 'etcd3';
@@ -105,6 +105,33 @@ describe.skipIf(!etcd.available)(etcd.label, { timeout: 60_000 }, () => {
         { kind: 'delete', key: `${prefix}dying` },
       ]);
       await recorder.stop();
+    });
+
+    test('spares the living when leases end behind a cut network; the dead go after one TTL', async () => {
+      const proxy = await SeverableProxy.listen();
+      proxy.pointAt(Number(broker.address.split(':').at(-1)));
+      const address = `127.0.0.1:${proxy.port}`;
+      await using living = connect(address);
+      // It writes nothing, so that it has no lease that tells it of the cut.
+      await using reader = connect(address);
+      const dying = connect(address);
+      await living.register({ key: `${prefix}living`, value: encode(1) });
+      await dying.register({ key: `${prefix}dying`, value: encode(2) });
+      const recorder = new WatchRecorder(reader, prefix);
+      await recorder.reaches({ [`${prefix}living`]: 1, [`${prefix}dying`]: 2 });
+      proxy.silence();
+      await eventually(async () => (await leaseOf(`${prefix}living`)) === undefined, {
+        timeoutMs: 20_000,
+      });
+      await dying.abandon();
+      proxy.unsilence();
+      await eventually(async () => (await leaseOf(`${prefix}living`)) !== undefined);
+      await recorder.reaches({ [`${prefix}living`]: 1 });
+      expect(recorder.events.filter((event) => event.kind === 'delete')).toEqual([
+        { kind: 'delete', key: `${prefix}dying` },
+      ]);
+      await recorder.stop();
+      await proxy.close();
     });
 
     test('puts records back when the data of etcd is wiped, and watchers see only the dead go', async () => {

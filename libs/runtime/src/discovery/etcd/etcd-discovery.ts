@@ -58,6 +58,7 @@ export class EtcdDiscovery implements Discovery {
   readonly #leaseLosses: BoundCounter;
   readonly #resyncs: BoundCounter;
   #isWriting = false;
+  #isListening = false;
   #closing: Promise<void> | undefined;
 
   constructor(options: EtcdDiscoveryOptions) {
@@ -153,11 +154,12 @@ export class EtcdDiscovery implements Discovery {
       view,
       health: this.#health,
       clock: this.#clock,
-      wipeGraceMs: this.#ttlSeconds * 1000,
+      graceMs: this.#ttlSeconds * 1000,
       onResync: () => {
         this.#resyncs.inc();
       },
     });
+    this.#startListening();
     this.#tasks.start(`watch ${prefix}`, () => watch.run(signal));
     try {
       yield* view.events(signal);
@@ -193,6 +195,23 @@ export class EtcdDiscovery implements Discovery {
     this.#isWriting = true;
     this.#lease.start();
     this.#tasks.start('write records', (signal) => this.#records.run(signal));
+  }
+
+  /** A process that only watches hears nothing for as long as nothing changes: it asks now and then. */
+  #startListening(): void {
+    if (this.#isListening) return;
+    this.#isListening = true;
+    this.#tasks.start('heartbeat', (signal) => this.#listen(signal));
+  }
+
+  /** As often as a lease is renewed, and not beside one. */
+  async #listen(signal: AbortSignal): Promise<void> {
+    const intervalMs = (this.#ttlSeconds * 1000) / 3;
+    for (;;) {
+      await this.#clock.sleep(intervalMs, { signal });
+      if (this.#isWriting || this.#health.state === 'disconnected') continue;
+      await this.#health.check(intervalMs, signal);
+    }
   }
 
   async #remove(key: string, wanted: WantedRecord): Promise<void> {

@@ -29,6 +29,7 @@ export class EtcdHealth {
   /** `unknown` until the first answer or failure. */
   #state: DiscoveryState | 'unknown' = 'unknown';
   #downSinceMs = 0;
+  #returnedAtMs = -Infinity;
 
   constructor(options: EtcdHealthOptions) {
     this.#options = options;
@@ -38,12 +39,19 @@ export class EtcdHealth {
     return this.#state === 'connected' ? 'connected' : 'disconnected';
   }
 
+  /** Whether etcd has been there for so long, without a break that was noticed. */
+  isSettled(forMs: number): boolean {
+    if (this.#state === 'disconnected') return false;
+    return this.#options.clock.monotonicMs() - this.#returnedAtMs >= forMs;
+  }
+
   /** etcd answered. */
   noteAnswer(): void {
     const { clock, logger, onRecovery } = this.#options;
     const wasDown = this.#state === 'disconnected';
     this.#state = 'connected';
     if (!wasDown) return;
+    this.#returnedAtMs = clock.monotonicMs();
     logger.info('etcd answers again', {
       away_ms: Math.round(clock.monotonicMs() - this.#downSinceMs),
     });
@@ -58,6 +66,24 @@ export class EtcdHealth {
     this.#downSinceMs = clock.monotonicMs();
     logger.warn('etcd cannot be reached; trying again until it answers', { error });
     tasks.start('probe', (signal) => this.#probeUntilUp(signal));
+  }
+
+  /** Asks etcd and notes what comes of it; no answer in time is a failure. */
+  async check(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, probe } = this.#options;
+    const answered = new AbortController();
+    const late = clock
+      .sleep(timeoutMs, { signal: AbortSignal.any([signal, answered.signal]) })
+      .then(() => Promise.reject(new Error(`etcd did not answer within ${timeoutMs} ms`)));
+    late.catch(() => undefined); // aborted by the answer
+    try {
+      await Promise.race([probe(), late]);
+      this.noteAnswer();
+    } catch (error) {
+      if (!signal.aborted) this.noteFailure(error);
+    } finally {
+      answered.abort();
+    }
   }
 
   async #probeUntilUp(signal: AbortSignal): Promise<void> {

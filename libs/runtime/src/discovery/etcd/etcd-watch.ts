@@ -3,12 +3,13 @@
  * reason, list again and let the view find the difference.
  *
  * It does not trust a watch to survive a reconnect: one that resumes on an etcd whose data was wiped waits for a
- * revision that is far in the future and delivers nothing. A wiped etcd also forgets processes that live; their records
- * stay in the view for a grace time in which they register again.
+ * revision that is far in the future and delivers nothing. What vanishes while etcd is out of reach, or just after, need
+ * not be dead: a wiped etcd has forgotten processes that live, and one that lives on behind a cut network lets their
+ * leases end. Such records stay in the view for a grace time in which they register again.
  */
 import { Backoff, onAbort } from '@dynamo-ts/base';
 import type { Clock } from '@dynamo-ts/base';
-import type { Etcd3, IRangeResponse, IResponseHeader, IWatchResponse } from 'etcd3';
+import type { Etcd3, IResponseHeader, IWatchResponse } from 'etcd3';
 
 import type { RecordView } from '../record-view.ts';
 import type { EtcdHealth } from './etcd-health.ts';
@@ -21,8 +22,8 @@ export interface EtcdWatchOptions {
   readonly view: RecordView;
   readonly health: EtcdHealth;
   readonly clock: Clock;
-  /** How long records outlive a wipe of etcd's data. */
-  readonly wipeGraceMs: number;
+  /** How long records that vanished while etcd was out of reach have to come back. */
+  readonly graceMs: number;
   /** Called for every list but the first. */
   readonly onResync: () => void;
 }
@@ -31,7 +32,7 @@ export interface EtcdWatchOptions {
 export class EtcdWatch {
   readonly #options: EtcdWatchOptions;
   readonly #backoff = new Backoff();
-  /** Missing since a wipe. */
+  /** In the view and not in etcd, until the grace time is over. */
   readonly #missing = new Set<string>();
   #clusterId: string | undefined;
   #revision = 0n;
@@ -62,7 +63,10 @@ export class EtcdWatch {
     const { client, prefix, view, onResync } = this.#options;
     const response = await client.kv.range(prefixRange(prefix));
     if (this.#clusterId !== undefined) onResync();
-    if (this.#isWiped(response.header)) this.#startGrace(response);
+    const listed = new Set(response.kvs.map(({ key }) => key.toString()));
+    for (const key of listed) this.#missing.delete(key);
+    if (this.#isWiped(response.header) || !this.#isSettled())
+      for (const key of view.keys()) if (!listed.has(key)) this.#spare(key);
     view.replace(
       response.kvs.map(({ key, value }) => ({ key: key.toString(), value })),
       (key) => this.#missing.has(key),
@@ -78,15 +82,27 @@ export class EtcdWatch {
     return header.cluster_id !== this.#clusterId || BigInt(header.revision) < this.#revision;
   }
 
-  #startGrace(response: IRangeResponse): void {
-    const { view, wipeGraceMs } = this.#options;
-    const listed = new Set(response.kvs.map(({ key }) => key.toString()));
-    for (const key of view.keys()) if (!listed.has(key)) this.#missing.add(key);
-    clearTimeout(this.#graceTimer);
-    this.#graceTimer = setTimeout(() => {
-      for (const key of this.#missing) view.delete(key);
-      this.#missing.clear();
-    }, wipeGraceMs);
+  #isSettled(): boolean {
+    const { graceMs, health } = this.#options;
+    return health.isSettled(graceMs);
+  }
+
+  /** Keeps a record that has vanished for the grace time. */
+  #spare(key: string): void {
+    this.#missing.add(key);
+    this.#graceTimer ??= setTimeout(() => this.#endGrace(), this.#options.graceMs);
+  }
+
+  /** While etcd is away again, nobody can say who is dead. */
+  #endGrace(): void {
+    const { graceMs, health, view } = this.#options;
+    this.#graceTimer = undefined;
+    if (health.state === 'disconnected') {
+      this.#graceTimer = setTimeout(() => this.#endGrace(), graceMs);
+      return;
+    }
+    for (const key of this.#missing) view.delete(key);
+    this.#missing.clear();
   }
 
   /** Watches from a revision; returns or throws when the watch has ended. */
@@ -123,6 +139,10 @@ export class EtcdWatch {
     if (revision > this.#revision) this.#revision = revision;
     for (const { type, kv } of response.events) {
       const key = kv.key.toString();
+      if (type === 'Delete' && !this.#isSettled()) {
+        this.#spare(key);
+        continue;
+      }
       this.#missing.delete(key);
       if (type === 'Delete') view.delete(key);
       else view.put(key, kv.value);
