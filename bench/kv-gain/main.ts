@@ -11,6 +11,7 @@ import { join } from 'node:path';
 
 import { failStart, loadConfig, defineOptions, option } from '@dynamo-ts/config';
 import type { ConfigOf } from '@dynamo-ts/config';
+import { quantile } from '@dynamo-ts/testing';
 
 import { startOurs, startPeer } from '../sides/side.ts';
 import type { Side, SideSettings } from '../sides/side.ts';
@@ -167,9 +168,4 @@ function row(name: string, runs: readonly GainFigures[]): string {
     `max/mean ${Number.isNaN(spread) ? '–' : spread.toFixed(2)}`,
     `failed ${middle(({ failed }) => failed)}`,
   ].join('  ');
-}
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((one, other) => one - other);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN;
 }

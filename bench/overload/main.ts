@@ -5,12 +5,10 @@
  *
  *   npm run overload -w @dynamo-ts/bench [-- --seconds 20 --limit-ms 5000 --times 3]
  */
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
-import { DynamoProcess } from '@dynamo-ts/testing';
+import { DynamoProcess, quantile, residentMiB } from '@dynamo-ts/testing';
 
-import { quantile } from '../responsiveness/quantile.ts';
 import type { Outcome } from './client.ts';
 import { closedLoop, openLoop } from './phases.ts';
 import type { PhaseResult } from './phases.ts';
@@ -98,9 +96,4 @@ function describe({ all, sent }: PhaseResult): string {
     `; TTFT p50 ${quantile(ttft, 0.5).toFixed(0)} p99 ${quantile(ttft, 0.99).toFixed(0)} ms` +
     (refused.length > 0 ? `, refusals p50 ${quantile(answer, 0.5).toFixed(0)} ms` : '')
   );
-}
-
-function residentMiB(pid: number): number {
-  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-  return Number(kib) / 1024;
 }

@@ -5,11 +5,10 @@
  *
  *   npm run responsiveness -w @dynamo-ts/bench
  */
-import { DynamoProcess } from '@dynamo-ts/testing';
+import { DynamoProcess, quantile } from '@dynamo-ts/testing';
 
 import { longPrompts } from './long-prompts.ts';
 import { disconnects } from './disconnects.ts';
-import { describe, quantile } from './quantile.ts';
 import { ServicePair } from './service-pair.ts';
 
 const STARTS = 7;
@@ -44,4 +43,10 @@ async function startToFirstToken(): Promise<readonly number[]> {
     durations.push(performance.now() - started);
   }
   return durations;
+}
+
+/** p50, p99 and maximum in one line. */
+function describe(values: readonly number[]): string {
+  const [p50, p99, max] = [0.5, 0.99, 1].map((share) => quantile(values, share).toFixed(1));
+  return `p50 ${p50}  p99 ${p99}  max ${max}`;
 }

@@ -1,10 +1,10 @@
 /** The two systems that are compared, each started with the same workers and the same timing. */
 import { mkdtempSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+
+import { freePort } from '@dynamo-ts/testing';
 
 import { ProcessGroup } from './process-group.ts';
 
@@ -129,13 +129,4 @@ async function untilPrinted(group: ProcessGroup, pattern: RegExp): Promise<numbe
     await sleep(100);
   }
   throw new Error(`${group.name} did not print its frontend's process id:\n${group.output}`);
-}
-
-async function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo; // a TCP listener has one
-      server.close(() => resolve(port));
-    });
-  });
 }

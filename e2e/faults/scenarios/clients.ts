@@ -2,16 +2,14 @@
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { eventually } from '@dynamo-ts/testing';
+import { eventually, quantile, residentMiB } from '@dynamo-ts/testing';
 
 import { MODEL, complete, post } from '../completion.ts';
 import { Fleet } from '../fleet.ts';
 import { Load, MIXED_BODIES } from '../load.ts';
 import { outcomeOf, unless } from '../outcome.ts';
-import { residentMiB } from '../process-usage.ts';
 import { bySize } from '../scenario.ts';
 import type { Scenario } from '../scenario.ts';
-import { quantile } from '../quantile.ts';
 import { sumOf } from '../service.ts';
 import { SlowReader } from '../slow-reader.ts';
 

@@ -1,5 +1,6 @@
 /** Many requests one after another: memory must not grow with their number. */
-import { residentMiB } from '../process-usage.ts';
+import { residentMiB } from '@dynamo-ts/testing';
+
 import { Fleet } from '../fleet.ts';
 import { complete } from '../completion.ts';
 import type { Ending } from '../completion.ts';

@@ -9,4 +9,6 @@ export { FakeClock } from './fake-clock.ts';
 export { HoldGate } from './hold-gate.ts';
 export type { NodeProgramOptions } from './node-program.ts';
 export { NodeProgram } from './node-program.ts';
+export { residentMiB } from './process-usage.ts';
+export { quantile } from './quantile.ts';
 export { SeverableProxy } from './severable-proxy.ts';
