@@ -218,6 +218,13 @@ export declare class NativePlacement {
    */
   removeWorker(workerId: bigint): Array<string>
   /**
+   * A worker may not be chosen any more; its bookings stay until they end or expire.
+   *
+   * # Errors
+   * When closed.
+   */
+  retireWorker(workerId: bigint): void
+  /**
    * A rank went over its busy threshold, or under it again.
    *
    * # Errors

@@ -26,6 +26,7 @@ import type {
 export interface PlacementAddon {
   setWorker(worker: WorkerEntry): void;
   removeWorker(workerId: InstanceId): string[];
+  retireWorker(workerId: InstanceId): void;
   setOverloaded(workerId: InstanceId, dpRank: number, overloaded: boolean): void;
   select(request: SelectRequest): Selected | NotSelected;
   overlap(prompt: PromptQuery): RankOverlaps;

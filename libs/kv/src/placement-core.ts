@@ -46,6 +46,11 @@ export class PlacementCore implements AsyncDisposable {
     return nativeCall(() => this.#native.removeWorker(workerId));
   }
 
+  /** Takes a worker out of selection for good; its bookings stay until they end or expire. */
+  retireWorker(workerId: InstanceId): void {
+    nativeCall(() => this.#native.retireWorker(workerId));
+  }
+
   /** Takes a rank out of selection, or back in. */
   setOverloaded(workerId: InstanceId, dpRank: number, overloaded: boolean): void {
     nativeCall(() => this.#native.setOverloaded(workerId, dpRank, overloaded));

@@ -187,14 +187,21 @@ describe('KvRouter', () => {
     expect(router.activeRequests).toBe(0);
   });
 
-  it('forgets a worker that leaves, with its bookings', async () => {
+  it('chooses a worker that leaves no more; what it runs ends with its outcome', async () => {
     await using cluster = await TestCluster.start();
     const worker = await TestKvWorker.start(cluster, plain);
     await using router = await openRouter(cluster, { settings: approximate });
-    await router.route(request(1), new Context());
+    const running = request(1);
+    const { decisionId = '' } = await router.route(running, new Context());
     await worker.runtime.close();
-    await vi.waitFor(() => expect(router.activeRequests).toBe(0));
-    expect(router.ranks()).toEqual([]);
+    await vi.waitFor(() => expect(router.ranks()).toEqual([]));
+    expect(router.activeRequests).toBe(1);
+    await expect(router.route(request(2), new Context())).rejects.toThrow(/no instance/);
+    const { bookingId } = running;
+    router.prefillDone(bookingId);
+    router.free(bookingId, { kind: 'completed', outputTokens: 9, ttftMs: 50 });
+    expect(router.activeRequests).toBe(0);
+    expect(router.decision(decisionId)?.outcome).toMatchObject({ kind: 'completed', ttftMs: 50 });
   });
 
   it('records each decision, with its outcome once the request has ended', async () => {

@@ -194,11 +194,12 @@ export class KvRouter implements PlacementRouter, PlacementHost {
   }
 
   prefillDone(bookingId: string): void {
-    const ageMs = this.#live.prefillDone(bookingId);
-    if (ageMs === undefined || this.#closing !== undefined) return;
+    const booking = this.#live.prefillDone(bookingId);
+    if (booking === undefined || this.#closing !== undefined) return;
     this.#parts.core.prefillDone(bookingId, this.#parts.clock.monotonicMs());
-    this.#meter?.prefillDone(ageMs);
-    this.#affinity?.confirmed(bookingId);
+    this.#meter?.prefillDone(booking.ageMs);
+    // A session is not bound to a worker that is leaving.
+    if (this.#roster.get(booking.workerId) !== undefined) this.#affinity?.confirmed(bookingId);
     this.#sharing?.prefillDone(bookingId);
     this.#queue?.capacityChanged();
   }
@@ -216,7 +217,8 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     if (booking.decisionId !== '') this.#decisions.ended(booking.decisionId);
     if (outcome !== undefined) {
       this.#meter?.ended(outcome);
-      this.#gauges?.ended(booking, { islTokens: booking.promptTokens, ...outcome });
+      if (this.#roster.get(booking.workerId) !== undefined)
+        this.#gauges?.ended(booking, { islTokens: booking.promptTokens, ...outcome });
     }
     this.#affinity?.ended(bookingId, outcome);
     this.#sharing?.freed(bookingId);

@@ -36,12 +36,15 @@ export class LiveBookings {
     return isReplaced;
   }
 
-  /** The first token has come. @returns the booking's age then; undefined for a later call or an unknown id */
-  prefillDone(bookingId: string): number | undefined {
+  /** The first token has come. @returns whose it is and its age; undefined for a later call or an unknown id */
+  prefillDone(
+    bookingId: string,
+  ): { readonly workerId: InstanceId; readonly ageMs: number } | undefined {
     const entry = this.#entries.get(bookingId);
     if (entry?.isPrefilling !== true) return undefined;
     entry.isPrefilling = false;
-    return this.#clock.monotonicMs() - entry.bookedAtMs;
+    const { workerId, bookedAtMs } = entry;
+    return { workerId, ageMs: this.#clock.monotonicMs() - bookedAtMs };
   }
 
   /** Forgets a booking. @returns undefined when it is not known */

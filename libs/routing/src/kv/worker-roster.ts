@@ -84,7 +84,11 @@ export class WorkerRoster {
         this.refresh(workerId);
       } else {
         this.#present.delete(workerId);
-        this.#lose(workerId);
+        // It may be draining: what it runs ends by itself, and the streams of a dead one fail.
+        this.#lose(workerId, () => {
+          this.#options.core.retireWorker(workerId);
+          return [];
+        });
       }
     });
   }
@@ -104,7 +108,8 @@ export class WorkerRoster {
 
   /** Takes an added engine out. Idempotent. */
   removeExternal(workerId: InstanceId): void {
-    if (this.#external.delete(workerId)) this.#lose(workerId);
+    if (!this.#external.delete(workerId)) return;
+    this.#lose(workerId, () => this.#options.core.removeWorker(workerId));
   }
 
   /** Whether an engine was added by hand. */
@@ -138,13 +143,14 @@ export class WorkerRoster {
     onChange({ kind: 'set', workerId });
   }
 
-  #lose(workerId: InstanceId): void {
+  /** `take` takes it out of the core and returns the bookings that go with it. */
+  #lose(workerId: InstanceId, take: () => readonly string[]): void {
     const fact = this.#entries.get(workerId);
     if (fact === undefined) return;
     this.#entries.delete(workerId);
     this.#free = undefined;
     this.#options.feed?.remove(workerId);
-    const bookings = this.#options.core.removeWorker(workerId);
+    const bookings = take();
     this.#options.onChange({ kind: 'gone', workerId, fact, bookings });
   }
 

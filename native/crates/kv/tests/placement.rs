@@ -404,6 +404,26 @@ fn other_modes_choose_as_they_say_under_the_same_filters() {
 }
 
 #[test]
+fn a_retired_worker_is_not_chosen_and_its_bookings_end_when_they_end() {
+    let mut placement = fleet(2, settings());
+    let prompt = hashes(1, 10);
+    let rank = placement.select(&request("a", &prompt)).unwrap().rank;
+    placement.retire_worker(rank.worker_id);
+    assert_eq!(placement.loads().ranks.len(), 1);
+    for id in ["b", "c"] {
+        assert_ne!(placement.select(&request(id, &prompt)).unwrap().rank, rank);
+    }
+    assert!(placement.prefill_done("a", 5));
+    // It may come back while they run.
+    placement.set_worker(&silent(rank.worker_id));
+    assert_eq!(active(&placement), 3);
+    placement.retire_worker(rank.worker_id);
+    assert_eq!(placement.free("a", None).unwrap().rank, rank);
+    placement.set_worker(&silent(rank.worker_id));
+    assert_eq!(active(&placement), 2);
+}
+
+#[test]
 fn a_worker_that_leaves_takes_its_bookings_and_blocks_along() {
     let mut placement = fleet(2, settings());
     let prompt = hashes(1, 10);

@@ -72,6 +72,18 @@ impl NativePlacement {
         self.run(|placement| Ok(placement.remove_worker(id_of(&worker_id))))
     }
 
+    /// A worker may not be chosen any more; its bookings stay until they end or expire.
+    ///
+    /// # Errors
+    /// When closed.
+    #[napi]
+    pub fn retire_worker(&self, worker_id: BigInt) -> Result<(), Thrown> {
+        self.run(|placement| {
+            placement.retire_worker(id_of(&worker_id));
+            Ok(())
+        })
+    }
+
     /// A rank went over its busy threshold, or under it again.
     ///
     /// # Errors

@@ -109,6 +109,9 @@ impl Placement {
 
     /// Compares what a decision promised with what the engine says it had.
     pub(super) fn compare(&mut self, rank: WorkerRank, promise: (u64, u64), reported: u64) {
+        if self.fleet.position(rank).is_none() {
+            return;
+        }
         let (predicted, vouched) = promise;
         self.trust.count(rank, predicted, reported);
         let Some(feed) = self.knowledge.feed.health(rank) else {

@@ -130,6 +130,15 @@ impl Placement {
         gone
     }
 
+    /// A worker may not be chosen any more; its bookings stay until they end or expire.
+    pub fn retire_worker(&mut self, worker_id: u64) {
+        for rank in self.fleet.remove(worker_id) {
+            self.forget_rank(rank);
+            self.sequences.forget_idle(rank);
+        }
+        self.refresh_sources();
+    }
+
     /// A rank went over its busy threshold, or under it again.
     pub fn set_overloaded(&mut self, rank: WorkerRank, overloaded: bool) {
         if let Some(at) = self.fleet.position(rank) {
@@ -160,6 +169,7 @@ impl Placement {
     pub fn free(&mut self, id: &str, outcome: Option<RequestOutcome>) -> Option<Freed> {
         let booking = self.bookings.remove(id)?;
         self.sequences.free(id);
+        self.forget_retired(booking.rank);
         if let Some(reported) = outcome.as_ref().and_then(RequestOutcome::engine_reported) {
             let promise = (booking.predicted_cached_tokens, booking.vouched_tokens);
             self.compare(booking.rank, promise, u64::from(reported));
@@ -199,13 +209,20 @@ impl Placement {
         self.trust.remove(rank);
     }
 
+    /// Forgets a rank that may not be chosen any more and whose last booking has ended.
+    fn forget_retired(&mut self, rank: WorkerRank) {
+        if self.fleet.position(rank).is_none() {
+            self.sequences.forget_idle(rank);
+        }
+    }
+
     fn end_all(&mut self, ids: &[String]) {
         for id in ids {
-            if let Some(Booking {
-                decision: Some(sequence),
-                ..
-            }) = self.bookings.remove(id)
-            {
+            let Some(Booking { rank, decision, .. }) = self.bookings.remove(id) else {
+                continue;
+            };
+            self.forget_retired(rank);
+            if let Some(sequence) = decision {
                 self.ring.end(sequence, None);
             }
         }

@@ -189,6 +189,15 @@ impl ActiveSequences {
         freed
     }
 
+    /// Forgets a rank that has no requests.
+    pub fn forget_idle(&mut self, rank: WorkerRank) {
+        let slot = self.slot_of(rank);
+        if let Some(slot) = slot.filter(|slot| self.slots[*slot as usize].requests == 0) {
+            self.ranks.remove(&rank);
+            self.free_slots.push(slot);
+        }
+    }
+
     /// Forgets every rank of a worker and their requests; returns the ids.
     pub fn remove_worker(&mut self, worker_id: u64) -> Vec<String> {
         let known = self.ranks.keys();
