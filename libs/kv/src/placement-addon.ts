@@ -48,7 +48,6 @@ export interface PlacementAddon {
   recoveriesDue(nowMs: number): Recovery[];
   restoreNeeded(workerId: InstanceId, dpRank: number): void;
   health(nowMs: number): IndexHealth;
-  dumpIndex(workerId?: InstanceId): Uint8Array;
   readIndex(workerId?: InstanceId): Promise<Uint8Array>;
   decision(decisionId: string): Uint8Array | undefined | null;
   recentDecisions(limit: number): Uint8Array[];

@@ -136,14 +136,9 @@ export class PlacementCore implements AsyncDisposable {
     return nativeCall(() => this.#native.health(nowMs));
   }
 
-  /** {@link dumpIndex} off the event loop, for large ones. */
+  /** Content of the index, read off the event loop: an encoded `QueryIndexResponse` with runs. */
   readIndex(workerId?: InstanceId): Promise<Uint8Array> {
     return nativeWork(() => this.#native.readIndex(workerId));
-  }
-
-  /** Content of the index: an encoded `QueryIndexResponse` with runs. */
-  dumpIndex(workerId?: InstanceId): Uint8Array {
-    return nativeCall(() => this.#native.dumpIndex(workerId));
   }
 
   /** An encoded `Decision`; undefined when it is not recorded (any more). */

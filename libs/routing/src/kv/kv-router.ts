@@ -257,12 +257,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     return indexReport(this.#parts.core, this.#parts.clock.monotonicMs());
   }
 
-  /** Content of the index: an encoded `QueryIndexResponse`. */
-  dumpIndex(workerId?: InstanceId): Uint8Array {
-    return this.#parts.core.dumpIndex(workerId);
-  }
-
-  /** {@link dumpIndex} off the event loop, for large ones. */
+  /** Content of the index, read off the event loop: an encoded `QueryIndexResponse`. */
   readIndex(workerId?: InstanceId): Promise<Uint8Array> {
     return this.#parts.core.readIndex(workerId);
   }

@@ -22,27 +22,8 @@ impl NativePlacement {
         Ok(health.into())
     }
 
-    /// What one worker holds, or all of them, as an encoded `QueryIndexResponse` with runs. Blocks the loop for the size of
-    /// it: see `readIndex`.
-    ///
-    /// # Errors
-    /// When closed.
-    #[napi]
-    pub fn dump_index(
-        &self,
-        #[napi(ts_arg_type = "bigint | undefined")] worker_id: Option<BigInt>,
-    ) -> Result<Uint8Array, Thrown> {
-        let dump = self.run(|placement| {
-            let mut dump = placement.dump_totals();
-            for rank in placement.ranks(worker_id.as_ref().map(id_of)) {
-                dump.extend(placement.dump_rank(rank));
-            }
-            Ok(dump)
-        })?;
-        Ok(Uint8Array::new(dump))
-    }
-
-    /// The same off the loop, rank by rank: ranks may differ by what happened between them.
+    /// What one worker holds, or all of them, as an encoded `QueryIndexResponse` with runs. Read off the loop, rank by rank:
+    /// ranks may differ by what happened between them.
     #[napi(ts_return_type = "Promise<Uint8Array>")]
     pub fn read_index(
         &self,
