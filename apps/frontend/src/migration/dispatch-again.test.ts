@@ -72,6 +72,15 @@ describe('dispatchAgain', () => {
     expect(asked).toHaveLength(4);
   });
 
+  it('goes on asking while nobody can be reached', async () => {
+    const refused = Array.from({ length: 4 }, () => 'transport.cannot_connect' as const);
+    const { again, asked, clock } = fleet(refused);
+    const answer = again([], true);
+    for (let step = 0; step < 10; step += 1) await clock.advance(100);
+    expect(await answer).toBe(STREAM);
+    expect(asked).toHaveLength(5);
+  });
+
   it('waits for no longer than it may, and then says what broke the request', async () => {
     const { again, clock } = fleet([], false);
     const answer = expect(again([])).rejects.toMatchObject({ message: 'the worker broke' });

@@ -1,7 +1,8 @@
 /**
  * Asks for a worker again for a request that workers have failed. Those that broke it are left out while there are
  * others; the only worker is asked again rather than the request failed. While there is none the request waits, because
- * those that died may be starting again. A request that breaks whoever takes it is given up soon.
+ * those that died may be starting again. A request that breaks whoever takes it is given up soon; that nobody can be
+ * reached is not its doing.
  */
 import { Backoff, DynamoError } from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
@@ -49,7 +50,7 @@ export async function dispatchAgain(options: DispatchAgainOptions): Promise<Disp
     } catch (error) {
       if (!isRetryable(error) || request.context.isStopped()) throw error;
       if (error.code === 'backend.unavailable') spared = [];
-      if (error.info.inhibits) breaks += 1;
+      if (isBreak(error)) breaks += 1;
       if (breaks >= MOST_BREAKS) throw error;
       last = error;
     }
@@ -59,4 +60,9 @@ export async function dispatchAgain(options: DispatchAgainOptions): Promise<Disp
 /** Whether another worker, or the same one later, may do better. */
 export function isRetryable(error: unknown): error is DynamoError {
   return error instanceof DynamoError && error.retryable;
+}
+
+/** Whether the request may have broken the worker: it had reached it. */
+function isBreak({ code, info }: DynamoError): boolean {
+  return info.inhibits && code !== 'transport.cannot_connect';
 }

@@ -1,3 +1,5 @@
+import { MessageChannel } from 'node:worker_threads';
+
 import { createInstanceId } from '@dynamo-ts/base';
 import { ConnectResponse } from '@dynamo-ts/protocol';
 import { expect, it, vi } from 'vitest';
@@ -12,6 +14,9 @@ const TARGET = {
 };
 const SOMETHING = ConnectResponse.encode(
   ConnectResponse.create({ frames: [{ stream: 99, body: { $case: 'end', value: {} } }] }),
+).finish();
+const ACCEPTED = ConnectResponse.encode(
+  ConnectResponse.create({ frames: [{ stream: 1, body: { $case: 'accepted', value: {} } }] }),
 ).finish();
 
 it.each([
@@ -36,4 +41,26 @@ it.each([
   await expect(opening).rejects.toMatchObject({ code: 'transport.timeout' });
   await new Promise((resolve) => setImmediate(resolve));
   expect(onSilent).toHaveBeenCalledTimes(speaks ? 0 : 1);
+});
+
+it('an answer that waits unread while this process stands still is no late one', async () => {
+  const session = new ClientSession({
+    send: (_message, done) => {
+      done();
+    },
+    creditBytes: 1000,
+    acceptTimeoutMs: 20,
+  });
+  const wire = new MessageChannel();
+  wire.port2.on('message', (message: Uint8Array) => {
+    session.receive(message);
+  });
+  // The next phase of the event loop is that of timers, and only then comes that of messages.
+  await new Promise((resolve) => setImmediate(resolve));
+  const opening = session.open(TARGET, { payload: new Uint8Array(), context: new Context() });
+  await Promise.resolve();
+  wire.port1.postMessage(ACCEPTED);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+  await expect(opening).resolves.toBeDefined();
+  wire.port1.close();
 });

@@ -86,12 +86,9 @@ export class ClientStream {
   startAcceptTimer(timeoutMs: number): void {
     if (this.#state !== 'opening') return;
     const openedMs = performance.now();
-    this.#acceptTimer = setTimeout(() => {
-      const message = `the instance did not accept the request within ${timeoutMs} ms`;
-      this.#options.link.kill(this.id, this.#givenUp());
-      this.reject(new DynamoError('transport.timeout', message));
-      this.#options.link.late(openedMs);
-    }, timeoutMs);
+    // When this process stood still itself the answer may be here and unread: it is read before the verdict.
+    const onDue = (): void => void setImmediate(() => this.#onLate(timeoutMs, openedMs));
+    this.#acceptTimer = setTimeout(onDue, timeoutMs);
   }
 
   accept(): void {
@@ -138,6 +135,14 @@ export class ClientStream {
     const error = new DynamoError('runtime.closed', 'the request plane was closed');
     this.#reject(error);
     this.#buffer.cancel(error);
+  }
+
+  #onLate(timeoutMs: number, openedMs: number): void {
+    if (this.#state !== 'opening') return;
+    const message = `the instance did not accept the request within ${timeoutMs} ms`;
+    this.#options.link.kill(this.id, this.#givenUp());
+    this.reject(new DynamoError('transport.timeout', message));
+    this.#options.link.late(openedMs);
   }
 
   #complete(last: Uint8Array): void {

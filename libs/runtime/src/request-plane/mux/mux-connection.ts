@@ -123,11 +123,16 @@ export class MuxConnection {
         new DynamoError('transport.cannot_connect', `cannot connect to ${address}: ${reason}`),
       );
     };
-    const timer = setTimeout(() => {
+    let isUp = false;
+    const onLate = (): void => {
+      if (isUp) return;
       call.cancel();
       broken(`no answer within ${connectTimeoutMs} ms`);
-    }, connectTimeoutMs);
+    };
+    // When this process stood still itself the answer may be here and unread: it is read before the verdict.
+    const timer = setTimeout(() => setImmediate(onLate), connectTimeoutMs);
     call.on('metadata', () => {
+      isUp = true;
       if (this.#state.kind === 'connecting') this.#state = { kind: 'up', session };
       up.resolve(session);
     });
