@@ -1,18 +1,27 @@
 /** `dynamo explain`: why a request went where it went. */
 import { DynamoError } from '@dynamo-ts/base';
 import { loadConfig, option, optionGroup } from '@dynamo-ts/config';
-import type { Environment } from '@dynamo-ts/config';
+import type { ConfigOf, Environment } from '@dynamo-ts/config';
 import { Decision } from '@dynamo-ts/protocol';
 
-import { fetchDecision, readDecision } from './decision-lookup.ts';
+import { wordsAsFlag } from '../command-words.ts';
+import { DecisionReader } from '../decision-reader.ts';
+import { pathList } from '../path-list.ts';
+import type { DecisionQuery, FoundDecisions } from './decision-query.ts';
 import { explainDecision } from './explanation.ts';
+import { readDecisions } from './log-lookup.ts';
 import { renderExplanation } from './render-explanation.ts';
+import { fetchDecisions } from './service-lookup.ts';
 
 /** Options of `dynamo explain`. */
 export const EXPLAIN_OPTIONS = optionGroup('Explain', {
-  decision: option.string({
+  decisions: option.list({
     flag: 'decision',
-    help: 'Id of the decision, as in the header x-dynamo-decision-id; may also be given as the first word.',
+    help: 'Ids of decisions, as in the header x-dynamo-decision-id; may also be given as words.',
+  }),
+  request: option.string({
+    flag: 'request',
+    help: 'All decisions of one request, as the header x-dynamo-request-id names it: of its choices, and of its moves to other workers.',
   }),
   last: option.boolean({ flag: 'last', help: 'The newest decision.' }),
   url: option.string({
@@ -20,21 +29,26 @@ export const EXPLAIN_OPTIONS = optionGroup('Explain', {
     default: 'http://127.0.0.1:8000',
     help: 'A frontend that listens on loopback, or the status server of a frontend or router.',
   }),
-  log: option.path({
+  logs: pathList({
     flag: 'log',
-    help: 'Read a decision log instead of asking a running service.',
+    help: 'Read decision logs instead of asking a running service: a file, with its full ones, or a folder of logs. Repeatable.',
   }),
-  json: option.boolean({ flag: 'json', help: 'Print the record itself.' }),
+  json: option.boolean({
+    flag: 'json',
+    help: 'Print the record itself; a list when several are asked for.',
+  }),
 });
 
-/** Prints one decision. @throws when there is none, with what to do */
+type ExplainConfig = ConfigOf<typeof EXPLAIN_OPTIONS>;
+
+/** Prints decisions. @throws when one is not there, with what to do */
 export async function runExplain(input: {
   readonly argv: readonly string[];
   readonly env: Environment;
 }): Promise<void> {
   const { config, help } = loadConfig(EXPLAIN_OPTIONS, {
     ...input,
-    argv: withFlag(input.argv),
+    argv: wordsAsFlag(input.argv, { options: EXPLAIN_OPTIONS, flag: 'decision' }),
     command: 'dynamo explain',
     summary:
       'Says why a request went to its worker: "dynamo explain ID" or "dynamo explain --last".',
@@ -43,22 +57,38 @@ export async function runExplain(input: {
     process.stdout.write(help);
     return;
   }
-  const { decision: id, last, url, log } = config;
-  if ((id === undefined) !== last)
-    throw new DynamoError(
-      'config.invalid',
-      'name a decision, as the header x-dynamo-decision-id gives it, or ask for the newest with --last',
-    );
-  const decision = await (log === undefined ? fetchDecision(url, id) : readDecision(log, id));
-  process.stdout.write(
-    config.json
-      ? `${JSON.stringify(Decision.toJSON(decision), undefined, 2)}\n`
-      : renderExplanation(explainDecision(decision)),
+  const query = queryOf(config);
+  const { decisions, problem } = await find(config, query);
+  if (decisions.length > 0) process.stdout.write(render(decisions, config.json, query));
+  if (problem !== undefined) throw problem;
+}
+
+function queryOf({ decisions: ids, request, last }: ExplainConfig): DecisionQuery {
+  const queries: readonly DecisionQuery[] = [
+    ...(ids.length === 0 ? [] : [{ kind: 'ids', ids } as const]),
+    ...(request === undefined ? [] : [{ kind: 'request', requestId: request } as const]),
+    ...(last ? [{ kind: 'last' } as const] : []),
+  ];
+  const [query] = queries;
+  if (query !== undefined && queries.length === 1) return query;
+  throw new DynamoError(
+    'config.invalid',
+    'name decisions, as the header x-dynamo-decision-id gives them, or a request with --request, or ask for the newest with --last',
   );
 }
 
-/** The first word, unless it is a flag, is the id. */
-function withFlag([first, ...rest]: readonly string[]): readonly string[] {
-  if (first === undefined) return [];
-  return first.startsWith('-') ? [first, ...rest] : [`--decision=${first}`, ...rest];
+async function find({ url, logs }: ExplainConfig, query: DecisionQuery): Promise<FoundDecisions> {
+  if (logs.length === 0) return fetchDecisions(url, query);
+  const reader = new DecisionReader(logs);
+  const found = await readDecisions(reader, query);
+  if (reader.complaint !== undefined) process.stderr.write(`${reader.complaint}\n`);
+  return found;
+}
+
+function render(decisions: readonly Decision[], asJson: boolean, query: DecisionQuery): string {
+  if (!asJson)
+    return decisions.map((each) => renderExplanation(explainDecision(each))).join('\n\n');
+  const records = decisions.map((each) => Decision.toJSON(each));
+  const isOne = query.kind === 'last' || (query.kind === 'ids' && query.ids.length === 1);
+  return `${JSON.stringify(isOne ? records[0] : records, undefined, 2)}\n`;
 }

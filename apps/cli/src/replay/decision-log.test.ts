@@ -1,5 +1,5 @@
 /** Logs that a real placement core wrote. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -10,7 +10,9 @@ import { replayTrace } from '@dynamo-ts/sim';
 import type { ReplayResult } from '@dynamo-ts/sim';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { readDecision } from '../explain/decision-lookup.ts';
+import { DecisionReader } from '../decision-reader.ts';
+import type { DecisionQuery } from '../explain/decision-query.ts';
+import { readDecisions } from '../explain/log-lookup.ts';
 import { readDecisionLog } from './decision-log.ts';
 import type { DecisionLogContent } from './decision-log.ts';
 import { parsePolicy } from './policy.ts';
@@ -18,6 +20,9 @@ import { differences, renderReplay } from './render-replay.ts';
 import { summarize, summarizeRecorded } from './replay-summary.ts';
 
 const OPTIONS = { endpoint: undefined, policies: [], unknownOutputTokens: 64 };
+
+const readLog = async (...paths: readonly string[]): Promise<DecisionLogContent> =>
+  readDecisionLog({ ...OPTIONS, reader: new DecisionReader(paths) });
 const BLOCK_SIZE = 16;
 const REQUESTS = 60;
 const COST = {
@@ -82,10 +87,9 @@ async function recordedLines(): Promise<string> {
 
 const read = async (...policies: readonly string[]): Promise<DecisionLogContent> =>
   readDecisionLog({
-    path: file,
-    endpoint: undefined,
+    ...OPTIONS,
+    reader: new DecisionReader([file]),
     policies: policies.map(parsePolicy),
-    unknownOutputTokens: 64,
   });
 
 const replayed = async (log: DecisionLogContent, seed = 1n): Promise<ReplayResult> =>
@@ -127,7 +131,7 @@ describe('a decision log', () => {
     const [first = '', ...rest] = (await readFile(file, 'utf8')).split('\n');
     const changed = { ...(JSON.parse(first) as object), chosen: 99 };
     await writeFile(path, [JSON.stringify(changed), ...rest].join('\n'));
-    const log = await readDecisionLog({ ...OPTIONS, path });
+    const log = await readLog(path);
     expect(log.again).toEqual({ made: REQUESTS, identical: REQUESTS - 1 });
     expect(differences(log)).toContain(`1 of ${REQUESTS} choices come out otherwise`);
   });
@@ -138,11 +142,16 @@ describe('a decision log', () => {
     await writeFile(`${path}.2`, `${lines[0]}\n`);
     await writeFile(`${path}.1`, `${lines[1]}\n${lines[2]}\n`);
     await writeFile(path, `${lines[3]}\n`);
-    const log = await readDecisionLog({ ...OPTIONS, path });
+    const log = await readLog(path);
     expect([...log.trace.arrivalMs]).toEqual([0, 25, 50, 75]);
     const idOf = (line = ''): string => Decision.fromJSON(JSON.parse(line)).decisionId;
-    expect((await readDecision(path, idOf(lines[0]))).decisionId).toBe(idOf(lines[0]));
-    expect((await readDecision(path, undefined)).decisionId).toBe(idOf(lines[3]));
+    const foundIds = async (query: DecisionQuery): Promise<readonly string[]> =>
+      (await readDecisions(new DecisionReader([path]), query)).decisions.map(
+        ({ decisionId }) => decisionId,
+      );
+    const first = idOf(lines[0]);
+    expect(await foundIds({ kind: 'ids', ids: [first] })).toEqual([first]);
+    expect(await foundIds({ kind: 'last' })).toEqual([idOf(lines[3])]);
   });
 
   it('is replayed with the same choices for the same seed', async () => {
@@ -172,29 +181,52 @@ describe('a decision log', () => {
     expect(text).toMatch(/^kv, as recorded +\d+\.\d % /m);
   });
 
+  it('is replayed without the lines that are none, and says which', async () => {
+    const path = join(directory, 'torn.ndjson');
+    const lines = (await readFile(file, 'utf8')).trimEnd().split('\n').slice(0, 5);
+    const torn = lines[1]?.slice(0, 200);
+    const foreign = '{"level":30,"msg":"hello"}';
+    await writeFile(path, [lines[0], torn, lines[2], foreign, lines[3], lines[4], '{'].join('\n'));
+    const reader = new DecisionReader([path]);
+    const log = await readDecisionLog({ ...OPTIONS, reader });
+    expect(log.again).toEqual({ made: 4, identical: 4 });
+    expect(reader.complaint).toMatch(/^3 of 7 lines unreadable, first at .*torn\.ndjson:2: /);
+  });
+
+  it('is refused when it has two block sizes', async () => {
+    const path = join(directory, 'sizes.ndjson');
+    const [first = '', second = ''] = (await readFile(file, 'utf8')).split('\n');
+    const other = JSON.stringify({ ...(JSON.parse(second) as object), block_size: 32 });
+    await writeFile(path, `${first}\n${other}\n`);
+    await expect(readLog(path)).rejects.toThrow(/blocks of 32 tokens, others of 16/);
+  });
+
   it.each([
-    ['', 'holds no decision'],
-    ['{"decision_id":3', 'broken.ndjson:1 is no recorded decision'],
-    ['{"decision_id":"a"}', 'blocks of 0 tokens'],
+    ['', /broken\.ndjson holds no decision to replay$/],
+    ['{"decision_id":3', /broken\.ndjson holds no decision .*1 of 1 line unreadable.*ndjson:1/],
+    ['{"decision_id":"a"}', /decision a is not complete/],
   ])('that cannot be replayed says why: %s', async (text, message) => {
     const path = join(directory, 'broken.ndjson');
     await writeFile(path, text);
-    const reading = readDecisionLog({
-      path,
-      endpoint: undefined,
-      policies: [],
-      unknownOutputTokens: 1,
-    });
-    await expect(reading).rejects.toThrow(message);
+    await expect(readLog(path)).rejects.toThrow(message);
   });
 
   it('that is not there says so', async () => {
-    const reading = readDecisionLog({
-      path: join(directory, 'none'),
-      endpoint: undefined,
-      policies: [],
-      unknownOutputTokens: 1,
-    });
-    await expect(reading).rejects.toThrow('cannot read the decision log');
+    await expect(readLog(join(directory, 'none'))).rejects.toThrow('cannot read the decision log');
+  });
+
+  it('of several processes is read from their folder', async () => {
+    const folder = join(directory, 'fleet');
+    const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
+    await mkdir(folder);
+    await writeFile(join(folder, 'd.ndjson.1'), `${lines[2]}\n`);
+    await writeFile(join(folder, 'd.ndjson'), `${lines[3]}\n`);
+    await writeFile(join(folder, 'd-2.ndjson'), `${lines[0]}\n${lines[1]}\n`);
+    await writeFile(join(folder, 'notes.txt'), 'nothing of ours\n');
+    expect([...(await readLog(folder)).trace.arrivalMs]).toEqual([0, 25, 50, 75]);
+    const twice = await readLog(join(folder, 'd.ndjson'), folder);
+    expect(twice.trace.arrivalMs).toHaveLength(4);
+    await mkdir(join(directory, 'empty'));
+    await expect(readLog(join(directory, 'empty'))).rejects.toThrow('holds no decision log');
   });
 });

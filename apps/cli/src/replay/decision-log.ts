@@ -9,7 +9,7 @@ import { Decision } from '@dynamo-ts/protocol';
 import type { DecisionSettings } from '@dynamo-ts/protocol';
 import type { ReplayTrace } from '@dynamo-ts/sim';
 
-import { decisionLines } from '../decision-lines.ts';
+import type { DecisionReader } from '../decision-reader.ts';
 import type { ReplayPolicy } from './policy.ts';
 import { TraceBuilder } from './trace-builder.ts';
 
@@ -43,19 +43,22 @@ export interface RecordedOutcomes {
 
 /** What {@link readDecisionLog} is told. */
 export interface DecisionLogOptions {
-  readonly path: string;
-  /** The one to replay, when the log has several. */
+  readonly reader: DecisionReader;
+  /** The one to replay, when there are several. */
   readonly endpoint: string | undefined;
   readonly policies: readonly ReplayPolicy[];
   readonly unknownOutputTokens: number;
 }
 
-/** Reads a log. @throws config.invalid when it cannot be replayed, with the reason */
+/** Reads logs. @throws config.invalid when they cannot be replayed, with the reason */
 export async function readDecisionLog(options: DecisionLogOptions): Promise<DecisionLogContent> {
-  const reader = new LogReader(options);
-  for await (const { text, where } of decisionLines(options.path))
-    if (text.trim() !== '') reader.add(parse(text, where));
-  return reader.content();
+  const content = new LogReader(options);
+  const { reader } = options;
+  for await (const { decision, where } of reader.read()) {
+    const problem = content.add(decision);
+    if (problem !== undefined) reader.leaveOut(where, problem);
+  }
+  return content.content();
 }
 
 class LogReader {
@@ -79,26 +82,35 @@ class LogReader {
     this.#trace = new TraceBuilder(options.unknownOutputTokens);
   }
 
-  add(decision: Decision): void {
+  /** Takes one in. @returns why it cannot be used */
+  add(decision: Decision): string | undefined {
     const { endpoint } = this.#options;
-    if (endpoint !== undefined && decision.endpoint !== endpoint) return;
-    this.#endpoints.add(decision.endpoint);
-    this.#requireBlockSize(decision);
+    if (endpoint !== undefined && decision.endpoint !== endpoint) return undefined;
     // A worker that failed it: the request has another decision.
-    if (decision.outcome?.kind === 'failed' && !((decision.outcome.outputTokens ?? 0) > 0)) return;
-    this.#last = decision;
+    if (decision.outcome?.kind === 'failed' && !((decision.outcome.outputTokens ?? 0) > 0))
+      return undefined;
+    const problem = this.#tryMakeAgain(decision);
+    if (problem !== undefined) return problem;
+    this.#endpoints.add(decision.endpoint);
+    if (this.#endpoints.size === 1) this.#requireBlockSize(decision);
+    if (decision.timestampMs >= (this.#last?.timestampMs ?? -Infinity)) this.#last = decision;
     this.#trace.add(decision);
     this.#noteFleet(decision);
     this.#noteOutcome(decision);
-    this.#makeAgain(decision);
+    return undefined;
   }
 
   content(): DecisionLogContent {
     const last = this.#last;
-    if (last === undefined) throw unusable(`${this.#options.path} holds no decision to replay`);
+    const { paths, complaint } = this.#options.reader;
+    const names = paths.join(', ');
+    if (last === undefined)
+      throw unusable(
+        `${names} holds no decision to replay${complaint === undefined ? '' : ` (${complaint})`}`,
+      );
     if (this.#endpoints.size > 1)
       throw unusable(
-        `${this.#options.path} is of several endpoints, choose one with --endpoint: ${[...this.#endpoints].join(', ')}`,
+        `${names} is of several endpoints, choose one with --endpoint: ${[...this.#endpoints].join(', ')}`,
       );
     return {
       endpoint: last.endpoint,
@@ -121,7 +133,7 @@ class LogReader {
 
   #requireBlockSize({ blockSize, decisionId }: Decision): void {
     const known = this.#last?.blockSize ?? blockSize;
-    if (blockSize < 1 || blockSize !== known)
+    if (blockSize !== known)
       throw unusable(
         `decision ${decisionId} has blocks of ${blockSize} tokens, others of ${known}`,
       );
@@ -145,10 +157,19 @@ class LogReader {
     if (outcome?.itlMs !== undefined) this.#itlMs.push(outcome.itlMs);
   }
 
+  #tryMakeAgain(decision: Decision): string | undefined {
+    try {
+      this.#makeAgain(decision);
+      return undefined;
+    } catch (error) {
+      return `decision ${decision.decisionId}: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
+
   #makeAgain(decision: Decision): void {
     const bytes = Decision.encode(decision).finish();
-    this.#made += 1;
     const { chosen, costs } = rescoreDecision(bytes);
+    this.#made += 1;
     const isSame = decision.candidates.every(
       ({ cost, rejection }, position) => rejection !== '' || Object.is(costs[position], cost),
     );
@@ -172,14 +193,6 @@ function costOf(settings: DecisionSettings | undefined): CostSettings {
   return { ...settings, policy: policy === 'lmetric' ? 'lmetric' : 'linear' };
 }
 
-function parse(line: string, where: string): Decision {
-  try {
-    return Decision.fromJSON(JSON.parse(line));
-  } catch (cause) {
-    throw unusable(`${where} is no recorded decision`, cause);
-  }
-}
-
-function unusable(message: string, cause?: unknown): DynamoError {
-  return new DynamoError('config.invalid', message, { cause });
+function unusable(message: string): DynamoError {
+  return new DynamoError('config.invalid', message);
 }

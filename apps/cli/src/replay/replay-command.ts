@@ -5,6 +5,9 @@ import type { ConfigOf, Environment } from '@dynamo-ts/config';
 import { MOCK_ENGINE_DEFAULTS, replayTrace } from '@dynamo-ts/sim';
 import type { ReplayResult, ReplaySettings } from '@dynamo-ts/sim';
 
+import { wordsAsFlag } from '../command-words.ts';
+import { DecisionReader } from '../decision-reader.ts';
+import { pathList } from '../path-list.ts';
 import { readDecisionLog } from './decision-log.ts';
 import type { DecisionLogContent } from './decision-log.ts';
 import { parsePolicy } from './policy.ts';
@@ -14,9 +17,9 @@ import { summarize, summarizeRecorded } from './replay-summary.ts';
 
 /** Options of `dynamo replay`. */
 export const REPLAY_OPTIONS = optionGroup('Replay', {
-  log: option.path({
+  logs: pathList({
     flag: 'log',
-    help: 'Decision log, written with --router-decision-log; may also be given as the first word.',
+    help: 'Decision log, written with --router-decision-log, with its full files, or a folder of logs; may also be given as a word. Repeatable.',
   }),
   policies: option.list({
     flag: 'policy',
@@ -87,7 +90,7 @@ export async function runReplay(input: {
 }): Promise<void> {
   const { config, help } = loadConfig(REPLAY_OPTIONS, {
     ...input,
-    argv: withFlag(input.argv),
+    argv: wordsAsFlag(input.argv, { options: REPLAY_OPTIONS, flag: 'log' }),
     command: 'dynamo replay',
     summary:
       'Sends recorded requests through other routing policies: "dynamo replay LOG --policy least-loaded".',
@@ -100,15 +103,20 @@ export async function runReplay(input: {
 }
 
 async function replayText(config: ReplayConfig): Promise<string> {
-  if (config.log === undefined)
-    throw new DynamoError('config.invalid', 'name a decision log: dynamo replay LOG');
+  if (config.logs.length === 0)
+    throw new DynamoError(
+      'config.invalid',
+      'name a decision log, as --router-decision-log writes it: dynamo replay LOG',
+    );
   const policies = config.policies.map(parsePolicy);
+  const reader = new DecisionReader(config.logs);
   const log = await readDecisionLog({
-    path: config.log,
+    reader,
     endpoint: config.endpoint,
     policies,
     unknownOutputTokens: config.outputTokens,
   });
+  if (reader.complaint !== undefined) process.stderr.write(`${reader.complaint}\n`);
   const fleet = {
     workers: config.workers ?? log.workers,
     kvBlocks: config.numGpuBlocks ?? (log.kvBlocks || MOCK_ENGINE_DEFAULTS.numGpuBlocks),
@@ -166,10 +174,4 @@ function fleetOf(
     arrivalSpeedup: config.arrivalSpeedup,
     concurrency: config.concurrency,
   };
-}
-
-/** The first word, unless it is a flag, is the log. */
-function withFlag([first, ...rest]: readonly string[]): readonly string[] {
-  if (first === undefined) return [];
-  return first.startsWith('-') ? [first, ...rest] : [`--log=${first}`, ...rest];
 }

@@ -1,0 +1,27 @@
+/** Words of a command line that belong to no flag, such as the FILE of `dynamo replay FILE --policy kv`. */
+import type { Options } from '@dynamo-ts/config';
+import { LOADER_OPTIONS } from '@dynamo-ts/config';
+
+/** Gives every free word to a flag, wherever it stands. */
+export function wordsAsFlag(
+  argv: readonly string[],
+  { options, flag }: { readonly options: Options; readonly flag: string },
+): readonly string[] {
+  const withValue = flagsWithValue({ ...options, ...LOADER_OPTIONS });
+  return argv.map((word, position) => {
+    const before = argv[position - 1];
+    const isFree = !word.startsWith('-') && (before === undefined || !withValue.has(before));
+    return isFree ? `--${flag}=${word}` : word;
+  });
+}
+
+function flagsWithValue(options: Options): ReadonlySet<string> {
+  const flags = Object.values(options)
+    .filter(({ placeholder }) => placeholder !== undefined)
+    .flatMap(({ flag, aliases = [], short }) => [
+      `--${flag}`,
+      ...aliases.map((alias) => `--${alias}`),
+      ...(short === undefined ? [] : [`-${short}`]),
+    ]);
+  return new Set(flags);
+}
