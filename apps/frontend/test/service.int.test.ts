@@ -47,12 +47,13 @@ describe('workers that fail', () => {
   });
 
   it('and leave altogether make 503 with Retry-After, then 404', async () => {
-    await using test = await testFrontend({ argv: ['--model-linger=300ms'] });
+    await using test = await testFrontend({ argv: ['--model-linger=2s'] });
     await test.workers[0]?.close();
     await vi.waitFor(async () => {
       const response = await test.post('/v1/chat/completions', CHAT);
       expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1']);
     });
+    expect((await fetch(`${test.url}/v1/models/mock`)).status).toBe(503);
     await vi.waitFor(
       async () => {
         expect((await test.post('/v1/chat/completions', CHAT)).status).toBe(404);

@@ -9,6 +9,8 @@ import type { Telemetry } from '@dynamo-ts/telemetry';
 
 import type { WorkerConfig } from './config.ts';
 import { createEngine } from './shell/create-engine.ts';
+import { engineAction, enginePage } from './shell/engine-routes.ts';
+import type { EngineRoutesOptions } from './shell/engine-routes.ts';
 import { Worker } from './shell/worker.ts';
 
 /** What a worker may be given instead of making its own; given ones are left open. */
@@ -40,14 +42,18 @@ export function createWorkerShim(config: WorkerConfig, deps: WorkerShimDeps = {}
   }
   const start = async (): Promise<void> => {
     const health = new HealthState({ startingStatus: config.systemStartingHealthStatus });
+    const serving: { routes?: EngineRoutesOptions } = {};
     if (deps.telemetry === undefined) {
-      await startSystemServer({ config, telemetry, health, lifecycle });
+      await startSystemServer({ config, telemetry, health, lifecycle, serving });
     }
     const runtime = deps.runtime ?? (await connectRuntime({ config, telemetry, lifecycle }));
     const cache = new CardFileCache();
     const engine = await createEngine({ config, cache, logger });
     const path = workerPath(config);
     const worker = new Worker({ config, runtime, engine, cache, health, path, telemetry, logger });
+    const { sleepMode } = worker;
+    serving.routes = { sleepMode, defaultLevel: config.sleepModeLevel };
+    health.setDetails(() => (sleepMode.level === undefined ? {} : { sleeping: sleepMode.level }));
     worker.joinLifecycle(lifecycle);
     throwIfClosing(lifecycle);
     await worker.start();
@@ -73,8 +79,14 @@ interface Parts {
   readonly lifecycle: Lifecycle;
 }
 
-async function startSystemServer(parts: Parts & { readonly health: HealthState }): Promise<void> {
-  const { config, health, lifecycle, telemetry } = parts;
+interface SystemParts extends Parts {
+  readonly health: HealthState;
+  /** Without routes until there is a worker. */
+  readonly serving: { readonly routes?: EngineRoutesOptions };
+}
+
+async function startSystemServer(parts: SystemParts): Promise<void> {
+  const { config, health, lifecycle, serving, telemetry } = parts;
   const system = await SystemServer.listen({
     health,
     metrics: telemetry.metrics,
@@ -83,6 +95,8 @@ async function startSystemServer(parts: Parts & { readonly health: HealthState }
     port: config.systemPort,
     healthPath: config.systemHealthPath,
     livePath: config.systemLivePath,
+    pages: async (url) => enginePage(url, serving.routes),
+    actions: async (action) => engineAction(action, serving.routes),
   });
   lifecycle.onShutdown('telemetry', 'status server', () => system.close());
 }

@@ -203,6 +203,14 @@ const ENGINE_GROUP = optionGroup('Engine', {
     default: 600_000,
     help: 'The same while no answer has begun: longer than the longest prefill; 0 is never.',
   }),
+  sleepModeLevel: option.integer({
+    flag: 'sleep-mode-level',
+    env: 'DYN_VLLM_SLEEP_MODE_LEVEL',
+    min: 1,
+    max: 3,
+    default: 1,
+    help: 'How deep the engine sleeps when POST /engine/sleep of the status server names no level: 1 keeps the weights in memory of the CPU, 2 drops them, 3 drops everything.',
+  }),
   tokenEchoDelayMs: option.duration({
     flag: 'token-echo-delay',
     env: 'DYN_TOKEN_ECHO_DELAY_MS',

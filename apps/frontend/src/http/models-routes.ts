@@ -21,6 +21,8 @@ export function addModelRoutes(app: FastifyInstance, catalog: ListedModels, path
     const canonical = catalog.canonicalName(wanted);
     const model = servedModels(catalog).find(({ id }) => id === canonical);
     if (model !== undefined) return modelBody({ ...model, id: wanted });
+    if (canonical !== undefined)
+      throw new DynamoError('backend.unavailable', `no worker serves the model "${canonical}"`);
     throw new DynamoError('request.model_not_found', `The model "${wanted}" does not exist.`, {
       details: { param: 'model' },
     });

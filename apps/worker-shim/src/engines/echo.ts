@@ -16,6 +16,7 @@ import type {
   EngineStartOptions,
   EngineVocabulary,
 } from './engine.ts';
+import type { EngineSleep } from './engine-sleep.ts';
 import { LoadTracker } from './load-tracker.ts';
 import type { LoadGuard } from './load-tracker.ts';
 import { CANCELLED_RESPONSE, encodeResponse, encodeTokens } from './response-encoding.ts';
@@ -44,6 +45,12 @@ interface Answer {
 /** The echo engine. */
 export class EchoEngine implements Engine {
   readonly kind = 'echo';
+  /** It holds nothing that it could give up. */
+  readonly sleepMode: EngineSleep = {
+    check: () => Promise.resolve(),
+    sleep: () => Promise.resolve(),
+    wake: () => Promise.resolve(),
+  };
   readonly #options: EchoEngineOptions;
   readonly #answers = new Set<Answer>();
   #load: LoadTracker | undefined;

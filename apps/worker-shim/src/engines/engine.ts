@@ -11,6 +11,8 @@ import type { EngineEventAddress } from '@dynamo-ts/engine-events';
 import type { ActiveLoad, GenerateRequest } from '@dynamo-ts/protocol';
 import type { Context, ResponseSink } from '@dynamo-ts/runtime';
 
+import type { EngineSleep } from './engine-sleep.ts';
+
 /** Names of the engines. */
 export const ENGINE_KINDS = ['mocker', 'echo', 'llama-server', 'openai'] as const;
 
@@ -95,6 +97,8 @@ export interface EngineStartOptions extends AbortOptions {
 /** One engine behind the shim. `start` may be called again after `close`. */
 export interface Engine extends AsyncDisposable {
   readonly kind: EngineKind;
+  /** Left out by engines that cannot sleep. */
+  readonly sleepMode?: EngineSleep;
   /**
    * Starts the engine, or attaches to it, and waits until it answers.
    *

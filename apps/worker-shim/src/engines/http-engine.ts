@@ -98,9 +98,7 @@ export abstract class HttpEngine implements Engine {
   }
 
   generate(request: GenerateRequest, sink: EngineSink, context: Context): void {
-    if (this.#session === undefined) {
-      throw new DynamoError('backend.engine_shutdown', 'the engine is not running');
-    }
+    if (this.#session === undefined) throw notRunning();
     this.#session.answers.start(this.ask(request), sink, context);
   }
 
@@ -126,6 +124,12 @@ export abstract class HttpEngine implements Engine {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** The connection of now. @throws `backend.engine_shutdown` while there is none */
+  protected connected(): EngineHttp {
+    if (this.#session !== undefined) return this.#session.connection.http;
+    throw notRunning();
   }
 
   /** Asks the engine that just answered about itself. */
@@ -160,6 +164,10 @@ export abstract class HttpEngine implements Engine {
     const load = new LoadTracker({ ...facts, host: { loadChanged } });
     return { load, reader };
   }
+}
+
+function notRunning(): DynamoError {
+  return new DynamoError('backend.engine_shutdown', 'the engine is not running');
 }
 
 /** A model in an engine's own list. */

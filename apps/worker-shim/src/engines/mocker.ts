@@ -15,11 +15,13 @@ import { TOKEN_PRINTABLE, TOKEN_SPECIAL } from './engine.ts';
 import type {
   Engine,
   EngineFacts,
+  EngineHost,
   EngineLoad,
   EngineSink,
   EngineStartOptions,
   EngineVocabulary,
 } from './engine.ts';
+import type { EngineSleep } from './engine-sleep.ts';
 import { MockerAnswer } from './mocker-answer.ts';
 import { refuseUnsupported } from './unsupported.ts';
 
@@ -51,10 +53,25 @@ export interface MockerEngineOptions {
 /** The mocker. */
 export class MockerEngine implements Engine {
   readonly kind = 'mocker';
+  /** Asleep there is no simulated engine, and so no cache; weights that were dropped take the start-up time again. */
+  readonly sleepMode: EngineSleep = {
+    check: () => Promise.resolve(),
+    sleep: async (level) => {
+      this.#wakeMs = level === 1 ? 0 : this.#options.config.startupTimeMs;
+      await this.#stop();
+    },
+    wake: async (parts, { signal }) => {
+      if (!parts.includes('kv_cache') || this.#engine !== undefined) return;
+      await this.#run(this.#wakeMs, signal);
+    },
+  };
   readonly #options: MockerEngineOptions;
   readonly #vocabulary: Uint32Array;
   readonly #answers = new Set<MockerAnswer>();
   #engine: MockEngine | undefined;
+  #host: EngineHost | undefined;
+  /** How long waking up takes. */
+  #wakeMs = 0;
 
   /** Starts nothing. @throws `model.invalid` when the vocabulary has no printable token */
   constructor(options: MockerEngineOptions) {
@@ -64,26 +81,12 @@ export class MockerEngine implements Engine {
 
   async start({ host, signal }: EngineStartOptions): Promise<EngineFacts> {
     const { config } = this.#options;
-    const contextLength = this.#contextLength();
-    const engine = MockEngine.start(
-      {
-        ...config,
-        dpSize: config.dataParallelSize,
-        maxModelLen: contextLength,
-        vocabulary: this.#vocabulary,
-      },
-      {
-        kvEvents: (records) => host.kvEvents(records),
-        loadChanged: () => host.loadChanged(),
-        failed: (error) => host.crashed(error),
-      },
-    );
-    this.#engine = engine;
-    await engine.ready({ signal });
+    this.#host = host;
+    await this.#run(config.startupTimeMs, signal);
     return {
       modelNames: ['mocker'],
       input: 'tokens',
-      contextLength,
+      contextLength: this.#contextLength(),
       blockSize: config.blockSize,
       totalKvBlocks: config.numGpuBlocks,
       maxSeqs: config.maxNumSeqs,
@@ -126,14 +129,41 @@ export class MockerEngine implements Engine {
   }
 
   async close(): Promise<void> {
-    const engine = this.#engine;
-    this.#engine = undefined;
-    for (const answer of this.#answers) answer.fail(stopping());
-    await engine?.close();
+    this.#host = undefined;
+    await this.#stop();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  async #run(startupTimeMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const { config } = this.#options;
+    const host = this.#host;
+    if (host === undefined) throw stopping();
+    const engine = MockEngine.start(
+      {
+        ...config,
+        startupTimeMs,
+        dpSize: config.dataParallelSize,
+        maxModelLen: this.#contextLength(),
+        vocabulary: this.#vocabulary,
+      },
+      {
+        kvEvents: (records) => host.kvEvents(records),
+        loadChanged: () => host.loadChanged(),
+        failed: (error) => host.crashed(error),
+      },
+    );
+    this.#engine = engine;
+    await engine.ready({ signal });
+  }
+
+  async #stop(): Promise<void> {
+    const engine = this.#engine;
+    this.#engine = undefined;
+    for (const answer of this.#answers) answer.fail(stopping());
+    await engine?.close();
   }
 
   /** A sequence that the cache cannot hold can never run. */

@@ -18,9 +18,11 @@ import { TOKENS_PATH, tokensProbe, tokensQuestion } from './openai-tokens.ts';
 import { textQuestion } from './openai-text.ts';
 import type { TextTarget } from './openai-text.ts';
 import type { ObservedLoad } from './load-tracker.ts';
+import { SLEEPING_PARTS } from './engine-sleep.ts';
 import { parseVllmLoad, parseVllmRequests } from './vllm-load.ts';
 import { readCacheConfig, readKvEventSources } from './vllm-facts.ts';
 import type { VllmCacheConfig } from './vllm-facts.ts';
+import { VllmSleep, isSleeping } from './vllm-sleep.ts';
 
 /** Settings of {@link OpenAiEngine}. */
 export interface OpenAiEngineOptions extends HttpEngineOptions {
@@ -41,6 +43,7 @@ const EVENTS_HINT =
 /** The engine of any OpenAI-compatible server. */
 export class OpenAiEngine extends HttpEngine {
   readonly kind = 'openai';
+  readonly sleepMode = new VllmSleep(() => this.connected());
   readonly #options: OpenAiEngineOptions;
   #target: TextTarget = { model: '', address: '' };
   #input: EngineInput = 'text';
@@ -56,6 +59,7 @@ export class OpenAiEngine extends HttpEngine {
     const model = await firstModel(http, options);
     const modelPath = this.#options.modelPath ?? modelFolder(model);
     this.#target = { model: model.id, address: http.address };
+    await this.#wakeUp(http, options);
     this.#input = await this.#chooseInput(http, modelPath, options);
     const cache = await readCacheConfig(http, options);
     const addresses = await this.#eventAddresses(http, options);
@@ -108,6 +112,13 @@ export class OpenAiEngine extends HttpEngine {
   ): Promise<EngineWork | undefined> {
     const requests = parseVllmRequests(await http.getText('/metrics', options));
     return requests === undefined ? undefined : { requests };
+  }
+
+  /** A worker before this one may have left it asleep; then it answers nothing. */
+  async #wakeUp(http: EngineHttp, options: AbortOptions): Promise<void> {
+    if ((await isSleeping(http, options)) !== true) return;
+    this.#options.logger.info('the engine is asleep and is woken up');
+    await new VllmSleep(() => http).wake(SLEEPING_PARTS, options);
   }
 
   async #eventAddresses(

@@ -25,6 +25,8 @@ export interface EngineHttpOptions {
 const CONNECT_TIMEOUT_MS = 5000;
 /** Longest wait for the answer of a small question (health, models, slots). */
 const QUESTION_TIMEOUT_MS = 10_000;
+/** Longest wait for something that the engine is told to do, such as loading its weights. */
+const COMMAND_TIMEOUT_MS = 600_000;
 /** Most bytes of an error body that are read. */
 const ERROR_BODY_LIMIT_BYTES = 64 * 1024;
 
@@ -65,16 +67,12 @@ export class EngineHttp implements AsyncDisposable {
    * @throws `backend.engine_shutdown` when the engine cannot be reached, else what {@link statusError} makes of its answer
    */
   async getText(path: string, options: AbortOptions = {}): Promise<string> {
-    const timeout = AbortSignal.timeout(QUESTION_TIMEOUT_MS);
-    const signal =
-      options.signal === undefined ? timeout : AbortSignal.any([options.signal, timeout]);
-    const response = await this.#send({ path }, signal);
-    if (response.statusCode !== 200) throw await this.#statusError(response);
-    try {
-      return await response.body.text();
-    } catch (error) {
-      throw connectionError(this.address, error);
-    }
+    return this.#ask({ path }, QUESTION_TIMEOUT_MS, options);
+  }
+
+  /** Tells the engine to do something, without a body, and waits until it has. @throws as {@link EngineHttp.getText} */
+  async post(path: string, options: AbortOptions = {}): Promise<void> {
+    await this.#ask({ path, json: '' }, COMMAND_TIMEOUT_MS, options);
   }
 
   /** The JSON of `GET path`. @throws as {@link EngineHttp.getText}; `transport.protocol` when it is no JSON */
@@ -122,6 +120,22 @@ export class EngineHttp implements AsyncDisposable {
     await this.close();
   }
 
+  async #ask(
+    question: Question,
+    timeoutMs: number,
+    { signal: caller }: AbortOptions,
+  ): Promise<string> {
+    const timeout = AbortSignal.timeout(timeoutMs);
+    const signal = caller === undefined ? timeout : AbortSignal.any([caller, timeout]);
+    const response = await this.#send(question, signal);
+    if (response.statusCode !== 200) throw await this.#statusError(response);
+    try {
+      return await response.body.text();
+    } catch (error) {
+      throw connectionError(this.address, error);
+    }
+  }
+
   /** A kept-alive connection may have been closed by the engine just as it was used: one more try is safe before headers. */
   async #sendTwice(question: StreamQuestion, signal: AbortSignal): Promise<EngineResponse> {
     try {
@@ -133,10 +147,7 @@ export class EngineHttp implements AsyncDisposable {
   }
 
   /** Without JSON it is a GET. */
-  async #send(
-    { headers, json, path }: Partial<StreamQuestion> & { readonly path: string },
-    signal: AbortSignal,
-  ): Promise<EngineResponse> {
+  async #send({ headers, json, path }: Question, signal: AbortSignal): Promise<EngineResponse> {
     try {
       return await this.#agent.request({
         origin: this.#origin,
@@ -172,6 +183,8 @@ export class EngineHttp implements AsyncDisposable {
     return statusError(this.address, response.statusCode, isUtf8(body) ? body.toString() : '');
   }
 }
+
+type Question = Partial<StreamQuestion> & { readonly path: string };
 
 type EngineResponse = Dispatcher.ResponseData;
 

@@ -106,6 +106,13 @@ export class KvPublication implements AsyncDisposable {
     this.#changed();
   }
 
+  /** The engine has dropped its cache and lives on: tells routers that its blocks are gone. */
+  clear(): void {
+    if (this.#life === undefined || this.#life.isOver) return;
+    this.#life.index.clear();
+    this.#publish();
+  }
+
   /** The engine has died: tells routers that its blocks are gone. Queries are answered until the next life. */
   async end(): Promise<void> {
     const life = this.#life;

@@ -39,6 +39,9 @@ export class GenerateHandler {
   readonly #waiting = new Map<TrackedSink, Waiting>();
   readonly #progress: Progress = { writes: 0 };
   #accepting = false;
+  /** The engine takes nothing any more. */
+  #isGone = true;
+  #onIdle: (() => void)[] = [];
 
   constructor(options: GenerateHandlerOptions) {
     this.#options = options;
@@ -86,11 +89,26 @@ export class GenerateHandler {
   /** The engine answers: requests are taken from now on. */
   resume(): void {
     this.#accepting = true;
+    this.#isGone = false;
+  }
+
+  /** Refuses new requests; those that run go on. */
+  refuse(): void {
+    this.#accepting = false;
+  }
+
+  /** Resolves when no request runs. */
+  async idle(): Promise<void> {
+    if (this.#open.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onIdle.push(resolve);
+    });
   }
 
   /** The engine is gone: fails all open requests so that they can move, and refuses new ones. Idempotent. */
   abort(message: string): void {
     this.#accepting = false;
+    this.#isGone = true;
     for (const sink of [...this.#open]) {
       sink.fail(new DynamoError('backend.engine_shutdown', message));
     }
@@ -125,7 +143,8 @@ export class GenerateHandler {
     this.#open.delete(sink);
     this.#waiting.get(sink)?.offStop();
     this.#waiting.delete(sink);
-    if (!this.#accepting || this.#waiting.size === 0 || this.#isFull()) return;
+    if (this.#open.size === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+    if (this.#isGone || this.#waiting.size === 0 || this.#isFull()) return;
     const [next] = this.#waiting;
     if (next === undefined) return;
     const [first, { context, offStop, request }] = next;

@@ -14,6 +14,12 @@ export const WORKER_METRICS = {
     help: 'Requests that were given up and on which the engine still seemed to work a minute later, by phase.',
     labels: ['worker_id', 'engine', 'phase'],
   },
+  engineSleeping: {
+    kind: 'gauge',
+    name: 'dynamo_component_engine_sleeping',
+    help: 'Whether the engine has been put to sleep: 1 while it sleeps.',
+    labels: ['worker_id', 'engine'],
+  },
   engineStallsTotal: {
     kind: 'counter',
     name: 'dynamo_component_engine_stalls_total',

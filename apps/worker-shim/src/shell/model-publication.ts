@@ -15,6 +15,13 @@ export interface ModelPublicationOptions {
   readonly handler: RawHandler;
 }
 
+/** How a model is made known. */
+export interface RegisterOptions {
+  readonly prove?: (card: ModelDeploymentCard) => Promise<void>;
+  /** @default false */
+  readonly isHidden?: boolean;
+}
+
 /** One worker's records in discovery. */
 export class ModelPublication {
   readonly #options: ModelPublicationOptions;
@@ -28,11 +35,11 @@ export class ModelPublication {
   /**
    * Publishes the instance, then card and files, so that whoever sees the card can use it.
    *
-   * @param prove what must succeed before anybody sees it
+   * @param how with what must succeed before anybody sees it; a hidden one is known and takes no requests
    */
   async register(
     card: BuildModelCardOptions,
-    prove?: (card: ModelDeploymentCard) => Promise<void>,
+    { isHidden = false, prove }: RegisterOptions = {},
   ): Promise<ModelDeploymentCard> {
     const { handler, path, runtime } = this.#options;
     const built = await buildModelCard(card);
@@ -41,9 +48,19 @@ export class ModelPublication {
       metricsLabels: { model: built.card.displayName },
       register: false,
     });
-    await this.#generate.register();
+    if (!isHidden) await this.show();
     this.#model = await publishModel({ runtime, path, built });
     return built.card;
+  }
+
+  /** Takes the instance out of discovery: the model is still known, and requests are still served. Idempotent. */
+  async hide(): Promise<void> {
+    await this.#generate?.unregister();
+  }
+
+  /** Puts the instance into discovery again. Idempotent. */
+  async show(): Promise<void> {
+    await this.#generate?.register();
   }
 
   /** Takes card and instance out of discovery; requests are still served. Idempotent. */

@@ -2,7 +2,14 @@
  * One engine's presence in the deployment: registered while the engine answers, silent while it does not, drained when
  * the process stops.
  */
-import { DynamoError, instanceIdHex, onAbort, raceAbort, systemClock } from '@dynamo-ts/base';
+import {
+  DynamoError,
+  deadlineSignal,
+  instanceIdHex,
+  onAbort,
+  raceAbort,
+  systemClock,
+} from '@dynamo-ts/base';
 import type { Lifecycle } from '@dynamo-ts/base';
 import type { BuildModelCardOptions, CardFileCache } from '@dynamo-ts/preprocess';
 import type { EndpointPath, ModelDeploymentCard } from '@dynamo-ts/protocol';
@@ -29,6 +36,7 @@ import { probeEngine } from './probe-engine.ts';
 import type { EngineProbe } from './probe-engine.ts';
 import { probeRequest, readProbePayload } from './probe-request.ts';
 import type { ProbePayload } from './probe-request.ts';
+import { SleepMode } from './sleep-mode.ts';
 
 /** What a {@link Worker} is made of. */
 export interface WorkerOptions {
@@ -45,6 +53,8 @@ export interface WorkerOptions {
 
 /** A worker. */
 export class Worker {
+  /** Sleep and wake-up of its engine. */
+  readonly sleepMode: SleepMode;
   readonly #options: WorkerOptions;
   readonly #handler: GenerateHandler;
   readonly #publication: ModelPublication;
@@ -56,11 +66,12 @@ export class Worker {
   #canary: Canary | undefined;
   #forgetPage: () => void = () => undefined;
   readonly #publishers: EventPublisher[] = [];
-  #state: 'starting' | 'registered' | 'down' | 'stopping' = 'starting';
+  #state: 'starting' | 'registered' | 'asleep' | 'down' | 'stopping' = 'starting';
   #mustWaitForRouters = false;
   /** The engine hung: that it is up again says nothing until it has given a token. */
   #isDoubted = false;
   #probePayload: ProbePayload = {};
+  #card: ModelDeploymentCard | undefined;
 
   constructor(options: WorkerOptions) {
     const { logger, path, runtime } = options;
@@ -75,6 +86,7 @@ export class Worker {
       },
       logger,
     });
+    this.sleepMode = this.#createSleepMode();
     this.#publication = new ModelPublication({ runtime, path, handler: this.#handler.handle });
   }
 
@@ -120,6 +132,8 @@ export class Worker {
   /** Adds this worker's steps to the shutdown. */
   joinLifecycle(lifecycle: Lifecycle): void {
     const { config, health, logger } = this.#options;
+    // Steps of a phase run in reverse order.
+    lifecycle.onShutdown('not-ready', 'sleep', () => this.sleepMode.close());
     lifecycle.onShutdown('not-ready', 'worker', () => {
       this.#mustWaitForRouters = this.#state === 'registered';
       this.#state = 'stopping';
@@ -150,13 +164,68 @@ export class Worker {
     const { health, logger, path } = this.#options;
     const description = this.#describe(facts);
     await this.#beginKv(facts, description.kvCacheBlockSize);
-    this.#handler.resume();
-    const card = await this.#publication.register(description, (built) => this.#prove(built));
-    this.#state = 'registered';
+    const isAsleep = await this.sleepMode.restarted();
+    if (!isAsleep) this.#handler.resume();
+    this.#card = await this.#publication.register(description, {
+      isHidden: isAsleep,
+      prove: (built) => (isAsleep ? Promise.resolve() : this.#prove(built)),
+    });
+    this.#enter(isAsleep ? 'asleep' : 'registered');
     health.setEndpoint(path.endpoint, 'ready');
     this.#load?.changed();
-    logger.info('the model is registered', { model: card.displayName, input: facts.input });
+    const { displayName: model } = this.#card;
+    logger.info('the model is registered', { model, input: facts.input });
+    if (!isAsleep) this.#startCanary(this.#card);
+  }
+
+  #createSleepMode(): SleepMode {
+    const { engine, logger, runtime, telemetry } = this.#options;
+    const labels = { worker_id: instanceIdHex(runtime.instanceId), engine: engine.kind };
+    return new SleepMode({
+      engine,
+      host: {
+        leave: (signal) => this.#leave(signal),
+        asleep: () => this.#kv?.clear(),
+        comeBack: () => this.#comeBack(),
+      },
+      gauge: telemetry.metrics.gauge(WORKER_METRICS.engineSleeping).bind(labels),
+      logger,
+    });
+  }
+
+  /** The card stays: the model is known and cannot be used. */
+  async #leave(signal: AbortSignal): Promise<void> {
+    const { config } = this.#options;
+    if (this.#state !== 'registered')
+      throw new DynamoError('backend.engine_shutdown', 'the engine is not running');
+    this.#enter('asleep');
+    await this.#canary?.close();
+    await this.#publication.hide();
+    await systemClock.sleep(config.gracePeriodMs, { signal });
+    this.#handler.refuse();
+    const deadline = deadlineSignal(config.drainTimeoutMs, signal);
+    await raceAbort(this.#handler.idle(), deadline).catch(() => undefined);
+    signal.throwIfAborted();
+    this.#handler.abort('the engine is being put to sleep');
+  }
+
+  /** An engine that was asleep is known again when it has given a token. */
+  async #comeBack(): Promise<void> {
+    const card = this.#card;
+    if (card === undefined || this.#state !== 'asleep')
+      throw new DynamoError('backend.engine_shutdown', 'the engine is not running');
+    this.#handler.resume();
+    this.#isDoubted = true;
+    await this.#prove(card);
+    await this.#publication.show();
+    this.#enter('registered');
+    this.#load?.changed();
     this.#startCanary(card);
+  }
+
+  /** What has begun to stop does nothing else. */
+  #enter(state: 'registered' | 'asleep' | 'down'): void {
+    if (this.#state !== 'stopping') this.#state = state;
   }
 
   async #prove(card: ModelDeploymentCard): Promise<void> {
@@ -211,7 +280,7 @@ export class Worker {
 
   async #deregister(error: Error): Promise<void> {
     const { health, path } = this.#options;
-    if (this.#state !== 'stopping') this.#state = 'down';
+    this.#enter('down');
     await this.#canary?.close();
     health.setEndpoint(path.endpoint, 'notready');
     this.#handler.abort(`the engine has died: ${error.message}`);
