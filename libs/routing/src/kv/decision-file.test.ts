@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { nullLogger } from '@dynamo-ts/telemetry';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-import { DecisionFile, prepareDecisionFile } from './decision-file.ts';
+import { DecisionFile } from './decision-file.ts';
 
 let folder = '';
 
@@ -19,13 +19,14 @@ afterEach(async () => {
 
 const read = (name: string): Promise<string> => readFile(join(folder, name), 'utf8');
 
-describe('prepareDecisionFile', () => {
+describe('DecisionFile', () => {
   it('makes file and folders, and leaves a file as it is', async () => {
     const path = join(folder, 'a', 'b', 'log');
-    prepareDecisionFile(path);
+    await DecisionFile.open({ path, logger: nullLogger }).close();
     await writeFile(path, 'old\n');
-    prepareDecisionFile(path);
+    await DecisionFile.open({ path, logger: nullLogger }).close();
     expect(await read('a/b/log')).toBe('old\n');
+    expect(await readdir(join(folder, 'a', 'b'))).toEqual(['log']);
   });
 
   it.each([
@@ -33,18 +34,16 @@ describe('prepareDecisionFile', () => {
     ['below a file', () => join(import.meta.filename, 'log'), 'ENOTDIR'],
     ['where nothing can be made', () => '/proc/nope/x/log', 'ENOENT'],
   ])('refuses %s', (_, path, code) => {
-    expect(() => prepareDecisionFile(path())).toThrow(
+    expect(() => DecisionFile.open({ path: path(), logger: nullLogger })).toThrow(
       expect.objectContaining({
         code: 'config.invalid',
         message: expect.stringContaining(code) as string,
       }),
     );
   });
-});
 
-describe('DecisionFile', () => {
   it('keeps the order of what is appended', async () => {
-    await using file = new DecisionFile({ path: join(folder, 'a', 'log'), logger: nullLogger });
+    await using file = DecisionFile.open({ path: join(folder, 'a', 'log'), logger: nullLogger });
     const writes = ['1\n', '2\n', '3\n'].map((line) => file.append(line));
     await Promise.all(writes);
     expect(await read('a/log')).toBe('1\n2\n3\n');
@@ -52,9 +51,9 @@ describe('DecisionFile', () => {
 
   it('moves full files on and drops the oldest', async () => {
     const path = join(folder, 'log');
-    await using file = new DecisionFile({ path, maxBytes: 8, keep: 2, logger: nullLogger });
+    await using file = DecisionFile.open({ path, maxBytes: 8, keep: 2, logger: nullLogger });
     for (let line = 1; line <= 7; line++) await file.append(`${line}xx\n`);
-    expect((await readdir(folder)).sort()).toEqual(['log', 'log.1', 'log.2']);
+    expect((await readdir(folder)).sort()).toEqual(['log', 'log.1', 'log.2', 'log.claim']);
     expect(await Promise.all(['log.2', 'log.1', 'log'].map(read))).toEqual([
       '3xx\n4xx\n',
       '5xx\n6xx\n',
@@ -64,8 +63,10 @@ describe('DecisionFile', () => {
 
   it('goes on where an earlier process stopped', async () => {
     const path = join(folder, 'log');
-    await new DecisionFile({ path, maxBytes: 8, logger: nullLogger }).append('old\n');
-    await using file = new DecisionFile({ path, maxBytes: 8, logger: nullLogger });
+    const before = DecisionFile.open({ path, maxBytes: 8, logger: nullLogger });
+    await before.append('old\n');
+    await before.close();
+    await using file = DecisionFile.open({ path, maxBytes: 8, logger: nullLogger });
     await file.append('new\n');
     expect(await read('log')).toBe('old\nnew\n');
     await file.append('next\n');
@@ -75,15 +76,16 @@ describe('DecisionFile', () => {
   it('begins a line of its own after one that was cut off', async () => {
     const path = join(folder, 'log');
     await writeFile(path, '{"a":1}\n{"b":');
-    await using file = new DecisionFile({ path, logger: nullLogger });
+    await using file = DecisionFile.open({ path, logger: nullLogger });
     await file.append('{"c":1}\n');
     expect(await read('log')).toBe('{"a":1}\n{"b":\n{"c":1}\n');
   });
 
   it('goes on after a write that failed, and says that it did', async () => {
     const path = join(folder, 'log');
+    await using file = DecisionFile.open({ path, logger: nullLogger });
+    await rm(path);
     await mkdir(path);
-    await using file = new DecisionFile({ path, logger: nullLogger });
     expect(await file.append('lost\n')).toBe(false);
     await rm(path, { recursive: true });
     expect(await file.append('kept\n')).toBe(true);

@@ -17,7 +17,7 @@ import type { PolicyConfig } from '../queue/policy-config.ts';
 import { defaultProfile } from '../queue/policy-profile.ts';
 import { SchedulerQueue } from '../queue/scheduler-queue.ts';
 import { ReplicaSync } from '../replica/replica-sync.ts';
-import { DecisionFile, prepareDecisionFile } from './decision-file.ts';
+import { DecisionFile } from './decision-file.ts';
 import { kvRouterSettings } from './kv-router-config.ts';
 import type { KvRouterConfig } from './kv-router-config.ts';
 import type { CollaboratorSeat, KvRouterOptions } from './kv-router-parts.ts';
@@ -54,24 +54,25 @@ export class KvRouterFactory implements AsyncDisposable {
   readonly #policies: PolicyConfig | undefined;
   readonly #decisionFile: DecisionFile | undefined;
 
-  private constructor(options: KvRouterFactoryOptions, policies: PolicyConfig | undefined) {
-    const { config, logger } = options;
+  private constructor(
+    options: KvRouterFactoryOptions,
+    policies: PolicyConfig | undefined,
+    decisionFile: DecisionFile | undefined,
+  ) {
     this.#options = options;
     this.#policies = policies;
-    this.thresholds = new BusyThresholds({ defaults: config });
-    const path = config.routerDecisionLog;
-    this.#decisionFile =
-      path === undefined
-        ? undefined
-        : new DecisionFile({ path, maxBytes: config.routerDecisionLogMaxMb * MIB, logger });
+    this.#decisionFile = decisionFile;
+    this.thresholds = new BusyThresholds({ defaults: options.config });
   }
 
-  /** Reads the file of queue classes and makes that of decisions, if they are named. @throws `config.invalid` for what is wrong with one of them or a threshold */
+  /** Reads the file of queue classes and opens that of decisions, if they are named. @throws `config.invalid` for what is wrong with one of them or a threshold */
   static create(options: KvRouterFactoryOptions): KvRouterFactory {
-    const { routerPolicyConfig: policies, routerDecisionLog: log } = options.config;
+    const { config, logger } = options;
+    const { routerPolicyConfig: policies, routerDecisionLog: path } = config;
     const read = policies === undefined ? undefined : readPolicyConfig(policies);
-    if (log !== undefined) prepareDecisionFile(log);
-    return new KvRouterFactory(options, read);
+    const maxBytes = config.routerDecisionLogMaxMb * MIB;
+    const file = path === undefined ? undefined : DecisionFile.open({ path, maxBytes, logger });
+    return new KvRouterFactory(options, read, file);
   }
 
   /** Opens the router of an endpoint; whoever asks for it closes it. */

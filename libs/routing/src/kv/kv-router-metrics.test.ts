@@ -153,7 +153,7 @@ describe('decision log of a KvRouter', () => {
       const path = join(folder, 'decisions.ndjson');
       await using cluster = await TestCluster.start();
       await TestKvWorker.start(cluster);
-      const decisionFile = new DecisionFile({ path, logger: nullLogger });
+      await using decisionFile = DecisionFile.open({ path, logger: nullLogger });
       const router = await openRouter(cluster, { decisionFile });
       const { decisionId } = await routed(router, 'a');
       await routed(router, 'b');
