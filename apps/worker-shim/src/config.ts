@@ -193,7 +193,7 @@ const ENGINE_GROUP = optionGroup('Engine', {
     unit: 's',
     min: 0,
     default: 60_000,
-    help: 'An engine that gives no token for this long although answers have begun is taken for hung: its requests move to other workers, and it is started again, or used again once it answers; 0 is never.',
+    help: 'An engine that gives no token for this long although answers have begun is taken for hung: its requests move to other workers, and it is started again, or used again once it answers. A single request that gets none for so long while others do moves alone; 0 is never.',
   }),
   engineFirstTokenMs: option.duration({
     flag: 'engine-first-token-timeout',

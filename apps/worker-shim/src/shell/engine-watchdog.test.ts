@@ -12,18 +12,26 @@ describe('EngineWatchdog', () => {
     writes: 0,
     begun: 0,
     fresh: 0,
-    owed: () => ({ begun: requests.begun, fresh: requests.fresh }),
+    /** Each look sees requests that have given something since, as engines that serve all do. */
+    owed: () => [
+      ...Array.from({ length: requests.begun }, () => ({ begun: true, writes: 1, giveUp })),
+      ...Array.from({ length: requests.fresh }, () => ({ begun: false, writes: 0, giveUp })),
+    ],
   };
+  const giveUp = vi.fn();
+  const onStuck = vi.fn();
 
   beforeEach(() => {
     clock = new FakeClock();
     onStall.mockReset();
+    onStuck.mockReset();
     Object.assign(requests, { writes: 0, begun: 0, fresh: 0 });
     watchdog = new EngineWatchdog({
       handler: requests,
       stallMs: 1000,
       firstTokenMs: 5000,
       onStall,
+      onStuck,
       logger: nullLogger,
       clock,
     });
@@ -68,5 +76,19 @@ describe('EngineWatchdog', () => {
     expect(onStall).not.toHaveBeenCalled();
     await pass(400);
     expect(onStall).toHaveBeenCalledOnce();
+  });
+
+  it('tells of a request that gets nothing while another one does', async () => {
+    const forgotten = { begun: true, writes: 3, giveUp };
+    const flowing = { begun: true, writes: 0, giveUp };
+    vi.spyOn(requests, 'owed').mockImplementation(() => [forgotten, flowing]);
+    for (let round = 0; round < 6; round += 1) {
+      requests.writes += 1;
+      flowing.writes += 1;
+      await pass(200);
+    }
+    expect(onStuck).toHaveBeenCalledExactlyOnceWith({ request: forgotten, silentMs: 1000 });
+    expect(onStall).not.toHaveBeenCalled();
+    vi.restoreAllMocks();
   });
 });

@@ -1,13 +1,16 @@
 /**
  * Notices an engine that runs requests and gives none of them a token: it hangs without having died. A request that has
  * begun must see the engine give somebody a token soon; one that has not may be in a long prefill, and is given longer.
- * Requests whose callers do not read count for nothing.
+ * The same times hold for each request of an engine that serves the others. Requests whose callers do not read count for
+ * nothing.
  */
 import { TaskGroup, systemClock } from '@dynamo-ts/base';
 import type { Clock } from '@dynamo-ts/base';
 import type { Logger } from '@dynamo-ts/telemetry';
 
 import type { GenerateHandler } from './generate-handler.ts';
+import { StuckRequests } from './stuck-requests.ts';
+import type { StuckRequest } from './stuck-requests.ts';
 
 /** Settings of an {@link EngineWatchdog}. */
 export interface EngineWatchdogOptions {
@@ -18,6 +21,8 @@ export interface EngineWatchdogOptions {
   readonly firstTokenMs: number;
   /** The engine hangs. Called again only after it has given a token, or as much time again has passed. */
   readonly onStall: (stall: EngineStall) => void;
+  /** The engine serves others and has forgotten this one. */
+  readonly onStuck: (stuck: StuckRequest) => void;
   readonly logger: Logger;
   readonly clock?: Clock | undefined;
 }
@@ -67,20 +72,27 @@ export class EngineWatchdog implements AsyncDisposable {
   }
 
   async #watch(everyMs: number, signal: AbortSignal): Promise<never> {
-    const { firstTokenMs, handler, onStall, stallMs } = this.#options;
+    const { firstTokenMs, handler, onStall, onStuck, stallMs } = this.#options;
+    const requests = new StuckRequests({ stallMs, firstTokenMs });
     let writes = handler.writes;
     let begunSinceMs = this.#clock.monotonicMs();
     let freshSinceMs = begunSinceMs;
     for (;;) {
       await this.#clock.sleep(everyMs, { signal });
       const nowMs = this.#clock.monotonicMs();
-      const { begun, fresh } = handler.owed();
+      const owed = handler.owed();
+      const begun = owed.filter((request) => request.begun).length;
+      const fresh = owed.length - begun;
       const moved = handler.writes !== writes;
       writes = handler.writes;
       if (moved || begun === 0) begunSinceMs = nowMs;
       if (moved || fresh === 0) freshSinceMs = nowMs;
       const silentMs = longest(nowMs - begunSinceMs, stallMs, nowMs - freshSinceMs, firstTokenMs);
-      if (silentMs === undefined) continue;
+      const stuck = requests.look(owed, nowMs);
+      if (silentMs === undefined) {
+        for (const each of stuck) onStuck(each);
+        continue;
+      }
       onStall({ silentMs, requests: begun + fresh });
       begunSinceMs = nowMs;
       freshSinceMs = nowMs;

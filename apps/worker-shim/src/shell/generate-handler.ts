@@ -11,6 +11,7 @@ import type { BoundCounter, Logger } from '@dynamo-ts/telemetry';
 import type { Engine } from '../engines/engine.ts';
 import { CANCELLED_RESPONSE } from '../engines/response-encoding.ts';
 import type { CancellationMeter, CancelledPhase } from './cancellation-meter.ts';
+import type { OwedRequest } from './stuck-requests.ts';
 import { TrackedSink } from './tracked-sink.ts';
 import type { Progress } from './tracked-sink.ts';
 
@@ -57,16 +58,9 @@ export class GenerateHandler {
     return this.#progress.writes;
   }
 
-  /** Requests that the engine has and whose callers keep up: those that have given a token, and those that have not. */
-  owed(): { readonly begun: number; readonly fresh: number } {
-    let begun = 0;
-    let fresh = 0;
-    for (const sink of this.#open) {
-      if (sink.held || this.#waiting.has(sink)) continue;
-      if (sink.begun) begun += 1;
-      else fresh += 1;
-    }
-    return { begun, fresh };
+  /** Requests that the engine has and whose callers keep up. */
+  owed(): readonly OwedRequest[] {
+    return [...this.#open].filter((sink) => !sink.held && !this.#waiting.has(sink));
   }
 
   /** Serves one request; to be given to the request plane. */

@@ -26,6 +26,12 @@ export const WORKER_METRICS = {
     help: 'Times that the engine gave no token for too long although requests ran, and was closed and started again.',
     labels: ['worker_id', 'engine'],
   },
+  requestsStuckTotal: {
+    kind: 'counter',
+    name: 'dynamo_component_requests_stuck_total',
+    help: 'Requests that the engine gave no token for too long although it served others; they moved to other workers.',
+    labels: ['worker_id', 'engine'],
+  },
   requestsRefusedTotal: {
     kind: 'counter',
     name: 'dynamo_component_requests_refused_total',

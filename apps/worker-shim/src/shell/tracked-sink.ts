@@ -1,9 +1,11 @@
 import { onAbort } from '@dynamo-ts/base';
+import type { DynamoError } from '@dynamo-ts/base';
 import type { Context, ResponseSink } from '@dynamo-ts/runtime';
 import type { Logger } from '@dynamo-ts/telemetry';
 
 import type { EngineSink } from '../engines/engine.ts';
 import type { CancelledPhase } from './cancellation-meter.ts';
+import type { OwedRequest } from './stuck-requests.ts';
 
 /** Who knows all sinks of a worker. */
 export interface SinkOwner {
@@ -34,13 +36,13 @@ export interface Progress {
  * A request's sink that is known to be open until it ends, so that it can be failed when its engine dies, and that
  * measures how long the engine takes to leave it when it is given up.
  */
-export class TrackedSink implements EngineSink {
+export class TrackedSink implements EngineSink, OwedRequest {
   readonly #options: TrackedSinkOptions;
   readonly #sink: ResponseSink;
   readonly #startedMs = performance.now();
   readonly #offStop: () => void;
   #open = true;
-  #begun = false;
+  #writes = 0;
   #held = false;
   /** Set when the request was given up and its engine has not said yet that it has left it. */
   #leaving: CancelledPhase | undefined;
@@ -56,7 +58,12 @@ export class TrackedSink implements EngineSink {
 
   /** Whether the engine has written anything. */
   get begun(): boolean {
-    return this.#begun;
+    return this.#writes > 0;
+  }
+
+  /** Items that the engine has written. */
+  get writes(): number {
+    return this.#writes;
   }
 
   /** Whether the caller reads too slowly for the engine to go on. */
@@ -66,7 +73,7 @@ export class TrackedSink implements EngineSink {
 
   write(item: Uint8Array): boolean {
     this.#options.progress.writes += 1;
-    this.#begun = true;
+    this.#writes += 1;
     const flows = this.#sink.write(item);
     if (!flows) this.#held = true;
     return flows;
@@ -87,6 +94,11 @@ export class TrackedSink implements EngineSink {
     if (!this.#close()) return;
     this.#log('failed', error);
     this.#sink.fail(error);
+  }
+
+  giveUp(error: DynamoError): void {
+    this.fail(error);
+    this.#options.context.kill('superseded');
   }
 
   released(confirmed = true): void {

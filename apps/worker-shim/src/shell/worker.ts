@@ -36,6 +36,7 @@ import { probeEngine } from './probe-engine.ts';
 import type { EngineProbe } from './probe-engine.ts';
 import { probeRequest, readProbePayload } from './probe-request.ts';
 import type { ProbePayload } from './probe-request.ts';
+import type { StuckRequest } from './stuck-requests.ts';
 import { SleepMode } from './sleep-mode.ts';
 
 /** What a {@link Worker} is made of. */
@@ -83,6 +84,9 @@ export class Worker {
       firstTokenMs: options.config.engineFirstTokenMs,
       onStall: (stall) => {
         this.#onStall(stall);
+      },
+      onStuck: (stuck) => {
+        this.#onStuck(stuck);
       },
       logger,
     });
@@ -241,6 +245,15 @@ export class Worker {
     this.#isDoubted = true;
     const message = `the engine gave no token for ${Math.round(silentMs)} ms although it has ${requests} requests`;
     this.#keeper?.giveUp(new DynamoError('backend.engine_shutdown', message));
+  }
+
+  #onStuck({ request, silentMs }: StuckRequest): void {
+    const { engine, logger, runtime, telemetry } = this.#options;
+    const labels = { worker_id: instanceIdHex(runtime.instanceId), engine: engine.kind };
+    telemetry.metrics.counter(WORKER_METRICS.requestsStuckTotal).inc(labels);
+    const message = `the engine gave no token for ${Math.round(silentMs)} ms although it serves others`;
+    logger.warn('a request is stuck in the engine and moves on', { silent_ms: silentMs });
+    request.giveUp(new DynamoError('backend.response_timeout', message));
   }
 
   #probeOf(card: ModelDeploymentCard): Omit<EngineProbe, 'handler'> {
