@@ -32,6 +32,8 @@ export interface FleetOptions {
   readonly workerArgs?: readonly string[];
   /** Log level of every service. @default 'error' */
   readonly log?: string;
+  /** Everything that a service says to others passes ports that nobody else uses, {@link Service.ports}. @default false */
+  readonly cuttable?: boolean;
   /** Starts nothing; the scenario does. @default false */
   readonly cold?: boolean;
 }
@@ -40,6 +42,14 @@ export interface FleetOptions {
 export interface ReachedBroker {
   readonly broker: Broker;
   readonly way: SeverableProxy;
+}
+
+/** Ports of one service's own. */
+interface OwnPorts {
+  /** Where others reach it; 0 takes any. */
+  readonly rpc: number;
+  readonly etcd: number;
+  readonly nats: number;
 }
 
 /** etcd and NATS of a fleet. */
@@ -57,6 +67,8 @@ export class Fleet implements AsyncDisposable {
   readonly folder: string;
   readonly #options: FleetOptions;
   readonly #brokers: Brokers | undefined;
+  /** Of services that have their own. */
+  readonly #ways: SeverableProxy[] = [];
   #made = 0;
 
   private constructor(options: FleetOptions, folder: string, brokers: Brokers | undefined) {
@@ -135,6 +147,7 @@ export class Fleet implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.services.map((service) => service[Symbol.asyncDispose]()));
     const brokers = this.#brokers === undefined ? [] : [this.#brokers.etcd, this.#brokers.nats];
+    for (const way of this.#ways) await way.close();
     for (const { broker, way } of brokers) {
       await way.close();
       await broker.close();
@@ -153,9 +166,28 @@ export class Fleet implements AsyncDisposable {
     this.#made += 1;
     const name = `${kind}-${this.#made}`;
     const port = await freePort();
-    const args = [...this.#planeArgs(), ...this.#ownArgs(kind, port)];
+    const own = await this.#ports();
+    const args = [...this.#planeArgs(own), ...this.#ownArgs(kind, port)];
     const url = `http://127.0.0.1:${port}`;
-    return new Service({ kind, name, args, url, log: this.#options.log });
+    const { log } = this.#options;
+    return new Service({ kind, name, args, url, log, ...own });
+  }
+
+  async #ports(): Promise<OwnPorts> {
+    const { etcd, nats } = this.#brokers ?? {};
+    if (this.#options.cuttable !== true)
+      return { rpc: 0, etcd: etcd?.way.port ?? 0, nats: nats?.way.port ?? 0 };
+    const [rpc, toEtcd, toNats] = [await freePort(), await this.#way(etcd), await this.#way(nats)];
+    return { rpc, etcd: toEtcd, nats: toNats };
+  }
+
+  /** Port of one more way to a broker. */
+  async #way(reached: ReachedBroker | undefined): Promise<number> {
+    if (reached === undefined) return 0;
+    const way = await SeverableProxy.listen();
+    way.pointAt(reached.way.port);
+    this.#ways.push(way);
+    return way.port;
   }
 
   #ownArgs(kind: ServiceKind, port: number): readonly string[] {
@@ -178,21 +210,18 @@ export class Fleet implements AsyncDisposable {
     }
   }
 
-  #planeArgs(): readonly string[] {
-    const local = ['--rpc-host=127.0.0.1', '--rpc-advertised-host=127.0.0.1'];
+  #planeArgs({ rpc, etcd, nats }: OwnPorts): readonly string[] {
+    const local = [
+      ...['--rpc-host=127.0.0.1', '--rpc-advertised-host=127.0.0.1', `--rpc-port=${rpc}`],
+    ];
     if (this.#brokers === undefined)
       return [
         ...['--discovery-backend=file', `--file-discovery-dir=${this.folder}`],
         ...['--request-plane=grpc', '--event-plane=direct', ...local],
       ];
-    const { etcd, nats } = this.#brokers;
     return [
-      ...['--discovery-backend=etcd', `--etcd-endpoints=http://127.0.0.1:${etcd.way.port}`],
-      ...[
-        '--request-plane=grpc',
-        '--event-plane=nats',
-        `--nats-server=nats://127.0.0.1:${nats.way.port}`,
-      ],
+      ...['--discovery-backend=etcd', `--etcd-endpoints=http://127.0.0.1:${etcd}`],
+      ...['--request-plane=grpc', '--event-plane=nats', `--nats-server=nats://127.0.0.1:${nats}`],
       ...local,
     ];
   }

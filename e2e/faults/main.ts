@@ -57,10 +57,16 @@ async function runAll(): Promise<void> {
   }
   for (const { scenario, result } of failed)
     process.stdout.write(`FAILED ${scenario.name}: ${result.problems.join('; ')}\n`);
-  const counts = { passed: rows.length - failed.length, failed: failed.length };
+  const skipped = rows.filter((row) => row.result.skipped !== undefined).length;
+  const passed = rows.length - failed.length - skipped;
+  const counts = { passed, failed: failed.length, skipped };
   const summary = process.env['DYN_TEST_SUMMARY'];
   if (summary !== undefined) appendFileSync(summary, `${JSON.stringify(counts)}\n`);
-  process.stdout.write(`${counts.passed} passed, ${counts.failed} failed\n`);
+  for (const { scenario, result } of failed)
+    for (const problem of result.problems)
+      process.stdout.write(`FAILED ${scenario.name}: ${problem}\n`);
+  const left = counts.skipped === 0 ? '' : `${counts.skipped} skipped, `;
+  process.stdout.write(`${left}${counts.passed} passed, ${counts.failed} failed\n`);
   process.exitCode = failed.length === 0 ? 0 : 1;
 }
 
@@ -99,7 +105,8 @@ async function runOne(scenario: Scenario): Promise<ScenarioResult> {
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   for (const problem of result.problems) say(`PROBLEM: ${problem}`);
   for (const note of result.notes) say(note);
-  say(`${result.problems.length === 0 ? 'holds' : 'FAILED'} (${seconds} s)`);
+  const outcome = result.problems.length === 0 ? 'holds' : 'FAILED';
+  say(`${result.skipped === undefined ? outcome : `skipped: ${result.skipped}`} (${seconds} s)`);
   return result;
 }
 

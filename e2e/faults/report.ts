@@ -44,7 +44,7 @@ export function reliabilityPage(
         scenario.fault,
         scenario.assertion,
         ...cells({ scenario, result }).slice(1),
-        result.notes.join('; '),
+        result.skipped === undefined ? result.notes.join('; ') : `not run: ${result.skipped}`,
       ]),
     ),
     '',

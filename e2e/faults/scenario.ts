@@ -18,6 +18,8 @@ export interface ScenarioResult {
   readonly notes: readonly string[];
   /** What did not hold; empty when the scenario passed. */
   readonly problems: readonly string[];
+  /** Why it could not be run here; undefined when it was run. */
+  readonly skipped?: string | undefined;
 }
 
 /** What a scenario is given. */
@@ -47,6 +49,11 @@ export interface Missing {
   readonly outage: number;
   readonly name: string;
   readonly reason: string;
+}
+
+/** The result of a scenario for which this machine lacks something. */
+export function skippedFor(reason: string): ScenarioResult {
+  return { requests: 0, failed: 0, stuck: 0, notes: [], problems: [], skipped: reason };
 }
 
 /** Picks the value for the size that is run. */

@@ -11,9 +11,15 @@ import {
 import { FRONTEND_KILLED, ROUTER_KILLED } from './scenarios/control.ts';
 import { HERDING, KV_EVENTS_LOST, ROUTER_WARM_UP } from './scenarios/kv-index.ts';
 import { SOAK } from './scenarios/memory.ts';
+import { BROKERS_UNREACHABLE, WORKER_CUT } from './scenarios/network.ts';
 import { FRONTEND_DRAINS, ROLLING_RESTART, START_ORDER } from './scenarios/rolling-restart.ts';
 import { SPLIT_STREAMS } from './scenarios/split-streams.ts';
-import { WORKER_DRAINS, WORKER_HANGS, WORKER_KILLED } from './scenarios/worker-death.ts';
+import {
+  DRAIN_OVERRUN,
+  WORKER_DRAINS,
+  WORKER_HANGS,
+  WORKER_KILLED,
+} from './scenarios/worker-death.ts';
 
 /** Every scenario, in the order in which they are run. */
 export const SCENARIOS: readonly Scenario[] = [
@@ -21,13 +27,16 @@ export const SCENARIOS: readonly Scenario[] = [
   DISCONNECTS,
   WORKER_KILLED,
   WORKER_HANGS,
+  WORKER_CUT,
   WORKER_DRAINS,
+  DRAIN_OVERRUN,
   FRONTEND_DRAINS,
   ROLLING_RESTART,
   FRONTEND_KILLED,
   ROUTER_KILLED,
   START_ORDER,
   ...BROKER_SCENARIOS,
+  BROKERS_UNREACHABLE,
   LEASE_LOST,
   KV_EVENTS_LOST,
   ROUTER_WARM_UP,

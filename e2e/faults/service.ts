@@ -15,6 +15,12 @@ export interface ServiceOptions {
   readonly url: string;
   /** Log level. @default 'error' */
   readonly log?: string | undefined;
+  /** Port where others reach it; 0 when it takes any. */
+  readonly rpc: number;
+  /** Port of its way to etcd; 0 when there is none. */
+  readonly etcd: number;
+  /** Port of its way to NATS; 0 when there is none. */
+  readonly nats: number;
 }
 
 const START_TIMEOUT_MS = 60_000;
@@ -44,6 +50,17 @@ export class Service implements AsyncDisposable {
   /** Where it answers `/health` and `/metrics`; for a frontend its HTTP API too. */
   get url(): string {
     return this.#options.url;
+  }
+
+  /** Ports of its ways to brokers; its own only in a fleet that is cuttable. */
+  get brokerPorts(): readonly number[] {
+    const { etcd, nats } = this.#options;
+    return [etcd, nats].filter((port) => port > 0);
+  }
+
+  /** Every port that it and others talk through, in a fleet that is cuttable. */
+  get ports(): readonly number[] {
+    return [this.#options.rpc, ...this.brokerPorts];
   }
 
   get pid(): number {

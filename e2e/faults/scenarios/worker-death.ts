@@ -8,6 +8,14 @@ import { Load, MIXED_BODIES } from '../load.ts';
 import { outcomeOf, unless } from '../outcome.ts';
 import { bySize } from '../scenario.ts';
 import type { Scenario } from '../scenario.ts';
+import type { Service } from '../service.ts';
+
+/** Answers of three to four seconds. */
+const LONG_BODIES = [
+  { prompt: 'long', max_tokens: 400, seed: 11, stream: true },
+  { prompt: 'longer', max_tokens: 500, seed: 12, stream: true, temperature: 1 },
+  { prompt: 'whole and long', max_tokens: 400, seed: 13 },
+];
 
 /** SIGKILL. */
 export const WORKER_KILLED: Scenario = {
@@ -28,9 +36,7 @@ export const WORKER_KILLED: Scenario = {
       progress(`${kill + 1} of ${kills} workers killed`);
     }
     const counts = await load.stop();
-    const moved = await fleet
-      .one('frontend')
-      .metric('dynamo_frontend_model_migration_total', 'migration_type="ongoing_request"');
+    const moved = await movedBy(fleet);
     return outcomeOf(counts, {
       notes: [`${kills} kills, ${moved} answers moved in mid-stream`],
       problems: unless(moved > 0, 'no answer was moved: the fault did not hit one'),
@@ -55,10 +61,7 @@ export const WORKER_HANGS: Scenario = {
     for (let round = 0; round < rounds; round += 1) {
       const worker = fleet.one('worker', round % 3);
       const others = fleet.all('worker').filter((service) => service !== worker);
-      await eventually(
-        async () => (await worker.metric('dynamo_component_inflight_requests')) > 0,
-        { what: 'the worker is busy' },
-      );
+      await eventually(async () => (await inFlight(worker)) > 0, { what: 'the worker is busy' });
       worker.pause();
       const pausedMs = performance.now();
       progress(`${worker.name} hangs`);
@@ -71,13 +74,58 @@ export const WORKER_HANGS: Scenario = {
       slowest = Math.max(slowest, performance.now() - pausedMs);
       await delay(2000);
       worker.resume();
-      await eventually(
-        async () => (await worker.metric('dynamo_component_inflight_requests')) > 0,
-        { timeoutMs: 60_000, what: `${worker.name} is used again beside ${others.length} others` },
-      );
+      await eventually(async () => (await inFlight(worker)) > 0, {
+        timeoutMs: 60_000,
+        what: `${worker.name} is used again beside ${others.length} others`,
+      });
     }
     const counts = await load.stop();
     return outcomeOf(counts, { recoverySeconds: slowest / 1000 });
+  },
+};
+
+/** SIGTERM of a worker that has more to do than it is given time for. */
+export const DRAIN_OVERRUN: Scenario = {
+  name: 'drain-overrun',
+  outage: 16,
+  load: '8 clients with answers that take several times as long as the drain may',
+  fault: 'SIGTERM of one worker after the other with a drain time of half a second, each replaced',
+  assertion:
+    'what a worker has not finished by then goes on elsewhere with the same text; every process exits with 0',
+  async run({ size, progress }) {
+    const rounds = bySize(size, { short: 2, long: 20 });
+    await using fleet = await Fleet.start({
+      workers: 3,
+      workerArgs: [
+        '--speedup-ratio=1',
+        '--graceful-shutdown-timeout=0.5',
+        '--graceful-shutdown-grace-period=0.2',
+      ],
+    });
+    const load = await Load.start({ urls: fleet.urls, clients: 8, bodies: LONG_BODIES });
+    const exits: (number | string)[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      await (await fleet.add('worker')).start();
+      const worker = fleet.one('worker', round);
+      await eventually(async () => (await inFlight(worker)) > 0, {
+        timeoutMs: 30_000,
+        what: `${worker.name} is busy`,
+      });
+      exits.push(await worker.terminate());
+      progress(`${round + 1} of ${rounds} workers stopped`);
+    }
+    const counts = await load.stop();
+    const moved = await movedBy(fleet);
+    return outcomeOf(counts, {
+      notes: [`${moved} answers moved in mid-stream`],
+      problems: [
+        ...unless(
+          exits.every((exit) => exit === 0),
+          `exits were ${exits.join(', ')}`,
+        ),
+        ...unless(moved > 0, 'no answer was moved: all were finished in time'),
+      ],
+    });
   },
 };
 
@@ -107,3 +155,14 @@ export const WORKER_DRAINS: Scenario = {
     });
   },
 };
+
+/** Answers that the frontend has moved to another worker after their first token. */
+async function movedBy(fleet: Fleet): Promise<number> {
+  return fleet
+    .one('frontend')
+    .metric('dynamo_frontend_model_migration_total', 'migration_type="ongoing_request"');
+}
+
+async function inFlight(worker: Service): Promise<number> {
+  return worker.metric('dynamo_component_inflight_requests', 'dynamo_endpoint="generate"');
+}
