@@ -9,9 +9,9 @@ import { createTelemetry } from '@dynamo-ts/telemetry';
 import type { Telemetry } from '@dynamo-ts/telemetry';
 import type { FastifyInstance } from 'fastify';
 
+import { AdmissionGates } from './admission-gates.ts';
 import { Admission } from './admission.ts';
 import { bucketsOf } from './bucket-options.ts';
-import { ConcurrencyGate } from './concurrency-gate.ts';
 import type { FrontendConfig } from './config.ts';
 import { EventLoopCanary } from './event-loop-canary.ts';
 import { FrontendMetrics } from './frontend-metrics.ts';
@@ -128,8 +128,8 @@ function createServer(parts: ServerParts): FastifyInstance {
     metrics: new FrontendMetrics(telemetry.metrics, bucketsOf(config)),
     telemetry,
     admission,
-    gate: new ConcurrencyGate({
-      limit: config.requestConcurrencyLimit,
+    gates: new AdmissionGates(config, {
+      openStreams: () => models.catalog.openStreams,
       metrics: telemetry.metrics,
     }),
     keepAlive,

@@ -65,6 +65,18 @@ const HTTP_OPTIONS = optionGroup('HTTP', {
     min: 1,
     help: 'Most requests of one model that this frontend has at once; further ones are answered with 503 before their prompt is looked at. Without it there is no limit.',
   }),
+  runtimeTaskLimit: option.integer({
+    flag: 'rejection-frontend-runtime-task-limit',
+    env: 'DYN_REJECTION_FRONTEND_RUNTIME_TASK_LIMIT',
+    min: 1,
+    help: 'The same for answers of all models that this frontend works on at once, in whatever phase (a request with n = 4 is four): each of them is what a task of the runtime is elsewhere. Without it there is no limit.',
+  }),
+  requestPlaneConnectionLimit: option.integer({
+    flag: 'rejection-frontend-request-plane-connection-limit',
+    env: 'DYN_REJECTION_FRONTEND_REQUEST_PLANE_CONNECTION_LIMIT',
+    min: 1,
+    help: 'The same for streams that this frontend has open to workers: requests share one connection to each worker, so that what counts is their streams in it. Requests that wait for a worker do not count. Without it there is no limit.',
+  }),
   ignoreUnsupportedFields: option.boolean({
     flag: 'ignore-openai-fe-unsupported-fields',
     env: 'DYN_IGNORE_OPENAI_FE_UNSUPPORTED_FIELDS',

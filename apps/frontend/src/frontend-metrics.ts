@@ -44,9 +44,10 @@ export class FrontendMetrics {
   readonly tokenizerCacheHits: BoundCounter;
   readonly tokenizerCacheMisses: BoundCounter;
   readonly preprocessSeconds: BoundHistogram;
+  readonly routeSeconds: BoundHistogram;
   readonly dispatchSeconds: BoundHistogram;
   /** Requests that are in a stage now. */
-  readonly stages: Readonly<Record<'preprocess' | 'dispatch', BoundGauge>>;
+  readonly stages: Readonly<Record<'preprocess' | 'route' | 'dispatch', BoundGauge>>;
   readonly tokenizeMs: BoundHistogram;
   readonly detokenizeMs: BoundHistogram;
   readonly detokenizeTotalUs: BoundCounter;
@@ -76,9 +77,11 @@ export class FrontendMetrics {
     const inStage = registry.gauge(metrics.stageRequests);
     this.stages = {
       preprocess: inStage.bind({ stage: 'preprocess', phase: '' }),
+      route: inStage.bind({ stage: 'route', phase: 'aggregated' }),
       dispatch: inStage.bind({ stage: 'dispatch', phase: 'aggregated' }),
     };
     this.migration = new MigrationMetrics(registry);
+    this.routeSeconds = stages.bind({ stage: 'route' });
     this.dispatchSeconds = stages.bind({ stage: 'dispatch' });
   }
 

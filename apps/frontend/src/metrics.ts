@@ -62,13 +62,19 @@ export const FRONTEND_METRICS = {
   admissionRejectionTotal: {
     kind: 'counter',
     name: 'dynamo_frontend_admission_rejection_total',
-    help: "Requests refused by one of the frontend's own limits: gate request_concurrency.",
+    help: "Requests refused by one of the frontend's own limits: gate request_concurrency (of one model), runtime_task (answers of all models) or request_plane_connection (streams to workers).",
     labels: ['gate', 'model'],
   },
   admissionGateLimit: {
     kind: 'gauge',
     name: 'dynamo_frontend_admission_gate_limit',
     help: 'Limit of a gate that is on.',
+    labels: ['gate'],
+  },
+  admissionGateUsed: {
+    kind: 'gauge',
+    name: 'dynamo_frontend_admission_gate_used',
+    help: 'What counts against a gate now: runtime_task is the answers that are worked on, queued and tokenising ones included; request_plane_connection the streams that are open to workers.',
     labels: ['gate'],
   },
   requestDurationSeconds: {
@@ -153,7 +159,7 @@ export const FRONTEND_METRICS = {
   stageRequests: {
     kind: 'gauge',
     name: 'dynamo_frontend_stage_requests',
-    help: 'Requests that are being prepared, or wait for a worker to begin its answer.',
+    help: 'Requests that are being prepared (stage preprocess), that the router has not given a worker yet (route), or whose worker has not begun its answer (dispatch).',
     labels: ['stage', 'phase'],
   },
   stageDurationSeconds: {

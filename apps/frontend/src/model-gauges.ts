@@ -26,8 +26,12 @@ export function addModelGauges(
     { spec: FRONTEND_METRICS.modelMaxNumBatchedTokens, of: configured('maxNumBatchedTokens') },
     { spec: FRONTEND_METRICS.modelMigrationLimit, of: limitOf },
   ].map(({ spec, of }) => ({ gauge: metrics.gauge(spec), of }));
+  const streams = metrics
+    .gauge(FRONTEND_METRICS.admissionGateUsed)
+    .bind({ gate: 'request_plane_connection' });
   let known = new Set<string>();
   return metrics.onCollect(() => {
+    streams.set(catalog.openStreams);
     const sets = new Map(catalog.sets().map((set) => [set.name, set]));
     for (const set of catalog.servable()) sets.set(set.name, set);
     for (const [model, set] of sets)

@@ -25,6 +25,9 @@ export interface RequestRecordOptions {
   readonly ids: { readonly requestId: string; readonly clientRequestId: string };
 }
 
+/** A header must not outgrow what clients and proxies take. */
+const MOST_DECISION_IDS = 128;
+
 /** Whether a request is streamed. */
 export type RequestType = 'stream' | 'unary';
 
@@ -42,6 +45,9 @@ export class RequestRecord {
   #lastTokenMs = 0;
   #laterTokens = 0;
   #placement: Placement | undefined;
+  /** When the router chose a worker, by choice. */
+  readonly #routedMs: number[] = [];
+  readonly #decisionIds: string[] = [];
   #migrations: MigrationReport | undefined;
   #finished = false;
 
@@ -59,6 +65,12 @@ export class RequestRecord {
   get meanInterTokenMs(): number | undefined {
     if (this.#firstTokenMs === undefined || this.#laterTokens === 0) return undefined;
     return (this.#lastTokenMs - this.#firstTokenMs) / this.#laterTokens;
+  }
+
+  /** The router's decisions so far, in order of the choices and separated by commas; undefined when none is recorded. */
+  get decisionId(): string | undefined {
+    const ids = this.#decisionIds.filter((id) => id !== '').slice(0, MOST_DECISION_IDS);
+    return ids.length === 0 ? undefined : ids.join(', ');
   }
 
   /** Where moves between workers are reported. */
@@ -103,7 +115,18 @@ export class RequestRecord {
       this.#metrics?.tokenizeSeconds.observe(tokenizeMs / 1000);
       metrics.tokenizeMs.observe(tokenizeMs);
     }
-    this.#enter(metrics.stages.dispatch);
+    this.#enter(metrics.stages.route);
+  }
+
+  /** The router has chosen a worker for a choice; again when another one must take it, whose decision then counts. */
+  placed({ decisionId = '' }: Placement, choice: number): void {
+    this.#decisionIds[choice] = decisionId;
+    if (this.#routedMs[choice] !== undefined) return;
+    const { metrics } = this.#options;
+    const nowMs = performance.now();
+    this.#routedMs[choice] = nowMs;
+    metrics.routeSeconds.observe((nowMs - this.#preparedMs) / 1000);
+    if (this.#stage === metrics.stages.route) this.#enter(metrics.stages.dispatch);
   }
 
   /** A choice's ids have become text. */
@@ -116,14 +139,14 @@ export class RequestRecord {
   }
 
   /** A worker has begun to answer; of several choices the first one's place is told. */
-  dispatched(placement: Placement): void {
+  dispatched(placement: Placement, choice: number): void {
     const { metrics, span } = this.#options;
-    metrics.dispatchSeconds.observe((performance.now() - this.#preparedMs) / 1000);
+    const sinceMs = this.#routedMs[choice] ?? this.#preparedMs;
+    metrics.dispatchSeconds.observe((performance.now() - sinceMs) / 1000);
     this.#enter(undefined);
     if (this.#placement !== undefined) return;
     this.#placement = placement;
     span.setAttribute('worker_id', instanceIdHex(placement.instanceId));
-    if (placement.decisionId !== undefined) span.setAttribute('decision_id', placement.decisionId);
   }
 
   /** Tokens arrived together. */
@@ -152,6 +175,7 @@ export class RequestRecord {
     const errorType = failed ? errorTypeOf(outcome.error) : '';
     this.#count(errorType);
     this.#settleModel(outcome.usage);
+    if (this.decisionId !== undefined) span.setAttribute('decision_id', this.decisionId);
     if (failed) span.recordError(outcome.error);
     span.end();
     this.#log(errorType, outcome);
@@ -213,7 +237,7 @@ export class RequestRecord {
         ? {}
         : {
             worker_id: instanceIdHex(this.#placement.instanceId),
-            decision_id: this.#placement.decisionId,
+            decision_id: this.decisionId,
           }),
     };
     if (errorType === '') logger.info('request completed', fields);

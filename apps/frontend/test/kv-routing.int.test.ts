@@ -74,6 +74,19 @@ describe('requests with the same long prompt', () => {
     });
   });
 
+  it.each([false, true])('name the decision of every choice (stream: %s)', async (stream) => {
+    await using test = await testFrontend({ workers: 2 });
+    const response = await test.post('/v1/completions', { ...PROMPT, n: 3, stream });
+    const ids = response.headers.get('x-dynamo-decision-id')?.split(', ') ?? [];
+    const requestId = response.headers.get('x-dynamo-request-id');
+    await response.text();
+    expect(new Set(ids).size).toBe(3);
+    for (const [choice, id] of ids.entries()) {
+      const record = Decision.fromJSON(await decisionAt(test, `/${id}`));
+      expect(record.requestId.startsWith(`${requestId}-${choice}/`)).toBe(true);
+    }
+  });
+
   it('may be spread by an override of the request', async () => {
     await using test = await testFrontend({ workers: 4 });
     const workers = new Set<string>();

@@ -77,13 +77,16 @@ async function runChoice(
   const stream = await MigratingStream.open({
     ...options.migration,
     dispatcher: model.dispatcher,
-    request: dispatchRequest(options, plan, context),
+    request: {
+      ...dispatchRequest(options, plan, context),
+      onPlaced: (placement) => record.placed(placement, plan.index),
+    },
     blockHashesOf: (tokenIds) => model.preprocessor.prepareTokens(tokenIds, hash).blockHashes,
     excluded: () => model.excluded,
     isComplete: () => decoder.finished,
     report: record.migrations,
   });
-  record.dispatched(stream.placement);
+  record.dispatched(stream.placement, plan.index);
   return readChoice({
     stream,
     decoder,

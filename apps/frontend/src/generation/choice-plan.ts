@@ -42,11 +42,14 @@ export interface PlanOptions {
 /**
  * Plans every choice.
  *
- * @throws `request.context_length` when a prompt leaves no room for an answer
+ * @throws `request.context_length` when a prompt leaves no room for an answer, `request.invalid` when it is empty
  */
 export function planChoices(options: PlanOptions): readonly ChoicePlan[] {
   const n = options.request.n ?? 1;
   return options.prompts.flatMap((planned, promptIndex) => {
+    const { textInput, tokenIds } = planned.prompt;
+    if (textInput === undefined && tokenIds.length === 0)
+      throw new DynamoError('request.invalid', `prompt ${promptIndex + 1} has no tokens`);
     const limits = answerLimits(options, planned.prompt);
     return Array.from({ length: n }, (_, choice) => ({
       index: promptIndex * n + choice,

@@ -65,9 +65,9 @@ export class Exchange {
     });
   }
 
-  /** Names the decision in the answer's headers; of several choices the first one's. */
-  placed({ decisionId }: Placement): void {
-    if (decisionId !== undefined) this.headers[DECISION_HEADER] ??= decisionId;
+  /** Names the decisions so far in the answer's headers. */
+  placed({ decisionId }: Pick<Placement, 'decisionId'>): void {
+    if (decisionId !== undefined) this.headers[DECISION_HEADER] = decisionId;
   }
 
   /** Answers with JSON. */

@@ -16,7 +16,7 @@ import type { OpenAiRequest, ResponseHead, UsageCounts } from '@dynamo-ts/openai
 import type { Telemetry } from '@dynamo-ts/telemetry';
 
 import type { Admission } from '../admission.ts';
-import type { ConcurrencyGate } from '../concurrency-gate.ts';
+import type { AdmissionGates, AdmissionPlace } from '../admission-gates.ts';
 import type { FrontendMetrics } from '../frontend-metrics.ts';
 import { UNKNOWN_MODEL } from '../frontend-metrics.ts';
 import { runAnswer } from '../generation/answer.ts';
@@ -62,7 +62,7 @@ export interface GenerationHandlerOptions {
   readonly metrics: FrontendMetrics;
   readonly telemetry: Telemetry;
   readonly admission: Admission;
-  readonly gate: ConcurrencyGate;
+  readonly gates: AdmissionGates;
   readonly keepAlive: SseKeepAlive;
   readonly settings: GenerationSettings;
 }
@@ -72,6 +72,13 @@ interface Job {
   readonly endpoint: GenerationEndpoint;
   readonly exchange: Exchange;
   readonly record: RequestRecord;
+}
+
+/** What a job is made ready with. */
+interface Preparation {
+  readonly body: GenerationBody;
+  readonly model: ServedModel;
+  readonly place: AdmissionPlace;
 }
 
 /** A job whose choices are ready to run. */
@@ -131,10 +138,10 @@ export class GenerationHandler {
     const type = request.stream === true ? 'stream' : 'unary';
     const name = models.canonicalName(request.model) ?? UNKNOWN_MODEL;
     record.start(name, type);
-    using _place = this.#options.gate.enter(name);
+    using place = this.#options.gates.enter(name);
     const model = models.acquire(request.model);
     try {
-      const ready = await this.#prepare(job, parsed, { body, model });
+      const ready = await this.#prepare(job, parsed, { body, model, place });
       if (wantsAdvice(request)) return await answerAdvice(ready);
       return await (type === 'stream' ? this.#stream(ready) : this.#answer(ready));
     } finally {
@@ -153,7 +160,7 @@ export class GenerationHandler {
   async #prepare(
     job: Job,
     parsed: ParsedRequest,
-    { body, model }: { readonly body: GenerationBody; readonly model: ServedModel },
+    { body, model, place }: Preparation,
   ): Promise<ReadyJob> {
     const { endpoint, exchange, record } = job;
     const { request } = parsed;
@@ -163,6 +170,7 @@ export class GenerationHandler {
     record.prepared(prompts.map(({ prompt }) => prompt));
     const receivedAtMs = performance.timeOrigin + exchange.receivedMs;
     const plans = planChoices({ request, model, prompts, routing, receivedAtMs });
+    place.setAnswers(plans.length);
     const { requestId } = exchange.ids;
     return {
       ...job,
@@ -194,7 +202,7 @@ export class GenerationHandler {
       const usage = await runAnswer({
         ...job,
         createSink: (plan, worker) => {
-          exchange.placed(worker.placement);
+          exchange.placed(job.record);
           const chunks = new ChoiceChunks({ head, index: plan.index, nullUsage: withUsage });
           const { echo } = plan.planned;
           return new StreamSink({
@@ -233,7 +241,7 @@ export class GenerationHandler {
     const usage = await runAnswer({
       ...job,
       createSink: (plan, worker) => {
-        exchange.placed(worker.placement);
+        exchange.placed(job.record);
         const fold = folds[plan.index] ?? new ChoiceFold(plan.index);
         fold.add(plan.planned.echo);
         const onFinish = (delta: Parameters<typeof responseNvext>[1]['delta']): void => {

@@ -6,7 +6,7 @@ import type { FastifyInstance } from 'fastify';
 
 import { Admission } from '../admission.ts';
 import { bucketsOf } from '../bucket-options.ts';
-import { ConcurrencyGate } from '../concurrency-gate.ts';
+import { AdmissionGates } from '../admission-gates.ts';
 import { FRONTEND_OPTIONS } from '../config.ts';
 import type { FrontendConfig } from '../config.ts';
 import { FrontendMetrics } from '../frontend-metrics.ts';
@@ -118,7 +118,7 @@ function assemble(options: ServingOptions): ServingParts {
     metrics: new FrontendMetrics(metrics, bucketsOf(config)),
     telemetry,
     admission,
-    gate: new ConcurrencyGate({ limit: config.requestConcurrencyLimit, metrics }),
+    gates: new AdmissionGates(config, { openStreams: () => 0, metrics }),
     keepAlive,
     settings: generationSettings(config),
   };

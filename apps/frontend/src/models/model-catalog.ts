@@ -50,6 +50,19 @@ export class ModelCatalog implements ModelSource {
     return this.sets().filter((set) => set.loaded !== undefined && set.liveWorkers > 0);
   }
 
+  /** Requests that workers have now, of all models; those of one endpoint may serve several. */
+  get openStreams(): number {
+    const clients = new Map(
+      this.sets().flatMap(({ loaded, path }) =>
+        loaded === undefined ? [] : [[formatEndpointPath(path), loaded.workers.client]],
+      ),
+    );
+    let streams = 0;
+    for (const client of clients.values())
+      for (const id of client.instanceIds()) streams += client.inFlight(id);
+    return streams;
+  }
+
   /** Who records decisions for the sets that are loaded. */
   decisionSources(): readonly DecisionSource[] {
     return this.sets().flatMap(({ loaded }) => loaded?.workers.decisions ?? []);

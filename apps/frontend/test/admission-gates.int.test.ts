@@ -1,4 +1,4 @@
-/** The frontend's own limit on requests of one model at a time. */
+/** The frontend's own limits. */
 import { describe, expect, it, vi } from 'vitest';
 
 import { sayScript, silentScript, testFrontend } from './scripted-worker.ts';
@@ -37,6 +37,37 @@ describe('the limit of concurrent requests', () => {
       /dynamo_frontend_admission_rejection_total\{gate="request_concurrency",model="mock"\} [1-9]/,
     );
     expect(page).toContain('dynamo_frontend_admission_gate_limit{gate="request_concurrency"} 1');
+  });
+
+  it.each([
+    ['answers', 'runtime_task', '--rejection-frontend-runtime-task-limit=2', 2],
+    [
+      'streams to workers',
+      'request_plane_connection',
+      '--rejection-frontend-request-plane-connection-limit=2',
+      2,
+    ],
+  ])('holds for %s of all models', async (_what, gate, flag, limit) => {
+    const { script, started } = silentScript();
+    await using test = await testFrontend({ script, argv: [flag] });
+    const leave = new AbortController();
+    const two = { ...ASK, n: 2, temperature: 1 };
+    const first = test.post(PATH, two, { signal: leave.signal }).catch(() => undefined);
+    await started;
+    const used = `dynamo_frontend_admission_gate_used{gate="${gate}"}`;
+    await vi.waitFor(async () =>
+      expect(await test.telemetry.metrics.text()).toContain(`${used} 2`),
+    );
+    const refused = await test.post(PATH, ASK);
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
+    leave.abort();
+    await first;
+    await vi.waitFor(async () =>
+      expect(await test.telemetry.metrics.text()).toContain(`${used} 0`),
+    );
+    const page = await test.telemetry.metrics.text();
+    expect(page).toContain(`admission_rejection_total{gate="${gate}",model="mock"} 1`);
+    expect(page).toContain(`admission_gate_limit{gate="${gate}"} ${limit}`);
   });
 
   it('is given back by requests that end by themselves', async () => {
