@@ -238,7 +238,7 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, ErrorCodeInfo>> = {
     503,
     'RESOURCE_EXHAUSTED',
     false,
-    'The frontend has as many requests of this model as it may have (--rejection-frontend-request-concurrency-limit); retry after the Retry-After delay.',
+    'The frontend has as much to do as it may have (--rejection-frontend-…-limit); retry after the Retry-After delay.',
   ),
   'capacity.worker_overloaded': transient(
     529,
