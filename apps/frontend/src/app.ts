@@ -21,7 +21,7 @@ import { createHttpServer, listen } from './http/http-server.ts';
 import { SseKeepAlive } from './http/keep-alive.ts';
 import { addRoutes } from './http/routes.ts';
 import { addModelGauges } from './model-gauges.ts';
-import { ModelManager } from './models/model-manager.ts';
+import { ModelDirectory } from './models/model-directory.ts';
 import { startStatusServer } from './status-server.ts';
 
 /** What may be given instead of being made from the configuration. */
@@ -38,7 +38,7 @@ export interface Frontend {
   close(): Promise<void>;
   /** `http://host:port`, once started. */
   readonly url: string;
-  readonly models: ModelManager;
+  readonly models: ModelDirectory;
 }
 
 /** How long requests that were cut may take to say so to their clients. */
@@ -66,7 +66,7 @@ export async function createFrontend(
     metrics: telemetry.metrics,
   });
   const { thresholds } = routers;
-  const models = new ModelManager({
+  const models = new ModelDirectory({
     ...config,
     runtime,
     telemetry,
@@ -110,7 +110,7 @@ interface ServerParts {
   readonly thresholds: BusyThresholds;
   readonly config: FrontendConfig;
   readonly telemetry: Telemetry;
-  readonly models: ModelManager;
+  readonly models: ModelDirectory;
   readonly lifecycle: Lifecycle;
 }
 

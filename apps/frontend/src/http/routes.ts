@@ -5,7 +5,7 @@ import type { FastifyInstance } from 'fastify';
 
 import type { Admission } from '../admission.ts';
 import type { FrontendConfig } from '../config.ts';
-import type { ModelManager } from '../models/model-manager.ts';
+import type { ModelDirectory } from '../models/model-directory.ts';
 import { addBusyRoutes } from './busy-routes.ts';
 import { addDecisionRoutes, isLoopback } from './decision-routes.ts';
 import type { GenerationHandler } from './generation-handler.ts';
@@ -17,7 +17,7 @@ import { addStatusRoutes } from './status-routes.ts';
 export interface RoutesOptions {
   readonly config: FrontendConfig;
   readonly handler: GenerationHandler;
-  readonly models: ModelManager;
+  readonly models: ModelDirectory;
   readonly admission: Admission;
   readonly metrics: MetricsRegistry;
   readonly thresholds: BusyThresholds;

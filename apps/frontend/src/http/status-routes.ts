@@ -5,13 +5,13 @@ import type { MetricsRegistry } from '@dynamo-ts/telemetry';
 import type { FastifyInstance } from 'fastify';
 
 import type { Admission } from '../admission.ts';
-import type { ModelManager } from '../models/model-manager.ts';
+import type { ModelDirectory } from '../models/model-directory.ts';
 import type { RouterState } from '../models/model-workers.ts';
 
 /** What the routes report on. */
 export interface StatusRoutesOptions {
   readonly admission: Admission;
-  readonly models: ModelManager;
+  readonly models: ModelDirectory;
   readonly metrics: MetricsRegistry;
 }
 

@@ -6,7 +6,7 @@ import type { KvRouterFactory } from '@dynamo-ts/routing';
 import { DistributedRuntime, createLocalPlanes } from '@dynamo-ts/runtime';
 import { createTelemetry, nullLogger } from '@dynamo-ts/telemetry';
 
-import { ModelManager } from './model-manager.ts';
+import { ModelDirectory } from './model-directory.ts';
 
 const path = { namespace: 'test', component: 'backend', endpoint: 'generate' };
 
@@ -15,7 +15,7 @@ const broken = {
   openRestored: () => Promise.reject(new Error('no router today')),
 } as Partial<KvRouterFactory> as KvRouterFactory;
 
-describe('ModelManager', () => {
+describe('ModelDirectory', () => {
   it('lets go of what it loaded when the model cannot be served', async () => {
     const planes = createLocalPlanes();
     const runtime = await DistributedRuntime.connect({ ...planes, logger: nullLogger });
@@ -29,7 +29,7 @@ describe('ModelManager', () => {
     await runtime.discovery.register({ key: modelCardKey(path, 1n), value });
     const load = vi.spyOn(ModelPreprocessor, 'load');
     const close = vi.spyOn(ModelPreprocessor.prototype, 'close');
-    await using manager = new ModelManager({
+    await using manager = new ModelDirectory({
       runtime,
       telemetry: createTelemetry({ service: 'test', logFilter: 'error' }),
       routers: broken,

@@ -22,8 +22,8 @@ import { ModelWorkers } from './model-workers.ts';
 import type { ModelWorkersOptions } from './model-workers.ts';
 import type { WorkerSet } from './worker-set.ts';
 
-/** Settings of a {@link ModelManager}. */
-export interface ModelManagerOptions extends ModelWorkersOptions {
+/** Settings of a {@link ModelDirectory}. */
+export interface ModelDirectoryOptions extends ModelWorkersOptions {
   readonly cache: CardFileCache;
   /** Only models of this namespace; undefined is all. */
   readonly namespace: string | undefined;
@@ -32,9 +32,9 @@ export interface ModelManagerOptions extends ModelWorkersOptions {
 }
 
 /** The models that this frontend serves. */
-export class ModelManager implements AsyncDisposable {
+export class ModelDirectory implements AsyncDisposable {
   readonly catalog: ModelCatalog;
-  readonly #options: ModelManagerOptions;
+  readonly #options: ModelDirectoryOptions;
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #loader: CardLoader;
@@ -43,7 +43,7 @@ export class ModelManager implements AsyncDisposable {
   readonly #firstLoads = new Set<Promise<undefined>>();
   #snapshotComplete = false;
 
-  constructor(options: ModelManagerOptions) {
+  constructor(options: ModelDirectoryOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.telemetry.logger.child({ target: 'frontend.models' });
