@@ -81,6 +81,8 @@ export interface DispatchRequest {
   readonly wishes?: PlacementWishes | undefined;
   /** A worker failed it before its first token, and another one is asked. */
   readonly onRetry?: (() => void) | undefined;
+  /** The router has chosen; again for every further worker. */
+  readonly onPlaced?: ((placement: Placement) => void) | undefined;
 }
 
 /** One request's way through the workers. */
@@ -134,6 +136,7 @@ export class Dispatcher {
     let last: DynamoError | undefined;
     for (;;) {
       const placement = await this.#route(attempt, last);
+      request.onPlaced?.(placement);
       try {
         return await this.#open(attempt, placement);
       } catch (error) {
