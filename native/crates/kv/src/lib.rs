@@ -25,11 +25,11 @@ pub use index::{
     StagedRank, StagingRoom, StoredBlock, StoredRun, WorkerRank,
 };
 pub use placement::{
-    DecisionContext, DrainedDecisions, FleetLoads, FleetOverlap, Freed, IndexHealth,
-    InvalidPlacement, MAX_RANKS_PER_WORKER, Overrides, PlaceRequest, Placed, Placement,
-    PlacementSettings, Prompt, RankHealth, RecordedDecision, RemoteBooking, RequestOutcome,
-    RescoreError, Rescored, SettingsPatch, StepTimes, WorkerFacts, encode_line, encode_message,
-    rescore,
+    BusyAbove, Conditions, DecisionContext, DrainedDecisions, FleetLoads, FleetOverlap, Freed,
+    IndexHealth, InvalidPlacement, MAX_RANKS_PER_WORKER, Occupancy, Overrides, PlaceRequest,
+    Placed, Placement, PlacementSettings, Prompt, RankHealth, RecordedDecision, RemoteBooking,
+    RequestOutcome, RescoreError, Rescored, SettingsPatch, StepTimes, WorkerFacts, encode_line,
+    encode_message, rescore,
 };
 pub use publisher::{
     InvalidOption, KvPublisher, MockerRecordsError, PublisherOptions, PublisherStats,

@@ -8,9 +8,9 @@ mod fleet;
 use std::time::Duration;
 
 use dynamo_kv::{
-    CostSettings, Overrides, Pin, PlaceRequest, Placement, PlacementSettings, Prompt,
-    RemoteBooking, SelectError, SelectionMode, SelectionReason, WorkerFacts, WorkerRank,
-    local_block_hashes,
+    BusyAbove, Conditions, CostSettings, Overrides, Pin, PlaceRequest, Placement,
+    PlacementSettings, Prompt, RemoteBooking, SelectError, SelectionMode, SelectionReason,
+    WorkerFacts, WorkerRank, local_block_hashes,
 };
 use fleet::{BLOCK, fleet, hashes, request, settings, silent};
 
@@ -401,6 +401,68 @@ fn other_modes_choose_as_they_say_under_the_same_filters() {
     assert_eq!((loads[2], loads[3]), (0, 0));
     // Of two candidates power-of-two always takes the one with fewer requests.
     assert!(loads[0].abs_diff(loads[1]) < 25, "{loads:?}");
+}
+
+#[test]
+fn a_queue_is_told_how_many_of_the_ranks_that_may_take_a_request_have_room() {
+    let mut placement = fleet(4, settings());
+    let prompt = hashes(1, 10);
+    for (at, id) in ["a", "b"].iter().enumerate() {
+        let request = PlaceRequest {
+            pinned: Some(Pin {
+                worker_id: at as u64 + 1,
+                dp_rank: None,
+            }),
+            ..request(id, &prompt)
+        };
+        placement.select(&request).unwrap();
+    }
+    placement.set_overloaded(WorkerRank::new(3, 0), true);
+    let count = |placement: &Placement, conditions: Conditions<'_>, above: BusyAbove<'_>| {
+        let found = placement.occupancy(&conditions, &above);
+        (found.eligible, found.busy, found.overloaded)
+    };
+    let any = Conditions::default();
+    // 160 prompt tokens on each of two.
+    let above = |tokens| BusyAbove {
+        prefill_tokens: Some(tokens),
+        ..BusyAbove::default()
+    };
+    assert_eq!(count(&placement, any, above(160.0)), (4, 1, 1));
+    assert_eq!(count(&placement, any, above(159.0)), (4, 3, 1));
+    let not_first = Conditions {
+        excluded_workers: &[3, 1],
+        ..any
+    };
+    assert_eq!(count(&placement, not_first, above(159.0)), (2, 1, 0));
+    let out = BusyAbove {
+        out_of_order: &[4, 3],
+        ..above(160.0)
+    };
+    assert_eq!(count(&placement, any, out), (4, 2, 2));
+    let marked = Conditions {
+        required_taints: &["gpu".to_owned()],
+        ..any
+    };
+    assert_eq!(count(&placement, marked, out), (0, 0, 0));
+    // What they compute at once is not known, and taken to be very much.
+    let share = BusyAbove {
+        prefill_share: Some(0.000_01),
+        ..BusyAbove::default()
+    };
+    assert_eq!(count(&placement, any, share), (4, 3, 1));
+    assert!(placement.prefill_done("a", 5));
+    assert_eq!(count(&placement, any, above(159.0)), (4, 2, 1));
+
+    let best = |placement: &mut Placement, conditions| {
+        placement.best_overlap(Prompt::Hashes(&prompt), &conditions)
+    };
+    assert_eq!(best(&mut placement, any), 10);
+    let others = Conditions {
+        allowed_workers: Some(&[4, 3]),
+        ..any
+    };
+    assert_eq!(best(&mut placement, others), 0);
 }
 
 #[test]

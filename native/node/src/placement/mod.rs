@@ -5,6 +5,7 @@ pub(crate) mod convert;
 mod decisions;
 mod feed;
 mod health;
+mod occupancy;
 pub(crate) mod shapes;
 mod shared;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::attempt::{Attempt, Footprint};
 use super::bookings::Booking;
 use super::decisions::{DecisionRecord, decision_id};
+use super::occupancy::ascending;
 use super::placement::Placement;
 use super::request::{PlaceRequest, Placed};
 use super::scratch::{View, chain};
@@ -147,12 +148,14 @@ impl Placement {
             taints: &lists,
             ..Candidates::default()
         };
+        let allowed = request.allowed_workers.map(ascending);
+        let excluded = ascending(request.excluded_workers);
         let question = SelectRequest {
             isl_tokens: request.prompt_tokens,
             block_size: u64::from(self.settings.block_size),
             eligibility: Eligibility {
-                allowed_workers: request.allowed_workers,
-                excluded_workers: request.excluded_workers,
+                allowed_workers: allowed.as_deref(),
+                excluded_workers: &excluded,
                 pinned: request.pinned,
                 dp_ranks: None,
                 required_taints: &taints.required,

@@ -8,6 +8,7 @@ mod feeding;
 mod fleet;
 mod health;
 mod knowledge;
+mod occupancy;
 mod overlaps;
 #[allow(clippy::module_inception)] // the struct that the module is about
 mod placement;
@@ -27,6 +28,7 @@ pub use decisions::{
 };
 pub use fleet::{MAX_RANKS_PER_WORKER, WorkerFacts};
 pub use health::{IndexHealth, RankHealth};
+pub use occupancy::{BusyAbove, Conditions, Occupancy};
 pub use placement::{Freed, InvalidPlacement, Placement};
 pub use queries::{FleetLoads, FleetOverlap};
 pub use remote::RemoteBooking;

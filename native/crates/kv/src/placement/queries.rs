@@ -1,5 +1,6 @@
 //! Questions that change nothing: overlaps and loads of all ranks.
 
+use super::overlaps::Overlaps;
 use super::placement::Placement;
 use super::request::Prompt;
 use super::scratch::chain;
@@ -40,22 +41,12 @@ pub struct FleetLoads {
 impl Placement {
     /// How much of a prompt each rank holds, as a decision would see it.
     pub fn overlap(&mut self, prompt: Prompt<'_>) -> FleetOverlap {
-        let mut sequence = std::mem::take(&mut self.sequence);
-        let mut local = self.ring.take_spare();
-        prompt.local_hashes(self.settings.block_size, &mut local);
-        chain(&local, &mut sequence);
-        self.ring.give_spare(local);
-        let mut overlaps = std::mem::take(&mut self.view.overlaps);
-        self.knowledge
-            .overlaps(&self.fleet, &self.sources, &sequence, &mut overlaps);
-        let found = FleetOverlap {
-            ranks: self.fleet.ranks.clone(),
+        self.with_overlaps(prompt, |placement, overlaps| FleetOverlap {
+            ranks: placement.fleet.ranks.clone(),
             device: overlaps.device.clone(),
             host: overlaps.host.clone(),
             disk: overlaps.disk.clone(),
-        };
-        (self.sequence, self.view.overlaps) = (sequence, overlaps);
-        found
+        })
     }
 
     /// Loads now.
@@ -76,6 +67,25 @@ impl Placement {
             *tokens += prompt_tokens.saturating_sub(self.cached_tokens(&overlap, at));
         }
         loads
+    }
+
+    /// Calls `read` with what each rank holds of a prompt.
+    pub(super) fn with_overlaps<T>(
+        &mut self,
+        prompt: Prompt<'_>,
+        read: impl FnOnce(&Self, &Overlaps) -> T,
+    ) -> T {
+        let mut sequence = std::mem::take(&mut self.sequence);
+        let mut local = self.ring.take_spare();
+        prompt.local_hashes(self.settings.block_size, &mut local);
+        chain(&local, &mut sequence);
+        self.ring.give_spare(local);
+        let mut overlaps = std::mem::take(&mut self.view.overlaps);
+        self.knowledge
+            .overlaps(&self.fleet, &self.sources, &sequence, &mut overlaps);
+        let answer = read(self, &overlaps);
+        (self.sequence, self.view.overlaps) = (sequence, overlaps);
+        answer
     }
 
     /// Tokens that a rank holds, each tier by its weight, as a decision counts them.

@@ -11,10 +11,9 @@ pub(super) struct WantedTaints {
 
 impl WantedTaints {
     pub(super) fn of(fleet: &Fleet, request: &PlaceRequest<'_>) -> Self {
-        let required = request.required_taints.iter();
         let preferred = request.preferred_taints.iter();
         Self {
-            required: required.map(|name| fleet.taint_of(name)).collect(),
+            required: numbers_of(fleet, request.required_taints),
             preferred: preferred
                 .map(|(name, weight)| (fleet.taint_of(name), *weight))
                 .collect(),
@@ -28,4 +27,8 @@ impl WantedTaints {
         }
         fleet.taints.iter().map(Vec::as_slice).collect()
     }
+}
+
+pub(super) fn numbers_of(fleet: &Fleet, names: &[String]) -> Vec<u32> {
+    names.iter().map(|name| fleet.taint_of(name)).collect()
 }

@@ -23,9 +23,9 @@ impl Pin {
 /// Hard conditions of one request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Eligibility<'a> {
-    /// The only workers that may be chosen; all when none.
+    /// The only workers that may be chosen, ascending; all when none.
     pub allowed_workers: Option<&'a [u64]>,
-    /// Workers that may not be chosen, such as those that failed this request before.
+    /// Workers that may not be chosen, ascending, such as those that failed this request before.
     pub excluded_workers: &'a [u64],
     /// The only worker that may be chosen.
     pub pinned: Option<Pin>,
@@ -81,11 +81,12 @@ impl Eligibility<'_> {
     /// Why candidate `index` may not be chosen; overload is looked at last, so that it alone means "later perhaps".
     pub(crate) fn rejection(&self, candidates: &Candidates<'_>, index: usize) -> Option<Rejection> {
         let rank = candidates.ranks[index];
-        let is_allowed = |allowed: &[u64]| allowed.contains(&rank.worker_id);
+        let is_allowed = |allowed: &[u64]| allowed.binary_search(&rank.worker_id).is_ok();
         if !self.allowed_workers.is_none_or(is_allowed) {
             return Some(Rejection::NotAllowed);
         }
-        if self.excluded_workers.contains(&rank.worker_id) {
+        let excluded = self.excluded_workers;
+        if excluded.binary_search(&rank.worker_id).is_ok() {
             return Some(Rejection::Excluded);
         }
         if !self.pinned.is_none_or(|pin| pin.covers(rank)) {
