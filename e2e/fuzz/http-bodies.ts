@@ -76,7 +76,7 @@ function hostileRequest(dice: Dice): { readonly path: string; readonly body: Uin
 /** A stream that began well has `[DONE]` or says by a client's error why not. */
 function brokenStream(response: Response, text: string): boolean {
   const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') === true;
-  return isStream && !text.includes('[DONE]') && !/"code":\s*4\d\d/.test(text);
+  return isStream && !text.includes('[DONE]') && !text.includes('"type":"invalid_request_error"');
 }
 
 function shown(body: Uint8Array): string {

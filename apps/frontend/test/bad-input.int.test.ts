@@ -30,6 +30,8 @@ describe('what bad input gets', () => {
     expect(await statusOf(test, CHAT, '/v1/nothing')).toEqual([404, 'request.not_found']);
     const long = { ...CHAT, messages: [{ role: 'user', content: 'x'.repeat(100) }] };
     expect(await statusOf(test, long)).toEqual([400, 'context_length_exceeded']);
+    const empty = { model: 'mock', prompt: ['one', '', 'two'], stream: true };
+    expect(await statusOf(test, empty, '/v1/completions')).toEqual([400, 'request.invalid']);
     for (const type of ['text/plain', 'application/jsonx', '']) {
       const headers = { 'content-type': type };
       const response = await test.post('/v1/chat/completions', CHAT, { headers });
