@@ -47,7 +47,7 @@ const COST = {
     env: 'DYN_ROUTER_DISPLACEMENT_WEIGHT',
     min: 0,
     default: 4,
-    help: 'Blocks of work that each cached block costs which a placement would evict; 0 does not count evictions.',
+    help: 'Blocks of work that each cached block costs which a placement would evict, now or as the cache fills up; 0 does not count evictions.',
   }),
   routerDecodeActiveRequestWeight: option.number({
     flag: 'router-decode-active-request-weight',

@@ -264,6 +264,7 @@ fn an_overlap_weight_of_0_leaves_load_alone() {
     let blind = PlaceRequest {
         overrides: Overrides {
             overlap_score_weight: Some(0.0),
+            displacement_weight: Some(0.0),
             ..Overrides::default()
         },
         ..request("b", &prompt)

@@ -219,7 +219,35 @@ fn a_full_cache_costs_what_would_be_displaced() {
         ..documented()
     };
     let selection = choose(&request(), &candidates, &settings).expect("choice");
-    assert_eq!(costs(&selection), [18.0 + 16.0, 10.0 + 4.0, 11.0]);
+    let costs = costs(&selection);
+    near(costs[0], 18.0 + 16.0);
+    // Two blocks do not fit; the three that do take what is left of a cache that is nearly full.
+    let room = 100.0 * (1.0 - 0.97_f64.powi(3)) / 3.0;
+    near(costs[1], 10.0 + 2.0 * (2.0 + room));
+    near(costs[2], 11.0);
+}
+
+#[test]
+fn room_costs_little_in_an_empty_cache_and_more_as_it_fills() {
+    let displaced = |cached: u64| {
+        let candidates = Candidates {
+            cached_blocks: &[cached; 3],
+            total_kv_blocks: &[1000; 3],
+            device_overlap_blocks: &[],
+            ..documented()
+        };
+        let settings = CostSettings::default();
+        let selection = choose(&request(), &candidates, &settings).expect("choice");
+        let new = selection.required_blocks;
+        #[allow(clippy::cast_precision_loss)] // a few blocks
+        let share = selection.costs[0].displaced_blocks / new as f64;
+        share
+    };
+    assert!(displaced(0) < 0.001);
+    assert!((displaced(500) - 0.25).abs() < 0.02);
+    assert!((displaced(900) - 0.81).abs() < 0.02);
+    near(displaced(1000), 1.0);
+    near(displaced(2000), 1.0);
 }
 
 #[test]

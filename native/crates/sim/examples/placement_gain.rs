@@ -46,13 +46,26 @@ struct Load {
     sessions: usize,
 }
 
-const LOADS: [Load; 4] = [
+const LOADS: [Load; 5] = [
     Load {
         name: "24 shared prefixes",
         workers: 4,
         concurrency: 16,
         ramp_ms: 0,
         requests: 1600,
+        prefixes: 24,
+        prefix_tokens: 4000,
+        own_tokens: (200, 201),
+        output_tokens: 16,
+        turns: 1,
+        sessions: 0,
+    },
+    Load {
+        name: "24 shared prefixes, from cold",
+        workers: 4,
+        concurrency: 16,
+        ramp_ms: 0,
+        requests: 480,
         prefixes: 24,
         prefix_tokens: 4000,
         own_tokens: (200, 201),

@@ -22,7 +22,7 @@ pub struct CandidateCost {
     pub decode_blocks: f64,
     /// Cost of the requests it already has.
     pub active_request_cost: f64,
-    /// Cached blocks that would be displaced.
+    /// Cached blocks that would be displaced, now or as the cache fills up.
     pub displaced_blocks: f64,
     /// Factor of preferred taints; 1 without any.
     pub taint_factor: f64,
@@ -133,7 +133,9 @@ impl CostModel<'_> {
         1.0 / (1.0 + settings.overlap_score_credit_decay * excess)
     }
 
-    /// Blocks the request needs beyond those cached, less the room that is left.
+    /// Cached blocks that the request's new blocks push out, sooner or later. A block that goes into a full cache pushes
+    /// one out. One that goes into room takes it from a block to come: it counts as the square of the share of the cache
+    /// that is filled then, which is next to nothing in an empty cache.
     fn displaced_blocks(&self, candidates: &Candidates<'_>, index: usize) -> f64 {
         let total = at(candidates.total_kv_blocks, index);
         if total == 0 {
@@ -141,8 +143,13 @@ impl CostModel<'_> {
         }
         let device = u64::from(at(candidates.device_overlap_blocks, index));
         let new = self.request_blocks().saturating_sub(device);
-        let cached = at(candidates.cached_blocks, index);
-        float(new.saturating_sub(total.saturating_sub(cached)))
+        let cached = at(candidates.cached_blocks, index).min(total);
+        let into_room = new.min(total - cached);
+        let filled = |blocks: u64| float(blocks) / float(total);
+        // The sum of the squares, block by block, as an integral.
+        let room_taken =
+            float(total) * (filled(cached + into_room).powi(3) - filled(cached).powi(3)) / 3.0;
+        float(new - into_room) + room_taken
     }
 
     /// Between 1/e and e.
