@@ -50,6 +50,7 @@ export async function runExplain(input: {
     ...input,
     argv: wordsAsFlag(input.argv, { options: EXPLAIN_OPTIONS, flag: 'decision' }),
     command: 'dynamo explain',
+    words: '[ID...]',
     summary:
       'Says why a request went to its worker: "dynamo explain ID" or "dynamo explain --last".',
   });

@@ -25,7 +25,7 @@ function headline(decision: Decision): string {
   const blocks = Math.ceil(islTokens / Math.max(1, blockSize));
   return [
     `decision ${decisionId}  ${new Date(decision.timestampMs).toISOString()}  ${mode} over ${decision.candidates.length} candidate${decision.candidates.length === 1 ? '' : 's'} of ${endpoint}`,
-    `request  ${requestId}  ${count(islTokens)} prompt tokens = ${count(blocks)} blocks of ${blockSize}`,
+    `request  ${requestId}  ${count(islTokens)} prompt tokens = ${count(blocks)} block${blocks === 1 ? '' : 's'} of ${blockSize}`,
   ].join('\n');
 }
 

@@ -92,6 +92,7 @@ export async function runReplay(input: {
     ...input,
     argv: wordsAsFlag(input.argv, { options: REPLAY_OPTIONS, flag: 'log' }),
     command: 'dynamo replay',
+    words: 'LOG...',
     summary:
       'Sends recorded requests through other routing policies: "dynamo replay LOG --policy least-loaded".',
   });
