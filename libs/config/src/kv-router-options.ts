@@ -271,7 +271,7 @@ const DECISIONS = {
   routerDecisionLog: option.path({
     flag: 'router-decision-log',
     env: 'DYN_ROUTER_DECISION_LOG',
-    help: 'Write decisions to this file, one JSON object per line, for "dynamo explain" and "dynamo replay".',
+    help: 'Write decisions to this file, one JSON object per line, for "dynamo explain" and "dynamo replay". While another process writes it, the file is FILE-2, FILE-3 and so on.',
   }),
   routerDecisionLogMaxMb: option.number({
     flag: 'router-decision-log-max-mb',

@@ -22,6 +22,8 @@ export interface LoadConfigInput {
   readonly env: Environment;
   /** How the service is started, for the help text, for example `dynamo frontend`; its last word is its YAML section. */
   readonly command: string;
+  /** What may follow it besides flags, for the help text, for example `[ID...]`. */
+  readonly words?: string;
   /** One sentence for the help text. */
   readonly summary: string;
 }

@@ -8,13 +8,14 @@ const INDENT = ' '.repeat(6);
 /** The text of `--help`: options by group, each with flag, environment name and default. */
 export function renderHelp(
   options: Options,
-  about: { readonly command: string; readonly summary: string },
+  about: { readonly command: string; readonly words?: string; readonly summary: string },
 ): string {
   const visible = Object.values(options).filter((option) => option.hidden !== true);
   const sections = [...groupOptions(visible)].map(
     ([group, members]) => `${group}:\n${members.map(renderOption).join('\n')}`,
   );
-  return `${about.summary}\n\nUsage: ${about.command} [flags]\n\n${sections.join('\n\n')}\n`;
+  const words = about.words === undefined ? '' : ` ${about.words}`;
+  return `${about.summary}\n\nUsage: ${about.command}${words} [flags]\n\n${sections.join('\n\n')}\n`;
 }
 
 /** Options by heading, in order of first appearance. */
