@@ -24,6 +24,7 @@ import { Endpoint } from './endpoint.ts';
 import type { EndpointHost, ServeEndpointOptions } from './endpoint.ts';
 import { EndpointPool } from './endpoint-pool.ts';
 import type { EventPlane } from './event-plane/event-plane.ts';
+import { EndpointMetrics } from './endpoint-metrics.ts';
 import { ingressHandler } from './ingress.ts';
 import type { RawHandler, RequestPlane } from './request-plane/request-plane.ts';
 import { ServedEndpoint } from './served-endpoint.ts';
@@ -177,10 +178,10 @@ export class DistributedRuntime implements AsyncDisposable {
     this.#throwIfClosed();
     const { instanceId, metrics, tracer } = this;
     const model = options.metricsLabels?.model ?? '';
-    const wrapped = ingressHandler(handler, { path, instanceId, model, metrics, tracer });
+    const observer = metrics && new EndpointMetrics(metrics, { path, instanceId, model });
     const served = await this.requestPlane.serve(
-      { endpoint: path, instanceId, model: options.metricsLabels?.model },
-      wrapped,
+      { endpoint: path, instanceId, model: options.metricsLabels?.model, observer },
+      ingressHandler(handler, { path, instanceId, metrics: observer, tracer }),
     );
     const endpoint = new ServedEndpoint({
       instance: {

@@ -9,16 +9,26 @@ import type {
 } from '@dynamo-ts/telemetry';
 
 import { RUNTIME_METRICS } from './metrics.ts';
+import type { ServeObserver } from './request-plane/request-plane.ts';
+
+type ErrorType =
+  | 'deserialization'
+  | 'invalid_message'
+  | 'generate'
+  | 'response_stream'
+  | 'publish_response'
+  | 'publish_final';
 
 /** Which endpoint an {@link EndpointMetrics} counts for. */
 export interface EndpointMetricsScope {
   readonly path: EndpointPath;
   readonly instanceId: InstanceId;
+  /** Empty when the endpoint serves none. */
   readonly model: string;
 }
 
 /** Handles of one served endpoint's metrics, bound once so that recording is an addition. */
-export class EndpointMetrics {
+export class EndpointMetrics implements ServeObserver {
   readonly responseBytes: BoundCounter;
   readonly #requests: BoundCounter;
   readonly #requestBytes: BoundCounter;
@@ -28,9 +38,7 @@ export class EndpointMetrics {
   readonly #inflight: BoundGauge;
   readonly #uptime: BoundGauge;
   readonly #cancellations: BoundCounter;
-  readonly #unreadable: BoundCounter;
-  readonly #failures: BoundCounter;
-  readonly #unsent: BoundCounter;
+  readonly #errors: Readonly<Record<ErrorType, BoundCounter>>;
   readonly #sinceMs = performance.now();
 
   constructor(registry: MetricsRegistry, { path, instanceId, model }: EndpointMetricsScope) {
@@ -53,9 +61,16 @@ export class EndpointMetrics {
     this.#cancellations = registry.counter(RUNTIME_METRICS.cancellationTotal).bind(labels);
     this.#uptime = registry.gauge(RUNTIME_METRICS.uptimeSeconds).bind(labels);
     const errors = registry.counter(RUNTIME_METRICS.errorsTotal);
-    this.#unreadable = errors.bind({ ...labels, error_type: 'deserialization' });
-    this.#failures = errors.bind({ ...labels, error_type: 'generate' });
-    this.#unsent = errors.bind({ ...labels, error_type: 'publish_response' });
+    const errorsOf = (type: ErrorType): BoundCounter =>
+      errors.bind({ ...labels, error_type: type });
+    this.#errors = {
+      deserialization: errorsOf('deserialization'),
+      invalid_message: errorsOf('invalid_message'),
+      generate: errorsOf('generate'),
+      response_stream: errorsOf('response_stream'),
+      publish_response: errorsOf('publish_response'),
+      publish_final: errorsOf('publish_final'),
+    };
   }
 
   /** A request arrived; `transitMs` is how long it was on its way, when its caller told. */
@@ -74,13 +89,21 @@ export class EndpointMetrics {
 
   /** A request failed; {@link finished} follows. */
   failed(error: unknown): void {
-    if (hasCode(error, 'request.invalid')) this.#unreadable.inc();
-    else this.#failures.inc();
+    const type = hasCode(error, 'request.invalid') ? 'deserialization' : 'generate';
+    this.#errors[type].inc();
   }
 
-  /** The caller's connection ended before the answer did; {@link finished} follows. */
-  callerLost(): void {
-    this.#unsent.inc();
+  messageInvalid(): void {
+    this.#errors.invalid_message.inc();
+  }
+
+  /** The caller's connection ended before the answer did, or even began; {@link finished} follows. */
+  callerLost(responded: boolean): void {
+    this.#errors[responded ? 'publish_response' : 'response_stream'].inc();
+  }
+
+  endUnsent(): void {
+    this.#errors.publish_final.inc();
   }
 
   /** A request ended. */

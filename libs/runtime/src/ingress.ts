@@ -4,10 +4,10 @@ import type { InstanceId } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 import { extractTraceContext, injectTraceContext } from '@dynamo-ts/telemetry';
-import type { MetricsRegistry, Span, Tracer } from '@dynamo-ts/telemetry';
+import type { Span, Tracer } from '@dynamo-ts/telemetry';
 
 import type { Context } from './context.ts';
-import { EndpointMetrics } from './endpoint-metrics.ts';
+import type { EndpointMetrics } from './endpoint-metrics.ts';
 import type { IncomingRequest, RawHandler, ResponseSink } from './request-plane/request-plane.ts';
 import { transitMs } from './sent-time.ts';
 
@@ -15,17 +15,14 @@ import { transitMs } from './sent-time.ts';
 export interface IngressOptions {
   readonly path: EndpointPath;
   readonly instanceId: InstanceId;
-  /** Model name for the `model` label; empty when the endpoint serves none. */
-  readonly model: string;
-  readonly metrics?: MetricsRegistry | undefined;
+  readonly metrics?: EndpointMetrics | undefined;
   readonly tracer?: Tracer | undefined;
 }
 
 /** Wraps a handler with metrics and tracing; returns it as it is when there is neither. */
 export function ingressHandler(handler: RawHandler, options: IngressOptions): RawHandler {
-  const { tracer } = options;
-  if (tracer === undefined && options.metrics === undefined) return handler;
-  const metrics = options.metrics && new EndpointMetrics(options.metrics, options);
+  const { metrics, tracer } = options;
+  if (tracer === undefined && metrics === undefined) return handler;
   const attributes = {
     namespace: options.path.namespace,
     component: options.path.component,
@@ -79,7 +76,7 @@ class ObservedSink implements ResponseSink {
     this.#span = span;
     metrics?.started(request.payload.byteLength, transitMs(request.context.headers));
     this.#offKill = onAbort(request.context.killed, () => {
-      if (!this.#done && request.caller?.aborted === true) metrics?.callerLost();
+      if (!this.#done && request.caller?.aborted === true) metrics?.callerLost(this.#responded);
       this.#finish();
     });
   }

@@ -46,7 +46,7 @@ export const RUNTIME_METRICS = {
   errorsTotal: {
     kind: 'counter',
     name: 'dynamo_component_errors_total',
-    help: 'Requests that failed, by stage: deserialization (the payload cannot be read), generate (the handler failed) or publish_response (the connection to the caller ended before the answer did).',
+    help: 'Requests that failed, by stage: invalid_message (it broke the protocol, such as a payload over the limit or longer than announced, and no handler saw it), deserialization (the payload cannot be read), generate (the handler failed); or the connection to the caller ended before the first item of the answer (response_stream), before the handler had ended it (publish_response), or before the rest of an ended answer could be sent (publish_final).',
     labels: [
       'dynamo_namespace',
       'dynamo_component',

@@ -11,7 +11,7 @@ import type { EndpointPath, Transport } from '@dynamo-ts/protocol';
 import type { Context } from '../context.ts';
 
 /** Bytes of an answer that may be on their way to one reader before the server must wait for it. */
-export const DEFAULT_CREDIT_BYTES: number = 256 * 1024;
+export const DEFAULT_CREDIT_BYTES: number = 64 * 1024;
 
 /** A request as its server sees it. */
 export interface IncomingRequest {
@@ -56,12 +56,21 @@ export interface ServedTransport {
   close(): Promise<void>;
 }
 
+/** Told what goes wrong with requests where their handler cannot see it. */
+export interface ServeObserver {
+  /** A request broke the protocol and was rejected before its handler saw it. */
+  messageInvalid(): void;
+  /** The handler had ended its answer, and the connection ended before the rest of it could be sent. */
+  endUnsent(): void;
+}
+
 /** Settings of one served endpoint. */
 export interface ServeOptions {
   readonly endpoint: EndpointPath;
   readonly instanceId: InstanceId;
   /** Model that the endpoint serves, for callers that name one; undefined when it is not known. */
   readonly model?: string | undefined;
+  readonly observer?: ServeObserver | undefined;
 }
 
 /** Where a request goes. */

@@ -130,22 +130,36 @@ export class ResponseBuffer implements RawResponse {
   }
 }
 
-/** Items in one piece of memory. */
+/** Items in one piece of memory: their number, where each of them ends, their bytes. */
 class PackedItems {
-  readonly #bytes: Uint8Array;
-  readonly #ends: Uint32Array;
+  readonly #memory: ArrayBuffer;
 
   constructor(items: readonly Uint8Array[]) {
-    let end = 0;
-    this.#ends = Uint32Array.from(items, ({ byteLength }) => (end += byteLength));
-    this.#bytes = new Uint8Array(end);
+    const headBytes = WORD_BYTES * (items.length + 1);
+    const sizeBytes = items.reduce((sum, { byteLength }) => sum + byteLength, headBytes);
+    // Nothing but the memory is kept: a view of it costs as much as many an item.
+    this.#memory = new ArrayBuffer(sizeBytes);
+    const head = new Uint32Array(this.#memory, 0, items.length + 1);
+    const bytes = new Uint8Array(this.#memory);
+    head[0] = items.length;
+    let end = headBytes;
     for (const [index, item] of items.entries()) {
-      this.#bytes.set(item, (this.#ends[index] ?? 0) - item.byteLength);
+      bytes.set(item, end);
+      end += item.byteLength;
+      head[index + 1] = end;
     }
   }
 
   unpack(): readonly Uint8Array[] {
-    let start = 0;
-    return Array.from(this.#ends, (end) => this.#bytes.subarray(start, (start = end)));
+    const [count = 0] = new Uint32Array(this.#memory, 0, 1);
+    const ends = new Uint32Array(this.#memory, WORD_BYTES, count);
+    let start = WORD_BYTES * (count + 1);
+    return Array.from(ends, (end) => {
+      const item = new Uint8Array(this.#memory, start, end - start);
+      start = end;
+      return item;
+    });
   }
 }
+
+const WORD_BYTES = 4;

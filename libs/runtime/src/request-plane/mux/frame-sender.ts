@@ -37,6 +37,7 @@ interface Backlog<Frame> {
   /** No more items follow; `closing` leaves after them. */
   finished: boolean;
   closing: Frame | undefined;
+  onUnsent: (() => void) | undefined;
   onDrained: (() => void) | undefined;
 }
 
@@ -71,6 +72,7 @@ export class FrameSender<Frame> {
       queuedInRing: false,
       finished: false,
       closing: undefined,
+      onUnsent: undefined,
       onDrained: undefined,
     });
   }
@@ -115,12 +117,16 @@ export class FrameSender<Frame> {
     wakeIfDrained(backlog);
   }
 
-  /** Sends a frame after the stream's data and forgets the stream; without a frame when there is nothing to say. */
-  finish(stream: number, closing?: Frame): void {
+  /**
+   * Sends a frame after the stream's data and forgets the stream; without a frame when there is nothing to say.
+   * `onUnsent` is told when the connection ends while that data still waits for credit or its turn.
+   */
+  finish(stream: number, closing?: Frame, onUnsent?: () => void): void {
     const backlog = this.#streams.get(stream);
     if (backlog === undefined) return;
     backlog.finished = true;
     backlog.closing = closing;
+    backlog.onUnsent = onUnsent;
     if (backlog.items.length > 0) return;
     if (closing !== undefined) this.#push(closing, FRAME_OVERHEAD_BYTES);
     this.drop(stream);
@@ -144,7 +150,10 @@ export class FrameSender<Frame> {
   /** The connection is gone: drops everything. Idempotent. */
   close(): void {
     this.#closed = true;
-    for (const stream of [...this.#streams.keys()]) this.drop(stream);
+    for (const [stream, { onUnsent }] of [...this.#streams]) {
+      this.drop(stream);
+      onUnsent?.();
+    }
     this.#clearReady();
     this.#wakeIdle();
   }

@@ -11,6 +11,8 @@ export interface MuxAnswerOptions {
   readonly sender: FrameSender<ServerFrame>;
   /** Called when the last frame has been queued. */
   readonly onDone: () => void;
+  /** Called when the connection ended before the last frame could be sent. */
+  readonly onUnsent?: (() => void) | undefined;
 }
 
 /** Puts an answer into frames. */
@@ -18,12 +20,14 @@ export class MuxAnswer implements AnswerChannel {
   readonly #stream: number;
   readonly #sender: FrameSender<ServerFrame>;
   readonly #onDone: () => void;
+  readonly #onUnsent: (() => void) | undefined;
   #done = false;
 
   constructor(options: MuxAnswerOptions) {
     this.#stream = options.stream;
     this.#sender = options.sender;
     this.#onDone = options.onDone;
+    this.#onUnsent = options.onUnsent;
   }
 
   /** Whether nothing more is answered. */
@@ -57,7 +61,7 @@ export class MuxAnswer implements AnswerChannel {
 
   #finish(frame: ServerFrame): void {
     this.#done = true;
-    this.#sender.finish(this.#stream, frame);
+    this.#sender.finish(this.#stream, frame, this.#onUnsent);
     this.#onDone();
   }
 }

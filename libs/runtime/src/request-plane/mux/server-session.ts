@@ -121,7 +121,7 @@ export class ServerSession {
   #open(id: number, open: Open): void {
     if (open.payloadSize > MAX_PAYLOAD_BYTES) {
       const message = `the payload has ${open.payloadSize} bytes; the limit is ${MAX_PAYLOAD_BYTES}`;
-      this.#reject(id, new DynamoError('request.payload_too_large', message));
+      this.#rejectInvalid(id, open, new DynamoError('request.payload_too_large', message));
       return;
     }
     const refusal = this.#refusal(open);
@@ -142,7 +142,8 @@ export class ServerSession {
   #receive(id: number, stream: ReceivingStream, piece: Uint8Array): void {
     if (stream.filled + piece.byteLength > stream.payload.byteLength) {
       this.#streams.delete(id);
-      this.#reject(id, new DynamoError('transport.protocol', 'more payload than was announced'));
+      const message = 'more payload than was announced';
+      this.#rejectInvalid(id, stream.open, new DynamoError('transport.protocol', message));
       return;
     }
     stream.payload.set(piece, stream.filled);
@@ -172,6 +173,7 @@ export class ServerSession {
       stream: id,
       sender: this.#sender,
       onDone: () => this.#streams.delete(id),
+      onUnsent: () => served.options.observer?.endUnsent(),
     });
     this.#sender.open(id, open.credit);
     const endpoint = parseEndpointPath(open.endpoint);
@@ -179,6 +181,12 @@ export class ServerSession {
     const caller = this.#gone.signal;
     const call = served.start({ endpoint, context, payload, caller }, answer);
     if (call !== undefined && !answer.done) this.#streams.set(id, { kind: 'running', call });
+  }
+
+  /** Rejects a request that its endpoint never sees. */
+  #rejectInvalid(id: number, { endpoint, instanceId }: Open, error: DynamoError): void {
+    this.#handlers.find(endpoint, asInstanceId(instanceId))?.options.observer?.messageInvalid();
+    this.#reject(id, error);
   }
 
   #reject(id: number, error: DynamoError): void {
