@@ -1,12 +1,11 @@
 /** An engine whose answer reaches the shim cut at every byte. */
-import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 
 import { Fleet } from '../fleet.ts';
 import { MODEL } from '../completion.ts';
 import { unless } from '../outcome.ts';
 import type { Scenario } from '../scenario.ts';
+import { ScriptedEngine } from '../scripted-engine.ts';
 
 const TEXT = 'Grüße, 你好, 👩‍👩‍👧 done';
 
@@ -19,56 +18,40 @@ export const SPLIT_STREAMS: Scenario = {
     'the engine sends its stream cut in two at every byte, with every kind of line end, and byte by byte',
   assertion: 'the text arrives whole each time',
   async run() {
-    const server = createServer((request, response) => {
-      request.resume();
-      if (request.url === '/v1/models') {
-        response.end(JSON.stringify({ object: 'list', data: [{ id: 'upstream' }] }));
-        return;
-      }
+    const cuts: Cut[] = [];
+    await using engine = await ScriptedEngine.start((_body, response) => {
       const cut = cuts.shift();
       if (cut === undefined) response.writeHead(404).end();
       else void send(response, cut);
     });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    const { port } = server.address() as AddressInfo;
-    const cuts: Cut[] = [];
-    try {
-      await using fleet = await Fleet.start({
-        workers: 1,
-        workerArgs: [
-          '--engine=openai',
-          `--engine-url=http://127.0.0.1:${port}`,
-          '--engine-input=text',
-        ],
-        cold: true,
-      });
-      for (const service of fleet.services) await service.start();
-      const whole = frames('\n');
-      const all: readonly Cut[] = [
-        ...Array.from({ length: whole.length - 1 }, (_, at) => ({ bytes: whole, at: [at + 1] })),
-        ...['\n', '\r\n', '\r'].map((end) => {
-          const bytes = frames(end);
-          return { bytes, at: Array.from({ length: bytes.length - 1 }, (_, at) => at + 1) };
-        }),
-      ];
-      const problems: string[] = [];
-      for (const cut of all) {
-        cuts.push(cut);
-        const text = await chat(fleet.urls[0] ?? '');
-        if (text !== TEXT) problems.push(`cut at ${cut.at.slice(0, 3).join()}: "${text}"`);
-      }
-      return {
-        requests: all.length,
-        failed: problems.length,
-        stuck: 0,
-        identical: { equal: all.length - problems.length, of: all.length },
-        notes: [],
-        problems: [...problems.slice(0, 5), ...unless(all.length > 100, 'too few cuts')],
-      };
-    } finally {
-      server.close();
-      server.closeAllConnections();
+    await using fleet = await Fleet.start({
+      workers: 1,
+      workerArgs: engine.workerArgs,
+      cold: true,
+    });
+    for (const service of fleet.services) await service.start();
+    const whole = frames('\n');
+    const all: readonly Cut[] = [
+      ...Array.from({ length: whole.length - 1 }, (_, at) => ({ bytes: whole, at: [at + 1] })),
+      ...['\n', '\r\n', '\r'].map((end) => {
+        const bytes = frames(end);
+        return { bytes, at: Array.from({ length: bytes.length - 1 }, (_, at) => at + 1) };
+      }),
+    ];
+    const problems: string[] = [];
+    for (const cut of all) {
+      cuts.push(cut);
+      const text = await chat(fleet.urls[0] ?? '');
+      if (text !== TEXT) problems.push(`cut at ${cut.at.slice(0, 3).join()}: "${text}"`);
     }
+    return {
+      requests: all.length,
+      failed: problems.length,
+      stuck: 0,
+      identical: { equal: all.length - problems.length, of: all.length },
+      notes: [],
+      problems: [...problems.slice(0, 5), ...unless(all.length > 100, 'too few cuts')],
+    };
   },
 };
 
