@@ -10,7 +10,10 @@ import type { EndpointPath, Transport } from '@dynamo-ts/protocol';
 
 import type { Context } from '../context.ts';
 
-/** Bytes of an answer that may be on their way to one reader before the server must wait for it. */
+/**
+ * Bytes of an answer that may be on their way to one reader before the server must wait for it. Thousands of tokens, so that
+ * nobody waits for it who reads; and what a reader that does not costs its process, besides the text that it was given.
+ */
 export const DEFAULT_CREDIT_BYTES: number = 64 * 1024;
 
 /** A request as its server sees it. */

