@@ -1,13 +1,9 @@
 import type { Missing, Scenario } from './scenario.ts';
 import { BODY_SIZES, ONE_TRACE, SCALE_TO_ZERO, SILENT_PREFILL } from './scenarios/bodies.ts';
 import { BROKER_SCENARIOS, LEASE_LOST } from './scenarios/brokers.ts';
-import {
-  CLIENT_ERRORS,
-  DISCONNECTS,
-  SLOW_LORIS,
-  SLOW_READERS,
-  UNKNOWN_MODELS,
-} from './scenarios/clients.ts';
+import { CLIENT_ERRORS, SLOW_LORIS, SLOW_READERS, UNKNOWN_MODELS } from './scenarios/clients.ts';
+import { DISCONNECTS } from './scenarios/disconnects.ts';
+import { FORGOTTEN_REQUESTS } from './scenarios/forgotten-requests.ts';
 import { FRONTEND_KILLED, ROUTER_KILLED } from './scenarios/control.ts';
 import { HERDING, KV_EVENTS_LOST, ROUTER_WARM_UP } from './scenarios/kv-index.ts';
 import { SOAK } from './scenarios/memory.ts';
@@ -28,6 +24,7 @@ export const SCENARIOS: readonly Scenario[] = [
   WORKER_KILLED,
   WORKER_HANGS,
   WORKER_CUT,
+  FORGOTTEN_REQUESTS,
   WORKER_DRAINS,
   DRAIN_OVERRUN,
   FRONTEND_DRAINS,

@@ -1,8 +1,8 @@
-/** Clients that leave, send nonsense, ask for models that are not there, or hardly read. */
+/** Clients that send nonsense, ask for models that are not there, or hardly read. */
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { eventually, quantile, residentMiB } from '@dynamo-ts/testing';
+import { eventually, residentMiB } from '@dynamo-ts/testing';
 
 import { MODEL, complete, post } from '../completion.ts';
 import { Fleet } from '../fleet.ts';
@@ -56,68 +56,6 @@ export const CLIENT_ERRORS: Scenario = {
     });
   },
 };
-
-/** Clients that leave in every phase. */
-export const DISCONNECTS: Scenario = {
-  name: 'disconnects',
-  outage: 2,
-  load: 'one request at a time, for each phase again and again',
-  fault: 'the client leaves while its request is queued in the engine, in prefill, or in decode',
-  assertion: 'the engine is idle within 100 ms (p99; p90 in the short form, which has few samples)',
-  alone: true,
-  async run({ size, progress }) {
-    const rounds = bySize(size, { short: 30, long: 300 });
-    const share = bySize(size, { short: 0.9, long: 0.99 });
-    const slowMocker = ['--speedup-ratio=0.2', '--max-num-seqs=1', '--max-model-len=100000'];
-    await using fleet = await Fleet.start({ workers: 1, workerArgs: slowMocker });
-    const phases = [
-      { name: 'decode', prompt: 'decode', wait: 'first token' },
-      { name: 'prefill', prompt: 'long prompt '.repeat(1500), wait: 'on the worker' },
-    ] as const;
-    const notes: string[] = [];
-    const problems: string[] = [];
-    let requests = 0;
-    for (const phase of phases) {
-      const latencies: number[] = [];
-      for (let round = 0; round < rounds; round += 1) {
-        latencies.push(await leave(fleet, `${round} ${phase.prompt}`, phase.wait));
-        requests += 1;
-      }
-      progress(`${phase.name} done`);
-      notes.push(`${phase.name}: p50 ${ms(latencies, 0.5)}, p99 ${ms(latencies, 0.99)}`);
-      problems.push(
-        ...unless(quantile(latencies, share) < 100, `${phase.name}: ${ms(latencies, share)}`),
-      );
-    }
-    const queued = await leaveQueue(fleet, rounds);
-    requests += rounds;
-    notes.push(`queued: p50 ${ms(queued, 0.5)}, p99 ${ms(queued, 0.99)}`);
-    problems.push(...unless(quantile(queued, share) < 100, `queued: ${ms(queued, share)}`));
-    const page = await fleet.one('worker').metrics();
-    for (const phase of ['queued', 'prefill', 'decode']) {
-      const { confirmed, within } = confirmedBy(page, phase);
-      notes.push(`${phase}: the worker measured ${within} of ${confirmed} within 100 ms`);
-      problems.push(
-        ...unless(confirmed > 0, `the worker confirmed nothing in phase ${phase}`),
-        ...unless(within >= share * confirmed, `${phase}: ${within} of ${confirmed} in time`),
-      );
-    }
-    return { requests, failed: 0, stuck: 0, notes, problems };
-  },
-};
-
-/** What the worker's own histogram says of requests that were given up. */
-function confirmedBy(page: string, phase: string): { confirmed: number; within: number } {
-  const name = 'dynamo_component_cancellation_latency_seconds';
-  const ofPhase = page
-    .split('\n')
-    .filter((line) => line.includes(`phase="${phase}"`))
-    .join('\n');
-  return {
-    confirmed: sumOf(ofPhase, `${name}_count`),
-    within: sumOf(ofPhase, `${name}_bucket`, 'le="0.1"'),
-  };
-}
 
 /** Ten thousand names that no model has. */
 export const UNKNOWN_MODELS: Scenario = {
@@ -240,45 +178,6 @@ async function hugeHeader(host: string, port: number): Promise<string> {
   });
 }
 
-/** Milliseconds from the client's leaving to an idle engine. */
-async function leave(
-  fleet: Fleet,
-  prompt: string,
-  wait: 'first token' | 'on the worker',
-): Promise<number> {
-  const [url = ''] = fleet.urls;
-  const client = new AbortController();
-  const body = { model: MODEL, prompt, max_tokens: 400, stream: true };
-  const answer = post(url, body, client.signal).catch(() => undefined);
-  if (wait === 'first token') await (await answer)?.body?.getReader().read();
-  else while ((await fleet.inFlight()) === 0);
-  const leftMs = performance.now();
-  client.abort();
-  while ((await fleet.inFlight()) > 0);
-  return performance.now() - leftMs;
-}
-
-/** Clients leave while another request has the engine's only place. */
-async function leaveQueue(fleet: Fleet, rounds: number): Promise<readonly number[]> {
-  const [url = ''] = fleet.urls;
-  const holder = new AbortController();
-  const body = { model: MODEL, prompt: 'holds the place', max_tokens: 20_000, stream: true };
-  await (await post(url, body, holder.signal)).body?.getReader().read();
-  const latencies: number[] = [];
-  for (let round = 0; round < rounds; round += 1) {
-    const client = new AbortController();
-    const waiting = post(url, { ...body, prompt: `waits ${round}` }, client.signal);
-    waiting.catch(() => undefined);
-    while ((await fleet.inFlight()) < 2);
-    const leftMs = performance.now();
-    client.abort();
-    while ((await fleet.inFlight()) > 1);
-    latencies.push(performance.now() - leftMs);
-  }
-  holder.abort();
-  return latencies;
-}
-
 /** Runs `count` tasks, at most `width` of them at a time. */
 async function inTurn(
   count: number,
@@ -290,8 +189,4 @@ async function inTurn(
     for (let index = next++; index < count; index = next++) await task(index);
   };
   await Promise.all(Array.from({ length: width }, lane));
-}
-
-function ms(values: readonly number[], share: number): string {
-  return `${quantile(values, share).toFixed(1)} ms`;
 }
