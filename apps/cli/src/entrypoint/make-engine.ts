@@ -17,7 +17,10 @@ export interface EntrypointArgs {
   readonly engineType: EngineType;
   /** A folder of Hugging Face files or a GGUF file. @default the built-in byte-level model */
   readonly modelPath?: string;
-  /** Name that clients use. @default the last part of `modelPath`, or the engine's name */
+  /**
+   * Name that clients use. @default the last part of `modelPath`, or the engine's name. Of a dynamic engine, the model
+   * that prompts go to. @default the only one that is served
+   */
   readonly modelName?: string;
   /** Most tokens of prompt and answer together. */
   readonly contextLength?: number;
@@ -38,6 +41,8 @@ export interface EntrypointArgs {
 /** An engine that is decided but not started; see `runInput`. */
 export interface EntrypointEngine {
   readonly type: EngineType;
+  /** Model that prompts go to; undefined when there is only one. */
+  readonly modelName: string | undefined;
   /** Undefined for {@link EngineType.Dynamic}: its workers run elsewhere. */
   readonly worker: WorkerConfig | undefined;
   readonly frontend: FrontendConfig;
@@ -55,6 +60,7 @@ export function makeEngine(args: EntrypointArgs): EntrypointEngine {
   }
   return {
     type,
+    modelName: args.modelName ?? args.worker?.modelName,
     worker: hasWorker ? workerConfig(type, args) : undefined,
     frontend: {
       ...defaultsOf(FRONTEND_OPTIONS, 'frontend'),

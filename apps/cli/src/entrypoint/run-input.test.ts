@@ -85,8 +85,12 @@ describe('runInput', { timeout: 30_000 }, () => {
 
   it('says what it cannot do', async () => {
     await using planes = createLocalPlanes();
-    await expect(start(planes, 'batch:x.jsonl', { engineType: 'echo' })).rejects.toMatchObject({
+    await expect(start(planes, 'grpc', { engineType: 'echo' })).rejects.toMatchObject({
       code: 'runtime.not_implemented',
+      message: expect.stringContaining('batch:FILE.jsonl') as string,
+    });
+    await expect(start(planes, 'batch:', { engineType: 'echo' })).rejects.toMatchObject({
+      code: 'request.invalid',
     });
     await expect(start(planes, 'none', { engineType: 'dynamic' })).rejects.toMatchObject({
       code: 'request.invalid',

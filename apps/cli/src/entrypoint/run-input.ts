@@ -1,6 +1,6 @@
 /**
  * Connects an engine with where its requests come from (RF 1.16), by the factories of frontend and worker on a runtime of
- * the caller. Everything it starts ends with the signal; the runtime stays open.
+ * the caller. Everything it starts ends with the signal, or with the last answer; the runtime stays open.
  */
 import { DynamoError, onAbort } from '@dynamo-ts/base';
 import { createFrontend } from '@dynamo-ts/frontend';
@@ -9,14 +9,24 @@ import { MetricsRegistry, Tracer } from '@dynamo-ts/telemetry';
 import type { Telemetry } from '@dynamo-ts/telemetry';
 import { createWorkerShim } from '@dynamo-ts/worker-shim';
 
+import { isPromptInput, parseInput } from './input.ts';
+import type { Input } from './input.ts';
 import type { EntrypointEngine } from './make-engine.ts';
+import { runPrompts } from './prompt-inputs.ts';
+
+/** Where prompts come from and answers go. */
+export interface InputStreams {
+  readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  readonly output: NodeJS.WritableStream;
+}
 
 /** Parameters of {@link runInput}. */
 export interface RunInputOptions {
   readonly runtime: DistributedRuntime;
   /**
-   * `http`: an OpenAI-compatible server. `dyn://namespace.component.endpoint`: a worker at that endpoint. `none`: a worker
-   * at its default endpoint.
+   * `http`: an OpenAI-compatible server. `text`: a conversation on the terminal, or as `stdin` when nobody types there.
+   * `stdin`: one prompt. `batch:FILE.jsonl`: lines `{"text": "…"}`, answered into `output.jsonl` beside the file.
+   * `dyn://namespace.component.endpoint`: a worker at that endpoint. `none`: a worker at its default endpoint.
    */
   readonly input: string;
   readonly engine: EntrypointEngine;
@@ -24,6 +34,10 @@ export interface RunInputOptions {
   readonly signal: AbortSignal;
   /** Told when requests are taken. */
   readonly onReady?: (ready: ReadyInput) => void;
+  /** For `text`, `stdin` and `batch`. @default stdin and stdout of the process */
+  readonly streams?: InputStreams | undefined;
+  /** Longest answer to a prompt of `text`, `stdin` and `batch`. @default 8192 */
+  readonly maxTokens?: number | undefined;
 }
 
 /** An input that takes requests. */
@@ -38,13 +52,14 @@ interface Service {
 }
 
 /**
- * Serves until the signal is aborted, then lets requests end.
+ * Serves until the signal is aborted or all prompts are answered, then lets requests end.
  *
  * @throws `request.invalid` for an input that does not go with the engine, `runtime.not_implemented` for one that is not
- * offered, and what starting frontend or worker throws
+ * offered, what starting frontend or worker throws, and what prompts fail with
  */
 export async function runInput(options: RunInputOptions): Promise<void> {
-  const isServer = isServerInput(options);
+  const input = parseInput(options.input);
+  requireEngine(options, input);
   const telemetry = telemetryOf(options.runtime);
   const services: Service[] = [];
   const start = async (service: Service): Promise<void> => {
@@ -53,45 +68,49 @@ export async function runInput(options: RunInputOptions): Promise<void> {
   };
   try {
     let url: string | undefined;
-    if (isServer) {
+    if (input.kind !== 'endpoint') {
       // First: a taken port is known before an engine loads a model.
-      const { runtime, engine } = options;
-      const frontend = await createFrontend(engine.frontend, { runtime, telemetry });
+      const frontend = await createFrontend(frontendConfig(options, input), {
+        runtime: options.runtime,
+        telemetry,
+      });
       await start(frontend);
       url = frontend.url;
     }
-    const worker = createWorker(options, telemetry);
+    const worker = createWorker(options, input, telemetry);
     if (worker !== undefined) await start(worker);
-    options.onReady?.({ url });
-    await aborted(options.signal);
+    options.onReady?.({ url: isPromptInput(input) ? undefined : url });
+    if (isPromptInput(input) && url !== undefined) await runPrompts({ ...options, input, url });
+    else await aborted(options.signal);
   } finally {
     // The frontend lets its requests end while the worker still answers.
     for (const service of services) await service.close();
   }
 }
 
-/** Whether the input is a server; else it is a worker's endpoint. */
-function isServerInput({ input, engine }: RunInputOptions): boolean {
-  if (input === 'http') return true;
-  if (input !== 'none' && !input.startsWith('dyn://')) {
-    throw new DynamoError(
-      'runtime.not_implemented',
-      `there is no input "${input}"; there are http, dyn://namespace.component.endpoint and none`,
-    );
-  }
-  if (engine.worker !== undefined) return false;
+function requireEngine({ input, engine }: RunInputOptions, { kind }: Input): void {
+  if (kind !== 'endpoint' || engine.worker !== undefined) return;
   throw new DynamoError(
     'request.invalid',
-    `the input ${input} needs an engine of this process, and a dynamic one has its workers elsewhere; use http`,
+    `the input ${input} needs an engine of this process, and a dynamic one has its workers elsewhere; use http, text, stdin or batch:FILE.jsonl`,
   );
 }
 
+/** The engine's; nobody else is to reach the one that only answers prompts of this process. */
+function frontendConfig(
+  { engine: { frontend } }: RunInputOptions,
+  input: Input,
+): EntrypointEngine['frontend'] {
+  return isPromptInput(input) ? { ...frontend, httpHost: '127.0.0.1', httpPort: 0 } : frontend;
+}
+
 function createWorker(
-  { runtime, input, engine }: RunInputOptions,
+  { runtime, engine }: RunInputOptions,
+  input: Input,
   telemetry: Telemetry,
 ): Service | undefined {
   if (engine.worker === undefined) return undefined;
-  const endpoint = input.startsWith('dyn://') ? input : engine.worker.endpoint;
+  const endpoint = (input.kind === 'endpoint' ? input.uri : undefined) ?? engine.worker.endpoint;
   return createWorkerShim({ ...engine.worker, endpoint }, { runtime, telemetry });
 }
 

@@ -1,0 +1,36 @@
+import { DynamoError } from '@dynamo-ts/base';
+
+/** Where requests come from (RF 7.3). */
+export type Input =
+  | { readonly kind: 'http' }
+  /** A worker, at `uri` or at its default endpoint. */
+  | { readonly kind: 'endpoint'; readonly uri: string | undefined }
+  /** A conversation; one prompt when nobody types. */
+  | { readonly kind: 'text' }
+  | { readonly kind: 'stdin' }
+  | { readonly kind: 'batch'; readonly path: string };
+
+/** Inputs whose requests are made in this process. */
+export type PromptInput = Extract<Input, { kind: 'text' | 'stdin' | 'batch' }>;
+
+const BATCH = 'batch:';
+const NAMES = 'http, text, stdin, batch:FILE.jsonl, dyn://namespace.component.endpoint and none';
+
+/** Reads the name of an input. @throws `request.invalid` for `batch:` without a file, `runtime.not_implemented` for one that is not offered */
+export function parseInput(text: string): Input {
+  if (text === 'http' || text === 'text' || text === 'stdin') return { kind: text };
+  if (text === 'none') return { kind: 'endpoint', uri: undefined };
+  if (text.startsWith('dyn://')) return { kind: 'endpoint', uri: text };
+  if (text === BATCH || text === 'batch')
+    throw new DynamoError('request.invalid', 'name the file of prompts: batch:FILE.jsonl');
+  if (text.startsWith(BATCH)) return { kind: 'batch', path: text.slice(BATCH.length) };
+  throw new DynamoError(
+    'runtime.not_implemented',
+    `there is no input "${text}"; there are ${NAMES}`,
+  );
+}
+
+/** Whether requests of an input are made in this process. */
+export function isPromptInput(input: Input): input is PromptInput {
+  return input.kind === 'text' || input.kind === 'stdin' || input.kind === 'batch';
+}

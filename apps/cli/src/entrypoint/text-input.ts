@@ -1,0 +1,75 @@
+/** Prompts that somebody types or pipes in. */
+import { text as readAll } from 'node:stream/consumers';
+import { createInterface } from 'node:readline';
+import type { Interface } from 'node:readline';
+
+import { DynamoError, toDynamoError } from '@dynamo-ts/base';
+
+import type { Message, PromptClient } from './prompt-client.ts';
+import type { InputStreams } from './run-input.ts';
+
+/** What a conversation needs. */
+export interface TextInputOptions {
+  readonly client: Pick<PromptClient, 'ask'>;
+  readonly streams: InputStreams;
+  readonly signal: AbortSignal;
+}
+
+/** Answers the whole of the input as one prompt. @throws `request.invalid` when it is empty, and what the answer fails with */
+export async function answerOnce({ client, streams, signal }: TextInputOptions): Promise<void> {
+  const { input, output } = streams;
+  const prompt = (await readAll(input)).trimEnd();
+  if (prompt === '') {
+    throw new DynamoError(
+      'request.invalid',
+      'there is no prompt on stdin: pipe one in, as in echo "Hello" | dynamo run in=stdin',
+    );
+  }
+  const onText = (piece: string): void => void output.write(piece);
+  await client.ask([{ role: 'user', content: prompt }], { signal, onText });
+  output.write('\n');
+}
+
+/** Answers line by line until the input ends; each answer knows what was said before. Ctrl-C ends an answer, then the rest. */
+export async function converse(options: TextInputOptions): Promise<void> {
+  const { streams, signal } = options;
+  const lines = createInterface({ ...streams, prompt: '> ', signal });
+  const messages: Message[] = [];
+  lines.prompt();
+  for await (const line of lines) {
+    if (line.trim() !== '') await takeTurn(options, { lines, messages, prompt: line });
+    lines.prompt();
+  }
+  streams.output.write('\n');
+}
+
+interface Turn {
+  readonly lines: Interface;
+  readonly messages: Message[];
+  readonly prompt: string;
+}
+
+async function takeTurn(
+  { client, streams, signal }: TextInputOptions,
+  { lines, messages, prompt }: Turn,
+): Promise<void> {
+  const { output } = streams;
+  const stop = new AbortController();
+  const interrupt = (): void => stop.abort();
+  // While there is a listener the line reader does not end.
+  lines.on('SIGINT', interrupt);
+  const asked: readonly Message[] = [...messages, { role: 'user', content: prompt }];
+  try {
+    const { text } = await client.ask(asked, {
+      signal: AbortSignal.any([stop.signal, signal]),
+      onText: (piece) => void output.write(piece),
+    });
+    messages.splice(0, messages.length, ...asked, { role: 'assistant', content: text });
+    output.write('\n');
+  } catch (error) {
+    signal.throwIfAborted();
+    output.write(stop.signal.aborted ? '\n' : `${toDynamoError(error).message}\n`);
+  } finally {
+    lines.off('SIGINT', interrupt);
+  }
+}
