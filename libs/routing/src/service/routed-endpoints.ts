@@ -51,6 +51,8 @@ interface Opening {
   readonly abort: AbortController;
   /** Stays although nobody has said a block size yet. */
   isKept: boolean;
+  /** Calls that wait for it. */
+  waiting: number;
 }
 
 /** A caller that makes up endpoint names must not make the process grow. */
@@ -105,13 +107,17 @@ export class RoutedEndpoints implements AsyncDisposable {
     const { blockSize = 0, signal } = call;
     if (blockSize > 0) opening.blockSize.resolve(blockSize);
     const deadline = deadlineSignal(WAIT_MS, signal);
+    opening.waiting += 1;
     try {
       return await raceAbort(opening.router, deadline);
     } catch (error) {
       if (!deadline.aborted || signal?.aborted === true) throw error;
-      if (!opening.isKept) opening.abort.abort(new AbortReasonError('deadline'));
       const message = `${endpoint} has no worker that has said its block size; name it in block_size, or retry later`;
       throw new DynamoError('backend.unavailable', message);
+    } finally {
+      opening.waiting -= 1;
+      if (opening.waiting === 0 && !opening.isKept && !this.#opened.has(endpoint))
+        this.#giveUp(endpoint, opening);
     }
   }
 
@@ -149,10 +155,20 @@ export class RoutedEndpoints implements AsyncDisposable {
     const abort = new AbortController();
     const blockSize = Promise.withResolvers<number>();
     const router = this.#open(path, { blockSize: blockSize.promise, signal: abort.signal });
-    const opening = { router, blockSize, abort, isKept: false };
+    const opening: Opening = { router, blockSize, abort, isKept: false, waiting: 0 };
     this.#openings.set(endpoint, opening);
-    router.catch(() => this.#openings.delete(endpoint));
+    router.catch(() => this.#forget(endpoint, opening));
     return opening;
+  }
+
+  /** Nobody waits for it any more. */
+  #giveUp(endpoint: string, opening: Opening): void {
+    this.#forget(endpoint, opening);
+    opening.abort.abort(new AbortReasonError('superseded'));
+  }
+
+  #forget(endpoint: string, opening: Opening): void {
+    if (this.#openings.get(endpoint) === opening) this.#openings.delete(endpoint);
   }
 
   async #open(path: EndpointPath, options: OpenRouterOptions): Promise<EndpointRouter> {
