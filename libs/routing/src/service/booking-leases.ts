@@ -52,6 +52,9 @@ interface Caller {
 /** A little longer than the time between two signs of life of a frontend. */
 const DEFAULT_GRACE_MS = 7000;
 
+/** So many ended leases of a connection cost nothing. */
+const FEW = 64;
+
 /** The longest lease that a caller can ask for. */
 const LONGEST_LEASE_MS = 24 * 3_600_000;
 
@@ -92,7 +95,7 @@ export class BookingLeases {
         : this.#lease(ownerId === '' ? key : ownerKey(ownerId), leaseMs);
     lease.bookings.set(key, booking);
     this.#leaseOf.set(key, lease);
-    known?.leases.add(lease.key);
+    if (known !== undefined) this.#remember(known, lease);
     this.#timer ??= setInterval(this.#sweep, this.#options.sweepMs ?? 1000).unref();
   }
 
@@ -160,6 +163,13 @@ export class BookingLeases {
       }
     });
     return caller;
+  }
+
+  /** A connection may outlive many owners. */
+  #remember({ leases }: Caller, { key }: Lease): void {
+    leases.add(key);
+    if (leases.size <= 2 * this.#leases.size + FEW) return;
+    for (const each of leases) if (!this.#leases.has(each)) leases.delete(each);
   }
 
   readonly #sweep = (): void => {
