@@ -158,6 +158,8 @@ export class RouterReplicas implements AsyncDisposable {
     if (known !== undefined) return known;
     const opening = openClient(this.#options.component, name);
     this.#clients.set(name, opening);
+    // The next call tries again.
+    opening.catch(() => this.#clients.delete(name));
     return opening;
   }
 
