@@ -40,6 +40,8 @@ export class SessionTable {
   readonly #options: SessionTableOptions;
   /** Least recently used first. */
   readonly #bindings = new Map<string, Binding>();
+  /** Keys of the sessions that are bound to each worker. */
+  readonly #byInstance = new Map<InstanceId, Set<string>>();
 
   constructor(options: SessionTableOptions) {
     this.#options = options;
@@ -59,8 +61,10 @@ export class SessionTable {
 
   /** Binds a session, or binds it anew. */
   set(key: string, binding: Binding, nowMs: number): void {
-    this.#bindings.delete(key);
+    this.#remove(key);
     this.#bindings.set(key, binding);
+    const keys = this.#byInstance.get(binding.instanceId) ?? new Set<string>();
+    this.#byInstance.set(binding.instanceId, keys.add(key));
     this.#sweep(nowMs);
     if (this.#bindings.size > this.#options.capacity) this.#evict();
   }
@@ -76,15 +80,24 @@ export class SessionTable {
 
   /** Ends a binding. @returns whether there was one */
   end(key: string, reason: BindingEnd): boolean {
-    if (!this.#bindings.delete(key)) return false;
+    if (!this.#remove(key)) return false;
     this.#options.onEnded(reason);
     return true;
   }
 
   /** Ends the bindings to a worker. */
   endInstance(id: InstanceId): void {
-    for (const [key, { instanceId }] of this.#bindings)
-      if (instanceId === id) this.end(key, 'gone');
+    for (const key of this.#byInstance.get(id) ?? []) this.end(key, 'gone');
+  }
+
+  #remove(key: string): boolean {
+    const binding = this.#bindings.get(key);
+    if (binding === undefined) return false;
+    this.#bindings.delete(key);
+    const keys = this.#byInstance.get(binding.instanceId);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#byInstance.delete(binding.instanceId);
+    return true;
   }
 
   #isExpired({ active, idleSinceMs }: Binding, nowMs: number): boolean {
