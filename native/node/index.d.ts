@@ -187,15 +187,24 @@ export declare class NativePlacement {
    */
   health(nowMs: number): NativeIndexHealth
   /**
-   * What one worker holds, or all of them, as an encoded `QueryIndexResponse` with runs. Blocks the loop for the size of
-   * it: see `readIndex`.
+   * What one worker holds, or all of them, as an encoded `QueryIndexResponse` with runs. Read off the loop, rank by rank:
+   * ranks may differ by what happened between them.
+   */
+  readIndex(workerId?: bigint | undefined): Promise<Uint8Array>
+  /**
+   * Counts the ranks that may take a request and those that are too busy for it.
    *
    * # Errors
    * When closed.
    */
-  dumpIndex(workerId?: bigint | undefined): Uint8Array
-  /** The same off the loop, rank by rank: ranks may differ by what happened between them. */
-  readIndex(workerId?: bigint | undefined): Promise<Uint8Array>
+  occupancy(wanted: NativeConditions, above: NativeBusyAbove): NativeOccupancy
+  /**
+   * Most blocks of a prompt that the device of a rank holds which may take it.
+   *
+   * # Errors
+   * When closed.
+   */
+  bestOverlap(query: NativePromptQuery, wanted: NativeConditions): number
   /**
    * Throws `config.invalid`.
    *
@@ -345,6 +354,30 @@ export declare function extractGgufVocabulary(path: string): Promise<Uint8Array>
 
 /** The small fields of a large body, parsed off the event loop. Rejects with `request.invalid`. */
 export declare function inspectBody(body: Uint8Array): Promise<NativeInspectedBody>
+
+/** When a rank counts as busy. */
+export interface NativeBusyAbove {
+  /** With more prompt tokens to compute. */
+  prefillTokens?: number | undefined
+  /** With more than so many times what it computes at once. */
+  prefillShare?: number | undefined
+  /** Workers that are as full as those over their busy thresholds. */
+  outOfOrder?: BigUint64Array | undefined
+}
+
+/** Which ranks may take a request. */
+export interface NativeConditions {
+  /** The only workers that may. */
+  allowedWorkers?: BigUint64Array | undefined
+  /** Workers that may not. */
+  excludedWorkers?: BigUint64Array | undefined
+  /** The only worker that may. */
+  pinnedWorker?: bigint | undefined
+  /** Its rank; any when undefined. */
+  pinnedRank?: number | undefined
+  /** Taints that the worker must have. */
+  requiredTaints?: string[] | undefined
+}
 
 /** Weights of the cost; see `CostSettings`. */
 export interface NativeCostSettings {
@@ -753,6 +786,16 @@ export interface NativeModelInfo {
   byteLevel: boolean
   /** `generation_config.json` as it is. */
   generationDefaultsJson?: string
+}
+
+/** How many of the ranks that may take a request have room. */
+export interface NativeOccupancy {
+  /** May take it. */
+  eligible: number
+  /** Of them, too busy. */
+  busy: number
+  /** Of them, over their busy thresholds or out of order. */
+  overloaded: number
 }
 
 /** What became of a request. */
