@@ -112,8 +112,10 @@ async function runOne(scenario: Scenario): Promise<ScenarioResult> {
 
 /** A scenario that could not come to its end has failed. */
 function broken(error: unknown): ScenarioResult {
-  const message = error instanceof Error ? error.message : String(error);
-  return { requests: 0, failed: 0, stuck: 0, notes: [], problems: [message] };
+  const messages = [];
+  for (let each = error; each !== undefined; each = each instanceof Error ? each.cause : undefined)
+    messages.push(each instanceof Error ? each.message : String(each));
+  return { requests: 0, failed: 0, stuck: 0, notes: [], problems: [messages.join(': ')] };
 }
 
 function list(): void {

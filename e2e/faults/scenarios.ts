@@ -8,6 +8,7 @@ import { FRONTEND_KILLED, ROUTER_KILLED } from './scenarios/control.ts';
 import { HERDING, KV_EVENTS_LOST, ROUTER_WARM_UP } from './scenarios/kv-index.ts';
 import { SOAK } from './scenarios/memory.ts';
 import { BROKERS_UNREACHABLE, WORKER_CUT } from './scenarios/network.ts';
+import { RETRY_STORM } from './scenarios/retry-storm.ts';
 import { FRONTEND_DRAINS, ROLLING_RESTART, START_ORDER } from './scenarios/rolling-restart.ts';
 import { SPLIT_STREAMS } from './scenarios/split-streams.ts';
 import {
@@ -45,6 +46,7 @@ export const SCENARIOS: readonly Scenario[] = [
   UNKNOWN_MODELS,
   SLOW_READERS,
   SLOW_LORIS,
+  RETRY_STORM,
   ONE_TRACE,
   SOAK,
 ];
