@@ -21,6 +21,7 @@ export type { PlacementDefaults } from './placement-defaults.ts';
 export { PLACEMENT_DEFAULTS } from './placement-defaults.ts';
 export type {
   BookingOutcome,
+  BusyAbove,
   CostSettings,
   DrainedDecisions,
   FeedResult,
@@ -28,10 +29,12 @@ export type {
   IndexHealth,
   IndexTotals,
   NotSelected,
+  Occupancy,
   PlacementCoreOptions,
   PlacementCost,
   PresentLoads,
   PromptQuery,
+  RankConditions,
   RankLoads,
   RankOverlaps,
   RankState,

@@ -4,15 +4,18 @@ import type { InstanceId } from '@dynamo-ts/base';
 
 import type {
   BookingOutcome,
+  BusyAbove,
   CostSettings,
   DrainedDecisions,
   FeedResult,
   FreedBooking,
   IndexHealth,
   NotSelected,
+  Occupancy,
   PlacementCoreOptions,
   PresentLoads,
   PromptQuery,
+  RankConditions,
   RankLoads,
   RankOverlaps,
   Recovery,
@@ -32,6 +35,8 @@ export interface PlacementAddon {
   overlap(prompt: PromptQuery): RankOverlaps;
   potentialLoads(prompt: PromptQuery & { readonly promptTokens: number }): RankLoads;
   loads(): PresentLoads;
+  occupancy(conditions: RankConditions, above: BusyAbove): Occupancy;
+  bestOverlap(prompt: PromptQuery, conditions: RankConditions): number;
   prefillDone(bookingId: string, nowMs: number): boolean;
   outputBlock(bookingId: string, nowMs: number): boolean;
   free(bookingId: string, outcome: BookingOutcome | undefined): FreedBooking | undefined | null;

@@ -10,14 +10,17 @@ import { createPlacementAddon } from './placement-addon.ts';
 import type { PlacementAddon } from './placement-addon.ts';
 import type {
   BookingOutcome,
+  BusyAbove,
   DrainedDecisions,
   FeedResult,
   FreedBooking,
   IndexHealth,
   NotSelected,
+  Occupancy,
   PlacementCoreOptions,
   PresentLoads,
   PromptQuery,
+  RankConditions,
   RankLoads,
   RankOverlaps,
   Recovery,
@@ -74,6 +77,16 @@ export class PlacementCore implements AsyncDisposable {
   /** What each rank has to do now. */
   loads(): PresentLoads {
     return nativeCall(() => this.#native.loads());
+  }
+
+  /** How many of the ranks that may take a request are too busy for it. */
+  occupancy(conditions: RankConditions, above: BusyAbove): Occupancy {
+    return nativeCall(() => this.#native.occupancy(conditions, above));
+  }
+
+  /** Most blocks of a prompt that the device of a rank holds which may take it. */
+  bestOverlap(prompt: PromptQuery, conditions: RankConditions): number {
+    return nativeCall(() => this.#native.bestOverlap(prompt, conditions));
   }
 
   /** First token seen. @returns whether the booking is known */

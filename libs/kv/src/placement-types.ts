@@ -175,8 +175,41 @@ export interface RankLoads {
 
 /** Load per rank now. */
 export interface PresentLoads extends RankLoads {
+  /** 0 where it is not known. */
+  readonly totalKvBlocks: Float64Array;
+  /** 0 where it is not known. */
+  readonly maxBatchedTokens: Float64Array;
   /** 1 where the rank is out of selection. */
   readonly overloaded: Uint8Array;
+}
+
+/** Which ranks may take a request, whatever they have to do. */
+export interface RankConditions {
+  /** The only workers that may; all when undefined. */
+  readonly allowedWorkers?: BigUint64Array | undefined;
+  readonly excludedWorkers?: BigUint64Array | undefined;
+  readonly pinnedWorker?: InstanceId | undefined;
+  readonly pinnedRank?: number | undefined;
+  readonly requiredTaints?: readonly string[] | undefined;
+}
+
+/** When a rank counts as busy for a request that waits. */
+export interface BusyAbove {
+  /** With more prompt tokens to compute. */
+  readonly prefillTokens?: number | undefined;
+  /** With more than so many times what it computes at once. */
+  readonly prefillShare?: number | undefined;
+  /** Workers that are as full as those over their busy thresholds. */
+  readonly outOfOrder?: BigUint64Array | undefined;
+}
+
+/** How many of the ranks that may take a request have room for it. */
+export interface Occupancy {
+  readonly eligible: number;
+  /** Eligible and too busy. */
+  readonly busy: number;
+  /** Eligible, and over their busy thresholds or out of order. */
+  readonly overloaded: number;
 }
 
 /** Another router's booking. */

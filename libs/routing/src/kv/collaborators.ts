@@ -1,5 +1,6 @@
 /** What a `KvRouter` works with besides its core; each is optional. */
 import type { InstanceId } from '@dynamo-ts/base';
+import type { Occupancy } from '@dynamo-ts/kv';
 import type { Context } from '@dynamo-ts/runtime';
 
 import type { Placement, PlacementRequest, RequestOutcome } from '../placement-router.ts';
@@ -28,14 +29,24 @@ export interface QueuedFor {
   readonly policyClass?: string | undefined;
 }
 
+/** When a rank has too many prompts to compute for a request that waits; what is undefined does not apply (RP 4.6). */
+export interface PrefillBusy {
+  /** With more prompt tokens. */
+  readonly prefillBusyThreshold?: number | undefined;
+  /** With more than so many times what it computes at once. */
+  readonly prefillBusyThresholdFrac?: number | undefined;
+}
+
 /** What a queue needs of its router. */
 export interface PlacementHost {
   /** Chooses and books now. @throws as `PlacementRouter.route` */
   place(request: PlacementRequest, queued: QueuedFor): Placement;
   /** Most prompt tokens that a rank which may take the request has in cache. */
   bestCachedTokens(request: PlacementRequest): number;
-  /** All ranks as they are now. */
-  ranks(): readonly RankLoad[];
+  /** How many of the ranks that may take the request are too busy for it. */
+  occupancy(request: PlacementRequest, busy: PrefillBusy): Occupancy;
+  /** Workers that may be chosen. */
+  readonly workers: number;
 }
 
 /** Decides when a request is placed. */

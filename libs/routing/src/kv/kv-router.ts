@@ -7,7 +7,7 @@
  */
 import { TaskGroup, instanceIdHex, raceAbort, throwIfAborted } from '@dynamo-ts/base';
 import type { AbortOptions, InstanceId } from '@dynamo-ts/base';
-import type { PromptQuery, RankLoads, RankOverlaps, Selected, WorkerEntry } from '@dynamo-ts/kv';
+import type { Occupancy, PromptQuery, RankLoads, RankOverlaps, WorkerEntry } from '@dynamo-ts/kv';
 import type { Decision } from '@dynamo-ts/protocol';
 import type { Context } from '@dynamo-ts/runtime';
 
@@ -21,11 +21,13 @@ import type {
   BusyRanks,
   LoadSharing,
   PlacementHost,
+  PrefillBusy,
   QueuedFor,
   RankLoad,
   RequestQueue,
   SessionBindings,
 } from './collaborators.ts';
+import { BookedRequests } from './booked-requests.ts';
 import { DecisionLog } from './decision-log.ts';
 import type { DecisionListener } from './decision-log.ts';
 import { IndexGauges } from './index-gauges.ts';
@@ -34,16 +36,13 @@ import type { IndexReport } from './index-health.ts';
 import { KvRouterMeter } from './kv-router-meter.ts';
 import { closeParts, openParts } from './kv-router-parts.ts';
 import type { KvRouterOptions, KvRouterParts } from './kv-router-parts.ts';
-import { LiveBookings } from './live-bookings.ts';
 import { Placer } from './placer.ts';
+import { Readiness } from './readiness.ts';
 import { placeInSession } from './session-placement.ts';
 import { WorkerFacts } from './worker-facts.ts';
 import { WorkerRoster } from './worker-roster.ts';
 import type { AskWorker } from './worker-kv-query.ts';
 import type { RosterChange } from './worker-roster.ts';
-
-/** How often forgotten bookings and old entries are looked for. */
-const EXPIRY_MS = 1000;
 
 /** In-process {@link PlacementRouter} that knows what is cached where. */
 export class KvRouter implements PlacementRouter, PlacementHost {
@@ -54,7 +53,8 @@ export class KvRouter implements PlacementRouter, PlacementHost {
   readonly #facts: WorkerFacts;
   readonly #roster: WorkerRoster;
   readonly #placer: Placer;
-  readonly #live: LiveBookings;
+  readonly #booked: BookedRequests;
+  readonly #readiness: Readiness;
   readonly #decisions: DecisionLog;
   readonly #meter: KvRouterMeter | undefined;
   readonly #gauges: IndexGauges | undefined;
@@ -63,17 +63,16 @@ export class KvRouter implements PlacementRouter, PlacementHost {
   readonly #sharing: LoadSharing | undefined;
   readonly #busy: BusyRanks | undefined;
   readonly #tasks: TaskGroup;
-  /** Woken when more workers are there or more of the index is restored. */
-  readonly #waiting = new Set<() => void>();
   #closing: Promise<void> | undefined;
 
   private constructor(options: KvRouterOptions, parts: KvRouterParts) {
     const { runtime, path, blockSize, logger, metrics } = options;
     const { core, client, clock, settings } = parts;
+    const capacityChanged = (): void => this.#queue?.capacityChanged();
     this.blockSize = blockSize;
     this.#options = options;
     this.#parts = parts;
-    this.#live = new LiveBookings(clock);
+    this.#readiness = new Readiness(() => this.#isReady());
     this.#meter = metrics && new KvRouterMeter(metrics, path, runtime.instanceId);
     const routerId = instanceIdHex(runtime.instanceId);
     this.#gauges = metrics && new IndexGauges({ core, registry: metrics, path, routerId, clock });
@@ -94,7 +93,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
       path,
       blockSize,
       settings,
-      capacityChanged: () => this.#queue?.capacityChanged(),
+      capacityChanged,
     };
     this.#busy = options.createBusy?.(seat);
     const { mode = 'kv' } = options;
@@ -107,6 +106,18 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     const onDropped = (count: number): void => this.#meter?.decisionsDropped(count);
     const file = options.decisionFile;
     this.#decisions = new DecisionLog({ core, file, logger, clock, onDropped });
+    this.#booked = new BookedRequests({
+      core,
+      clock,
+      settings,
+      roster,
+      decisions: this.#decisions,
+      meter: this.#meter,
+      gauges: this.#gauges,
+      affinity: this.#affinity,
+      sharing: this.#sharing,
+      capacityChanged,
+    });
     this.#tasks = new TaskGroup({
       name: 'kv router',
       onError: (error, task) => logger.error('router task failed', { task, error }),
@@ -115,10 +126,10 @@ export class KvRouter implements PlacementRouter, PlacementHost {
 
   /** A router that knows the workers that there are; their caches come in the background, see {@link ready}. */
   static async connect(options: KvRouterOptions): Promise<KvRouter> {
-    let wake = (): void => undefined;
-    const parts = await openParts(options, () => wake());
+    let onProgress = (): void => undefined;
+    const parts = await openParts(options, () => onProgress());
     const router = new KvRouter(options, parts);
-    wake = () => router.#wake();
+    onProgress = () => router.#readiness.changed();
     try {
       await router.#start();
       return router;
@@ -130,7 +141,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
 
   /** Bookings that have not been given back. */
   get activeRequests(): number {
-    return this.#live.size;
+    return this.#booked.size;
   }
 
   /** Ranks whose part of the index has been restored, or whose worker was asked once in vain, and all. */
@@ -139,17 +150,8 @@ export class KvRouter implements PlacementRouter, PlacementHost {
   }
 
   /** Resolves when enough workers are there and those that there are have been restored. */
-  async ready({ signal }: AbortOptions = {}): Promise<void> {
-    while (!this.#isReady()) {
-      const woken = Promise.withResolvers<undefined>();
-      const wake = (): void => woken.resolve(undefined);
-      this.#waiting.add(wake);
-      try {
-        await raceAbort(woken.promise, signal);
-      } finally {
-        this.#waiting.delete(wake);
-      }
-    }
+  async ready(options?: AbortOptions): Promise<void> {
+    await this.#readiness.wait(options);
   }
 
   async route(request: PlacementRequest, context: Context): Promise<Placement> {
@@ -157,7 +159,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     const { clock } = this.#parts;
     const startMs = clock.monotonicMs();
     const traced = { ...request, traceId: request.traceId ?? context.trace?.traceId };
-    const schedule = (each: PlacementRequest): Promise<Placement> => this.#schedule(each, context);
+    const schedule = (each: PlacementRequest) => this.#schedule(each, context);
     const placement =
       this.#affinity === undefined
         ? await schedule(traced)
@@ -171,7 +173,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     const startMs = clock.monotonicMs();
     const selected = this.#placer.select(request, queued);
     this.#meter?.chosen(request, selected, clock.monotonicMs() - startMs);
-    if (request.advisory !== true) this.#book(request, selected);
+    if (request.advisory !== true) this.#booked.booked(request, selected);
     const { workerId, decisionId } = selected;
     if (decisionId !== '') this.#decisions.made(decisionId);
     return {
@@ -189,46 +191,34 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     return this.#placer.bestCachedTokens(request);
   }
 
+  occupancy(request: PlacementRequest, busy: PrefillBusy): Occupancy {
+    return this.#placer.occupancy(request, busy);
+  }
+
+  get workers(): number {
+    return this.#roster.size;
+  }
+
+  /** Load and limits of all ranks. */
   ranks(): readonly RankLoad[] {
     return this.#placer.ranks();
   }
 
   prefillDone(bookingId: string): void {
-    const booking = this.#live.prefillDone(bookingId);
-    if (booking === undefined || this.#closing !== undefined) return;
-    this.#parts.core.prefillDone(bookingId, this.#parts.clock.monotonicMs());
-    this.#meter?.prefillDone(booking.ageMs);
-    // A session is not bound to a worker that is leaving.
-    if (this.#roster.get(booking.workerId) !== undefined) this.#affinity?.confirmed(bookingId);
-    this.#sharing?.prefillDone(bookingId);
-    this.#queue?.capacityChanged();
+    this.#booked.prefillDone(bookingId);
   }
 
   outputBlock(bookingId: string): void {
-    const { core, clock, settings } = this.#parts;
-    if (!settings.trackOutputBlocks || this.#closing !== undefined) return;
-    core.outputBlock(bookingId, clock.monotonicMs());
+    this.#booked.outputBlock(bookingId);
   }
 
   free(bookingId: string, outcome?: RequestOutcome): void {
-    const booking = this.#live.take(bookingId);
-    if (booking === undefined || this.#closing !== undefined) return;
-    this.#parts.core.free(bookingId, outcome);
-    if (booking.decisionId !== '') this.#decisions.ended(booking.decisionId);
-    if (outcome !== undefined) {
-      this.#meter?.ended(outcome);
-      if (this.#roster.get(booking.workerId) !== undefined)
-        this.#gauges?.ended(booking, { islTokens: booking.promptTokens, ...outcome });
-    }
-    this.#affinity?.ended(bookingId, outcome);
-    this.#sharing?.freed(bookingId);
-    this.#meter?.released('freed');
-    this.#queue?.capacityChanged();
+    this.#booked.free(bookingId, outcome);
   }
 
   /** Gives back what an owner that is gone has booked. */
   freeOwned(owner: object): void {
-    for (const bookingId of this.#live.idsOf(owner)) this.free(bookingId);
+    this.#booked.freeOwned(owner);
   }
 
   /** How much of a prompt each rank holds. */
@@ -312,7 +302,7 @@ export class KvRouter implements PlacementRouter, PlacementHost {
 
   async #start(): Promise<void> {
     this.#tasks.start('follow model cards', (signal) => this.#facts.follow(signal));
-    this.#tasks.start('expiry', (signal) => this.#expire(signal));
+    this.#tasks.start('expiry', (signal) => this.#booked.expire(signal));
     await raceAbort(this.#facts.ready(), this.#options.runtime.signal);
     this.#roster.start();
     this.#decisions.start();
@@ -320,60 +310,18 @@ export class KvRouter implements PlacementRouter, PlacementHost {
 
   async #schedule(request: PlacementRequest, context: Context): Promise<Placement> {
     if (this.#queue === undefined || request.advisory === true)
-      return Promise.resolve(this.place(request, { queuedMs: 0 }));
+      return this.place(request, { queuedMs: 0 });
     return this.#queue.schedule(request, context);
-  }
-
-  #book(request: PlacementRequest, selected: Selected): void {
-    const { bookingId, promptTokens, owner, blockHashes, expectedOutputTokens } = request;
-    const { workerId, dpRank, decisionId, prefillTokens } = selected;
-    const booking = { workerId, dpRank, promptTokens, decisionId, owner };
-    if (this.#live.add(bookingId, booking)) {
-      this.#sharing?.freed(bookingId);
-      this.#meter?.released('freed');
-    }
-    this.#meter?.started(promptTokens);
-    this.#sharing?.added({
-      bookingId,
-      instanceId: workerId,
-      dpRank,
-      blockHashes,
-      islTokens: promptTokens,
-      prefillTokens,
-      expectedOutputTokens,
-    });
   }
 
   #onRoster(change: RosterChange): void {
     if (change.kind === 'gone') {
-      this.#forget(change.bookings, 'freed');
+      this.#booked.forgotten(change.bookings, 'freed');
       this.#affinity?.instanceGone(change.workerId);
       this.#busy?.instanceGone(change.workerId);
     }
     this.#queue?.capacityChanged();
-    this.#wake();
-  }
-
-  async #expire(signal: AbortSignal): Promise<void> {
-    const { core, clock } = this.#parts;
-    while (!signal.aborted) {
-      const bookings = core.expire(clock.monotonicMs());
-      if (bookings.length > 0) {
-        this.#forget(bookings, 'expired');
-        this.#queue?.capacityChanged();
-      }
-      await clock.sleep(EXPIRY_MS, { signal });
-    }
-  }
-
-  /** The core has dropped bookings, of this router or of others. */
-  #forget(bookingIds: readonly string[], how: 'freed' | 'expired'): void {
-    for (const bookingId of bookingIds) {
-      if (this.#live.take(bookingId) === undefined) continue;
-      this.#affinity?.ended(bookingId, undefined);
-      this.#meter?.released(how);
-    }
-    this.#sharing?.forgotten(bookingIds);
+    this.#readiness.changed();
   }
 
   #isReady(): boolean {
@@ -381,11 +329,8 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     return done === total && this.#roster.described >= this.#parts.settings.minInitialWorkers;
   }
 
-  #wake(): void {
-    for (const wake of this.#waiting) wake();
-  }
-
   async #close(): Promise<void> {
+    this.#booked.close();
     this.#roster.close();
     await this.#queue?.[Symbol.asyncDispose]();
     await this.#tasks.close();

@@ -3,7 +3,9 @@ import { DynamoError, PUBLIC_MESSAGE, asInstanceId, instanceIdHex } from '@dynam
 import type { Clock, InstanceId } from '@dynamo-ts/base';
 import type {
   NotSelected,
+  Occupancy,
   PlacementCore,
+  RankConditions,
   SelectMode,
   SelectOverrides,
   SelectRequest,
@@ -13,7 +15,7 @@ import { formatEndpointPath } from '@dynamo-ts/protocol';
 
 import type { PlacementRequest, RouterConfigOverride } from '../placement-router.ts';
 import type { RouterMode } from '../router-mode.ts';
-import type { BusyRanks, QueuedFor, RankLoad } from './collaborators.ts';
+import type { BusyRanks, PrefillBusy, QueuedFor, RankLoad } from './collaborators.ts';
 import type { FollowedInstances, WorkerRoster } from './worker-roster.ts';
 
 /** What a {@link Placer} works with. */
@@ -53,20 +55,20 @@ export class Placer {
 
   /** Most prompt tokens that a rank which may take the request has in cache. */
   bestCachedTokens(request: PlacementRequest): number {
-    const { core, roster, blockSize } = this.#options;
-    const { pinned, pinnedRank, allowed } = request;
-    const { workerIds, dpRanks, blocks } = core.overlap({ blockHashes: this.#hashes(request) });
-    const excluded = new Set(roster.excluded(request.excluded));
-    let best = 0;
-    for (const [index, id] of workerIds.entries()) {
-      const workerId = asInstanceId(id);
-      const isPossible =
-        pinned === undefined
-          ? !excluded.has(id) && (allowed === undefined || allowed.has(workerId))
-          : id === pinned && (pinnedRank === undefined || dpRanks[index] === pinnedRank);
-      if (isPossible) best = Math.max(best, blocks[index * 3] ?? 0);
-    }
-    return Math.min(best * blockSize, request.promptTokens);
+    const { core, blockSize } = this.#options;
+    const prompt = { blockHashes: this.#hashes(request) };
+    const conditions = conditionsOf(request, this.#excluded(request));
+    return Math.min(core.bestOverlap(prompt, conditions) * blockSize, request.promptTokens);
+  }
+
+  /** How many of the ranks that may take a request are too busy for it; those that are out of order are overloaded. */
+  occupancy(request: PlacementRequest, busy: PrefillBusy): Occupancy {
+    const { core, roster } = this.#options;
+    return core.occupancy(conditionsOf(request, arrayOf(request.excluded)), {
+      prefillTokens: busy.prefillBusyThreshold,
+      prefillShare: busy.prefillBusyThresholdFrac,
+      outOfOrder: roster.excluded(NOBODY),
+    });
   }
 
   /** Load and limits of all ranks. */
@@ -92,8 +94,8 @@ export class Placer {
   }
 
   #message(request: PlacementRequest, queued: QueuedFor): SelectRequest {
-    const { clock, roster } = this.#options;
-    const { pinned, preferred, allowed, overrides } = request;
+    const { clock } = this.#options;
+    const { preferred, overrides } = request;
     const isAdvisory = request.advisory ?? false;
     return {
       requestId: request.bookingId,
@@ -104,21 +106,20 @@ export class Placer {
       nowMs: clock.monotonicMs(),
       unixMs: clock.now(),
       book: !isAdvisory,
-      // A pinned worker is the caller's choice, also when it is busy.
-      excludedWorkers:
-        pinned === undefined ? roster.excluded(request.excluded) : arrayOf(request.excluded),
-      allowedWorkers: allowed === undefined ? undefined : BigUint64Array.from(allowed),
-      pinnedWorker: pinned,
-      pinnedRank: request.pinnedRank,
+      ...conditionsOf(request, this.#excluded(request)),
       preferredWorker: preferred?.instanceId,
       preferredRank: preferred?.dpRank,
-      requiredTaints: request.requiredTaints,
       preferredTaints: request.preferredTaints,
       overrides: overrides === undefined ? undefined : overridesOf(overrides),
       expectedOutputTokens: request.expectedOutputTokens,
       queuedMs: queued.queuedMs,
       policyClass: queued.policyClass,
     };
+  }
+
+  /** A pinned worker is the caller's choice, also when it is busy. */
+  #excluded({ pinned, excluded }: PlacementRequest): BigUint64Array | undefined {
+    return pinned === undefined ? this.#options.roster.excluded(excluded) : arrayOf(excluded);
   }
 
   #mode({ mode = this.#options.mode, pinned }: PlacementRequest): SelectMode {
@@ -198,6 +199,19 @@ function exhausted(name: string): DynamoError {
     'capacity.pool_exhausted',
     `all instances of ${name} are busy, please retry later`,
   );
+}
+
+function conditionsOf(
+  { allowed, pinned, pinnedRank, requiredTaints }: PlacementRequest,
+  excludedWorkers: BigUint64Array | undefined,
+): RankConditions {
+  return {
+    allowedWorkers: allowed === undefined ? undefined : BigUint64Array.from(allowed),
+    excludedWorkers,
+    pinnedWorker: pinned,
+    pinnedRank,
+    requiredTaints,
+  };
 }
 
 function arrayOf(ids: ReadonlySet<InstanceId>): BigUint64Array | undefined {

@@ -1,6 +1,6 @@
-import { isHeldUp, occupancyOf } from './eligibility.ts';
+import type { PlacementHost } from '../kv/collaborators.ts';
+import { isHeldUp } from './eligibility.ts';
 import type { QueueGate } from './flow.ts';
-import type { PlacementHost, RankLoad } from '../kv/collaborators.ts';
 import type { QueueEntry } from './queue-entry.ts';
 
 /**
@@ -12,7 +12,6 @@ export class DrainGate implements QueueGate {
   readonly #host: PlacementHost;
   readonly #shut = new Set<string>();
   readonly #open = new Set<string>();
-  #ranks: readonly RankLoad[] | undefined;
 
   constructor(host: PlacementHost, refresh: (entry: QueueEntry) => boolean) {
     this.#host = host;
@@ -24,8 +23,7 @@ export class DrainGate implements QueueGate {
     const lane = `${policyClass.name} ${entry.laneKey}`;
     if (this.#shut.has(lane)) return false;
     if (this.#open.has(lane)) return true;
-    this.#ranks ??= this.#host.ranks();
-    const occupancy = occupancyOf(this.#ranks, entry.request, policyClass);
+    const occupancy = this.#host.occupancy(entry.request, policyClass);
     const { eligible, overloaded } = occupancy;
     const isFull = eligible > 0 && overloaded === eligible;
     const isOpen = !isFull && !isHeldUp(occupancy, policyClass);
@@ -36,6 +34,5 @@ export class DrainGate implements QueueGate {
   /** A request was placed: what was open may be shut now. */
   placed(): void {
     this.#open.clear();
-    this.#ranks = undefined;
   }
 }

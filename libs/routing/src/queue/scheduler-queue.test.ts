@@ -40,14 +40,14 @@ function setUp({ instances = 1, queuePolicy, ...options }: Setup = {}) {
   };
   /** Fills every instance over its threshold. */
   const fill = async (): Promise<void> => {
-    for (const { instanceId } of host.ranks())
+    for (const instanceId of host.instanceIds)
       await schedule(`fill-${instanceId}`, { promptTokens: 5000, pinned: instanceId });
     host.placed.length = 0;
   };
   const settle = () => clock.advance(0);
   /** One prompt after the other is computed, the first ones those that fill the instances. */
   const drainOneByOne = async (): Promise<string[]> => {
-    for (const { instanceId } of host.ranks()) host.prefillDone(`fill-${instanceId}`);
+    for (const instanceId of host.instanceIds) host.prefillDone(`fill-${instanceId}`);
     queue.capacityChanged();
     await settle();
     // Grows while it is read.
@@ -67,7 +67,7 @@ describe('SchedulerQueue', () => {
   it('places at once while a worker has room, and never looks when nothing is queued', async () => {
     const off = setUp({ profile: defaultProfile() });
     for (const id of ['a', 'b', 'c']) await off.schedule(id, { promptTokens: 1e6 });
-    expect([off.host.placed, off.host.rankLooks]).toEqual([['a', 'b', 'c'], 0]);
+    expect([off.host.placed, off.host.looks]).toEqual([['a', 'b', 'c'], 0]);
     expect(off.host.queued.get('a')).toEqual({ queuedMs: 0 });
     const on = setUp({ instances: 2 });
     await on.schedule('a', big);
@@ -161,10 +161,10 @@ describe('SchedulerQueue', () => {
     await expect(waiting).rejects.toMatchObject({ code: 'request.deadline_exceeded' });
     expect(queue.size).toBe(0);
     host.prefillDone('fill-1');
-    const looks = host.rankLooks;
+    const looks = host.looks;
     queue.capacityChanged();
     await settle();
-    expect([host.placed, host.rankLooks]).toEqual([[], looks]);
+    expect([host.placed, host.looks]).toEqual([[], looks]);
   });
 
   it('gives a wait up after the longest one and says when to come back', async () => {

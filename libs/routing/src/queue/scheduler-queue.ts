@@ -22,7 +22,7 @@ import type { Placement, PlacementRequest } from '../placement-router.ts';
 import { ClassResolver } from './class-resolver.ts';
 import { DrainGate } from './drain-gate.ts';
 import { DrainRate } from './drain-rate.ts';
-import { conditionsKey, isHeldUp, occupancyOf } from './eligibility.ts';
+import { conditionsKey, isHeldUp } from './eligibility.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { PlacementHost, RequestQueue } from '../kv/collaborators.ts';
 import { isQueueing } from './policy-profile.ts';
@@ -122,12 +122,16 @@ export class SchedulerQueue implements RequestQueue {
     if (!this.#isQueueing || request.advisory === true)
       return this.#host.place(request, { queuedMs: 0 });
     const waitingClass = this.#classOf(request);
-    if (!this.#mustWait(request, waitingClass))
+    const isHeld = this.#isHeld(request, waitingClass);
+    if (isHeld === undefined || (!isHeld && waitingClass.size === 0))
       return this.#host.place(request, { queuedMs: 0, policyClass: waitingClass.policyClass.name });
     this.#throwIfFull(waitingClass);
-    return new Promise((resolve, reject) => {
+    const placing = new Promise<Placement>((resolve, reject) => {
       this.#enter(request, waitingClass, context, { resolve, reject });
     });
+    // There is room, but others are before it.
+    if (!isHeld) this.#drain();
+    return placing;
   }
 
   /** There may be room now. Cheap; many calls in one turn of the event loop are one. */
@@ -170,19 +174,19 @@ export class SchedulerQueue implements RequestQueue {
     return waitingClass;
   }
 
-  #mustWait(request: PlacementRequest, { policyClass, size }: WaitingClass): boolean {
-    if (!isQueueing(policyClass)) return false;
-    const occupancy = occupancyOf(this.#host.ranks(), request, policyClass);
+  /** Whether there is no room for it; undefined when it does not wait, whatever there is. */
+  #isHeld(request: PlacementRequest, { policyClass }: WaitingClass): boolean | undefined {
+    if (!isQueueing(policyClass)) return undefined;
+    const occupancy = this.#host.occupancy(request, policyClass);
     // Nobody may take it, or nobody has room by the busy thresholds: placing it says so.
-    if (occupancy.overloaded === occupancy.eligible) return false;
-    return size > 0 || isHeldUp(occupancy, policyClass);
+    if (occupancy.overloaded === occupancy.eligible) return undefined;
+    return isHeldUp(occupancy, policyClass);
   }
 
   #throwIfFull(waitingClass: WaitingClass): void {
     const retryAfterSeconds = this.#retryAfterSeconds();
     const { policyClass } = waitingClass;
-    const instances = new Set(this.#host.ranks().map(({ instanceId }) => instanceId));
-    const limit = waitingClass.reachedLimit(instances.size);
+    const limit = waitingClass.reachedLimit(this.#host.workers);
     if (limit !== undefined) {
       this.#meter?.rejected(policyClass.name, limit);
       throw waitingClass.refusal(limit, retryAfterSeconds);
@@ -231,7 +235,6 @@ export class SchedulerQueue implements RequestQueue {
     this.#queue.push(entry);
     this.#waiting.add(entry);
     this.#lookAfter();
-    this.#drain();
   }
 
   #score(entry: QueueEntry): number {

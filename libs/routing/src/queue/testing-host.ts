@@ -1,10 +1,10 @@
 /** Ranks whose prefill tokens tests move by hand; for tests of the queue. */
 import { DynamoError, asInstanceId } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
+import type { Occupancy } from '@dynamo-ts/kv';
 
 import type { Placement, PlacementRequest } from '../placement-router.ts';
-import { isEligible } from './eligibility.ts';
-import type { PlacementHost, QueuedFor, RankLoad } from '../kv/collaborators.ts';
+import type { PlacementHost, PrefillBusy, QueuedFor, RankLoad } from '../kv/collaborators.ts';
 
 /** A request without conditions. */
 export function requestOf(id: string, fields: Partial<PlacementRequest> = {}): PlacementRequest {
@@ -25,7 +25,7 @@ export class TestingHost implements PlacementHost {
   readonly queued: Map<string, QueuedFor> = new Map<string, QueuedFor>();
   /** Cached prompt tokens by booking id. */
   readonly cached: Map<string, number> = new Map<string, number>();
-  rankLooks = 0;
+  looks = 0;
   readonly #ranks: RankLoad[] = [];
   readonly #bookings = new Map<string, { readonly index: number; readonly tokens: number }>();
 
@@ -44,9 +44,24 @@ export class TestingHost implements PlacementHost {
       });
   }
 
-  ranks(): readonly RankLoad[] {
-    this.rankLooks += 1;
-    return this.#ranks;
+  get instanceIds(): readonly InstanceId[] {
+    return this.#ranks.map(({ instanceId }) => instanceId);
+  }
+
+  get workers(): number {
+    return this.#ranks.length;
+  }
+
+  occupancy(request: PlacementRequest, busy: PrefillBusy): Occupancy {
+    this.looks += 1;
+    const eligible = this.#ranks.filter((rank) => isEligible(rank, request));
+    const overloaded = eligible.filter((rank) => rank.overloaded);
+    const isBusy = (rank: RankLoad): boolean => rank.overloaded || isPrefillBusy(rank, busy);
+    return {
+      eligible: eligible.length,
+      busy: eligible.filter(isBusy).length,
+      overloaded: overloaded.length,
+    };
   }
 
   bestCachedTokens({ bookingId }: PlacementRequest): number {
@@ -89,4 +104,19 @@ export class TestingHost implements PlacementHost {
     const rank = this.#ranks[index];
     if (rank !== undefined) this.#ranks[index] = { ...rank, ...fields };
   }
+}
+
+function isEligible(rank: RankLoad, request: PlacementRequest): boolean {
+  const { pinned, allowed, excluded, requiredTaints = [] } = request;
+  if (excluded.has(rank.instanceId) || allowed?.has(rank.instanceId) === false) return false;
+  if (pinned !== undefined && rank.instanceId !== pinned) return false;
+  return requiredTaints.every((taint) => rank.taints.includes(taint));
+}
+
+function isPrefillBusy({ prefillTokens, maxBatchedTokens }: RankLoad, busy: PrefillBusy): boolean {
+  const { prefillBusyThreshold = Infinity, prefillBusyThresholdFrac = Infinity } = busy;
+  return (
+    prefillTokens > prefillBusyThreshold ||
+    prefillTokens > prefillBusyThresholdFrac * maxBatchedTokens
+  );
 }
