@@ -49,6 +49,7 @@ export type {
   BusyRanks,
   LoadSharing,
   PlacementHost,
+  PrefillBusy,
   QueueClassStats,
   QueuedFor,
   RankLoad,
@@ -63,12 +64,14 @@ export type { IndexReport } from './kv/index-health.ts';
 export type { AskWorker } from './kv/worker-kv-query.ts';
 export type { KvRouterConfig } from './kv/kv-router-config.ts';
 export { kvRouterSettings } from './kv/kv-router-config.ts';
-export type { KvRouterFactoryOptions, RoutedPool } from './kv/kv-router-factory.ts';
+export type { KvRouterFactoryOptions } from './kv/kv-router-factory.ts';
 export { KvRouterFactory } from './kv/kv-router-factory.ts';
 export type { CollaboratorSeat, KvRouterOptions } from './kv/kv-router-parts.ts';
 export type { KvRouterSettings } from './kv/kv-router-settings.ts';
 export { KV_ROUTER_DEFAULTS } from './kv/kv-router-settings.ts';
 export { KvRouter } from './kv/kv-router.ts';
+export { ModelRouter } from './kv/model-router.ts';
+export type { RoutedPool } from './kv/shared-routers.ts';
 export { KV_INDEX_METRICS, KV_ROUTER_METRICS, ROUTED_WORKER_METRICS } from './kv/metrics.ts';
 export type { DynamoEndpointsOptions } from './forward/dynamo-endpoints.ts';
 export { ENDPOINT_HEADER, endpointOf, serveDynamoEndpoints } from './forward/dynamo-endpoints.ts';

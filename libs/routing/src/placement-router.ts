@@ -37,6 +37,8 @@ export interface PlacementRequest extends PlacementWishes {
   readonly excluded: ReadonlySet<InstanceId>;
   /** The only instance that may be chosen. */
   readonly pinned?: InstanceId | undefined;
+  /** Model whose queue it waits in, where several share a router. */
+  readonly model?: string | undefined;
   /** Overrides the router's mode. */
   readonly mode?: RouterMode | undefined;
   /** Whoever books: when it is gone, all its bookings can be given back together. */

@@ -1,4 +1,5 @@
 import { TaskGroup } from '@dynamo-ts/base';
+import type { InstanceId } from '@dynamo-ts/base';
 import type { DistributedRuntime } from '@dynamo-ts/runtime';
 import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
@@ -28,17 +29,21 @@ export class BusyInstances implements AsyncDisposable {
   readonly #instances: InstanceView;
   readonly #monitor: BusyMonitor;
   readonly #tasks: TaskGroup;
+  #ids: readonly InstanceId[] = [];
+  #known: ReadonlySet<InstanceId> = new Set();
 
   constructor(options: BusyInstancesOptions) {
     const { runtime, instances, thresholds, model, metrics, logger } = options;
     const { path } = instances;
+    const models = [model];
     this.#instances = instances;
     const { discovery, events } = runtime;
     const facts = new WorkerFacts({ path, discovery, logger, onChange: () => undefined });
     this.#monitor = new BusyMonitor({
       thresholds,
-      model,
-      limitsOf: (id) => (instances.instanceIds().includes(id) ? facts.get(id) : undefined),
+      models: () => models,
+      modelsOf: () => models,
+      limitsOf: (id) => (this.#isKnown(id) ? facts.get(id) : undefined),
       path,
       events,
       metrics,
@@ -68,5 +73,14 @@ export class BusyInstances implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #isKnown(id: InstanceId): boolean {
+    const ids = this.#instances.instanceIds();
+    if (ids !== this.#ids) {
+      this.#ids = ids;
+      this.#known = new Set(ids);
+    }
+    return this.#known.has(id);
   }
 }

@@ -14,6 +14,7 @@ import type { BusyMonitorOptions } from './busy-monitor.ts';
 import { BusyThresholds } from './busy-thresholds.ts';
 
 const [first, second] = [asInstanceId(1n), asInstanceId(2n)];
+const models = ['m'];
 const path = { namespace: 'test', component: 'backend', endpoint: 'generate' };
 
 const reportOf = (workerId: bigint, fields: Partial<ActiveLoad> = {}): Uint8Array =>
@@ -25,7 +26,8 @@ function setUp(options: Partial<BusyMonitorOptions> = {}) {
   const thresholds = new BusyThresholds();
   const monitor = new BusyMonitor({
     thresholds,
-    model: 'm',
+    models: () => models,
+    modelsOf: () => models,
     limitsOf: (id) =>
       id === first || id === second ? { totalKvBlocks: 0, maxBatchedTokens: 1000 } : undefined,
     path,
@@ -45,6 +47,8 @@ function bookedOn() {
     dpRanks: Uint32Array.of(0, 0),
     prefillTokens: Float64Array.of(0, 0),
     decodeBlocks: Float64Array.of(0, 0),
+    totalKvBlocks: Float64Array.of(0, 0),
+    maxBatchedTokens: Float64Array.of(1000, 1000),
   };
   const core = {
     loads: () => loads,
@@ -120,6 +124,35 @@ describe('BusyMonitor', () => {
     expect([...overloaded]).toEqual([first]);
     await clock.advance(2000);
     expect(overloaded.size).toBe(0);
+    await monitor.close();
+  });
+
+  it('goes by the lowest threshold of the models that a worker serves', async () => {
+    const { core, loads, overloaded } = bookedOn();
+    const metrics = new MetricsRegistry();
+    const served = new Map([
+      [first, ['m', 'adapter']],
+      [second, ['m']],
+    ]);
+    const { clock, thresholds, monitor } = setUp({
+      core,
+      metrics,
+      models: () => ['m', 'adapter'],
+      modelsOf: (id) => served.get(id) ?? [],
+    });
+    monitor.start();
+    thresholds.set('m', { activePrefillTokensThreshold: 1000 });
+    thresholds.set('adapter', { activePrefillTokensThreshold: 500 });
+    loads.prefillTokens.fill(600);
+    monitor.refresh();
+    expect([...overloaded]).toEqual([first]);
+    loads.prefillTokens.fill(1001);
+    await clock.advance(10);
+    monitor.refresh();
+    expect([...overloaded].sort()).toEqual([first, second]);
+    const text = await metrics.text();
+    expect(text).toContain('dynamo_frontend_router_busy_ranks{model="m"} 2');
+    expect(text).toContain('dynamo_frontend_router_busy_ranks{model="adapter"} 1');
     await monitor.close();
   });
 

@@ -1,5 +1,5 @@
 /**
- * Keeps ranks that are over the busy thresholds of their model out of selection (RF 2.3).
+ * Keeps ranks that are over the busy thresholds of their models out of selection (RF 2.3).
  *
  * Two accounts of a rank's load count, and either makes it busy, so that it is free again only when both are below: what
  * the rank itself reported, and what routers have booked on it. A report that is older than the limit does not count: a
@@ -12,13 +12,13 @@ import type { EventPlane } from '@dynamo-ts/runtime';
 import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
 import type { BusyRanks } from '../kv/collaborators.ts';
-import { hasThreshold } from './busy-thresholds.ts';
-import type { BusyThreshold, BusyThresholds } from './busy-thresholds.ts';
+import type { BusyThresholds } from './busy-thresholds.ts';
 import { BUSY_METRICS } from './metrics.ts';
 import { exceeds } from './rank-pressure.ts';
 import type { RankLimits } from './rank-pressure.ts';
 import { LOAD_TOPIC, ReportedLoads } from './reported-loads.ts';
 import type { ReportedLoad } from './reported-loads.ts';
+import { WorkerThresholds } from './worker-thresholds.ts';
 
 /** Where bookings are counted and busy ranks are kept out; a `PlacementCore` is one. */
 export interface BusyCore {
@@ -28,6 +28,10 @@ export interface BusyCore {
     readonly dpRanks: Uint32Array;
     readonly prefillTokens: Float64Array;
     readonly decodeBlocks: Float64Array;
+    /** 0 where it is not known. */
+    readonly totalKvBlocks: Float64Array;
+    /** 0 where it is not known. */
+    readonly maxBatchedTokens: Float64Array;
   };
   setOverloaded(workerId: InstanceId, dpRank: number, overloaded: boolean): void;
 }
@@ -35,8 +39,10 @@ export interface BusyCore {
 /** Settings of a {@link BusyMonitor}. */
 export interface BusyMonitorOptions {
   readonly thresholds: BusyThresholds;
-  /** Whose thresholds apply. */
-  readonly model: string;
+  /** Models of all workers, for the metrics. */
+  readonly models: () => Iterable<string>;
+  /** Models that a worker serves: their thresholds apply. The same array until they change. */
+  readonly modelsOf: (instanceId: InstanceId) => readonly string[];
   /** What is known of a worker's limits. */
   readonly limitsOf: (instanceId: InstanceId) => RankLimits | undefined;
   /** Undefined where nothing is booked by blocks: reports alone count. */
@@ -71,8 +77,11 @@ const IDLE_INTERVAL_MS = 1000;
 export class BusyMonitor implements BusyRanks {
   readonly #options: BusyMonitorOptions;
   readonly #clock: Clock;
+  readonly #thresholds: WorkerThresholds;
   readonly #reported: ReportedLoads;
   readonly #busy = new Map<string, BusyRank>();
+  /** Busy ranks by model as the gauge shows them. */
+  #shown = new Map<string, number>();
   readonly #tasks: TaskGroup;
   #offCollect: () => void = () => undefined;
   #lookedAtMs = -Infinity;
@@ -81,6 +90,7 @@ export class BusyMonitor implements BusyRanks {
   constructor(options: BusyMonitorOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#thresholds = new WorkerThresholds(options.thresholds, options.modelsOf);
     this.#reported = new ReportedLoads(this.#clock);
     this.#tasks = new TaskGroup({
       name: 'busy monitor',
@@ -92,7 +102,7 @@ export class BusyMonitor implements BusyRanks {
 
   /** Begins to listen to the workers. */
   start(): void {
-    const { path, events, metrics, model } = this.#options;
+    const { path, events, metrics } = this.#options;
     const { namespace, component } = path;
     this.#tasks.start('loads', async (signal) => {
       const topic = { scope: { namespace, component }, topic: LOAD_TOPIC };
@@ -104,11 +114,7 @@ export class BusyMonitor implements BusyRanks {
         if (this.#busy.size > 0) this.refresh();
       }
     });
-    if (metrics === undefined) return;
-    const gauge = metrics.gauge(BUSY_METRICS.busyRanks).bind({ model });
-    this.#offCollect = metrics.onCollect(() => {
-      gauge.set(this.#busy.size);
-    });
+    this.#offCollect = metrics?.onCollect(() => this.#show(this.#byModel())) ?? this.#offCollect;
   }
 
   /** Takes the payload of a `load_metrics` event. */
@@ -116,34 +122,36 @@ export class BusyMonitor implements BusyRanks {
     const reported = this.#reported.accept(payload);
     if (reported === undefined) return;
     const rank = { instanceId: reported.instanceId, dpRank: reported.load.dpRank };
-    if (this.#isOver(reported, this.#threshold) === this.#busy.has(keyOf(rank))) return;
+    if (this.#isOver(reported) === this.#busy.has(keyOf(rank))) return;
     this.#lookedAtMs = -Infinity;
     this.refresh();
   }
 
   /** Brings everything up to date; called right before a choice. Costs nothing without thresholds. */
   refresh(): void {
-    const threshold = this.#threshold;
-    if (!hasThreshold(threshold) && this.#busy.size === 0) return;
+    const { areSet, version } = this.#thresholds;
+    if (!areSet && this.#busy.size === 0) return;
     const nowMs = this.#clock.monotonicMs();
-    const { version } = this.#options.thresholds;
     if (nowMs - this.#lookedAtMs < MIN_INTERVAL_MS && version === this.#seenVersion) return;
     this.#lookedAtMs = nowMs;
     this.#seenVersion = version;
-    this.#apply(this.#find(threshold));
+    this.#apply(areSet ? this.#find() : new Map());
   }
 
   instanceGone(instanceId: InstanceId): void {
     for (const [key, rank] of this.#busy)
       if (rank.instanceId === instanceId) this.#busy.delete(key);
+    this.#reported.forget(instanceId);
     this.#lookedAtMs = -Infinity;
   }
 
-  /** Whether all ranks of a worker are busy. */
+  /** Whether all ranks of a worker that said something are busy. */
   isBusy(instanceId: InstanceId): boolean {
     if (this.#busy.size === 0) return false;
-    const ranks = this.#ranks().filter((rank) => rank.instanceId === instanceId);
-    return ranks.length > 0 && ranks.every((rank) => this.#busy.has(keyOf(rank)));
+    const ranks = this.#reported.of(instanceId);
+    const isBusy = ({ load: { dpRank } }: ReportedLoad): boolean =>
+      this.#busy.has(keyOf({ instanceId, dpRank }));
+    return ranks.length > 0 && ranks.every(isBusy);
   }
 
   /** Last reports of the workers. */
@@ -154,6 +162,7 @@ export class BusyMonitor implements BusyRanks {
   /** Stops listening; what is busy stays so in the core. Idempotent. */
   async close(): Promise<void> {
     this.#offCollect();
+    this.#show(new Map());
     await this.#tasks.close();
   }
 
@@ -161,69 +170,59 @@ export class BusyMonitor implements BusyRanks {
     await this.close();
   }
 
-  get #threshold(): BusyThreshold {
-    return this.#options.thresholds.get(this.#options.model);
-  }
-
-  /** Ranks that have bookings or said something. */
-  #ranks(): readonly BusyRank[] {
-    const ranks = new Map<string, BusyRank>();
-    for (const { instanceId, load } of this.#reported.all()) {
-      const rank = { instanceId, dpRank: load.dpRank };
-      if (this.#options.limitsOf(instanceId) !== undefined) ranks.set(keyOf(rank), rank);
-    }
-    const loads = this.#options.core?.loads();
-    for (const [index, id] of loads?.workerIds.entries() ?? []) {
-      const rank = { instanceId: asInstanceId(id), dpRank: loads?.dpRanks[index] ?? 0 };
-      ranks.set(keyOf(rank), rank);
-    }
-    return [...ranks.values()];
-  }
-
-  #find(threshold: BusyThreshold): ReadonlyMap<string, BusyRank> {
+  #find(): ReadonlyMap<string, BusyRank> {
     const busy = new Map<string, BusyRank>();
-    if (!hasThreshold(threshold)) return busy;
-    this.#addBooked(threshold, busy);
-    this.#addReported(threshold, busy);
+    this.#addBooked(busy);
+    this.#addReported(busy);
     return busy;
   }
 
-  #addBooked(threshold: BusyThreshold, busy: Map<string, BusyRank>): void {
+  /** Runs before choices, over all ranks: most are below the lowest threshold, and only the others are looked at closely. */
+  #addBooked(busy: Map<string, BusyRank>): void {
     const loads = this.#options.core?.loads();
     if (loads === undefined) return;
-    for (const [index, id] of loads.workerIds.entries()) {
-      const rank = { instanceId: asInstanceId(id), dpRank: loads.dpRanks[index] ?? 0 };
+    const { lowest } = this.#thresholds;
+    const { workerIds, dpRanks } = loads;
+    for (let index = 0; index < workerIds.length; index += 1) {
       const pressure = {
         decodeBlocks: loads.decodeBlocks[index] ?? 0,
         prefillTokens: loads.prefillTokens[index] ?? 0,
       };
-      if (exceeds(pressure, this.#limitsOf(rank.instanceId), threshold))
+      const limits = {
+        totalKvBlocks: loads.totalKvBlocks[index] ?? 0,
+        maxBatchedTokens: loads.maxBatchedTokens[index] ?? 0,
+      };
+      if (!exceeds(pressure, limits, lowest)) continue;
+      const rank = {
+        instanceId: asInstanceId(workerIds[index] ?? 0n),
+        dpRank: dpRanks[index] ?? 0,
+      };
+      if (exceeds(pressure, limits, this.#thresholds.of(rank.instanceId)))
         busy.set(keyOf(rank), rank);
     }
   }
 
-  #addReported(threshold: BusyThreshold, busy: Map<string, BusyRank>): void {
+  #addReported(busy: Map<string, BusyRank>): void {
     const { maxReportAgeMs = MAX_REPORT_AGE_MS } = this.#options;
     const oldestMs = this.#clock.monotonicMs() - maxReportAgeMs;
     for (const reported of this.#reported.all()) {
-      if (reported.heardAtMs < oldestMs || !this.#isOver(reported, threshold)) continue;
+      if (reported.heardAtMs < oldestMs || !this.#isOver(reported)) continue;
       const rank = { instanceId: reported.instanceId, dpRank: reported.load.dpRank };
       busy.set(keyOf(rank), rank);
     }
   }
 
-  #isOver({ instanceId, load }: ReportedLoad, threshold: BusyThreshold): boolean {
+  #isOver({ instanceId, load }: ReportedLoad): boolean {
     // Another endpoint's worker, or one that has left.
     const known = this.#options.limitsOf(instanceId);
     if (known === undefined) return false;
     const { activeDecodeBlocks, activePrefillTokens, totalKvBlocks } = load;
-    const limits = { ...known, totalKvBlocks: totalKvBlocks || known.totalKvBlocks };
+    const limits = {
+      totalKvBlocks: totalKvBlocks || known.totalKvBlocks,
+      maxBatchedTokens: known.maxBatchedTokens,
+    };
     const pressure = { decodeBlocks: activeDecodeBlocks, prefillTokens: activePrefillTokens };
-    return exceeds(pressure, limits, threshold);
-  }
-
-  #limitsOf(instanceId: InstanceId): RankLimits {
-    return this.#options.limitsOf(instanceId) ?? { totalKvBlocks: 0, maxBatchedTokens: 0 };
+    return exceeds(pressure, limits, this.#thresholds.of(instanceId));
   }
 
   #apply(busy: ReadonlyMap<string, BusyRank>): void {
@@ -239,6 +238,23 @@ export class BusyMonitor implements BusyRanks {
       core?.setOverloaded(rank.instanceId, rank.dpRank, true);
     }
     if (freed.length + filled.length > 0) onChange?.();
+  }
+
+  /** Busy ranks of every model. */
+  #byModel(): Map<string, number> {
+    const { models, modelsOf } = this.#options;
+    const counts = new Map(Array.from(models(), (model) => [model, 0]));
+    for (const { instanceId } of this.#busy.values())
+      for (const model of modelsOf(instanceId)) counts.set(model, (counts.get(model) ?? 0) + 1);
+    return counts;
+  }
+
+  /** Other endpoints may serve the same model: each adds its part. */
+  #show(counts: Map<string, number>): void {
+    const gauge = this.#options.metrics?.gauge(BUSY_METRICS.busyRanks);
+    for (const model of new Set([...this.#shown.keys(), ...counts.keys()]))
+      gauge?.inc({ model }, (counts.get(model) ?? 0) - (this.#shown.get(model) ?? 0));
+    this.#shown = counts;
   }
 }
 

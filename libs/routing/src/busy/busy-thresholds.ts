@@ -62,6 +62,11 @@ export class BusyThresholds {
     return this.#byModel.get(model) ?? this.#defaults;
   }
 
+  /** The lowest of all models and of the defaults: a rank below it is busy for nobody. */
+  get lowest(): BusyThreshold {
+    return lowestOf([this.#defaults, ...this.#byModel.values()]);
+  }
+
   /** Models whose thresholds were set. */
   all(): readonly ModelBusyThreshold[] {
     return Array.from(this.#byModel, ([model, threshold]) => ({ model, ...threshold }));
@@ -84,6 +89,16 @@ export class BusyThresholds {
     this.#version += 1;
     return next;
   }
+}
+
+/** The lowest of each threshold. */
+export function lowestOf(thresholds: Iterable<BusyThreshold>): BusyThreshold {
+  const lowest: Record<string, number> = {};
+  for (const threshold of thresholds)
+    for (const name of NAMES)
+      if (threshold[name] !== undefined)
+        lowest[name] = Math.min(threshold[name], lowest[name] ?? Infinity);
+  return lowest;
 }
 
 /** Whether any threshold is set. */

@@ -1,4 +1,3 @@
-import { hasThreshold } from './busy-thresholds.ts';
 import type { BusyThreshold } from './busy-thresholds.ts';
 
 /** What is known of a rank's limits; 0 is unknown. */
@@ -22,7 +21,6 @@ export function exceeds(
   limits: RankLimits,
   threshold: BusyThreshold,
 ): boolean {
-  if (!hasThreshold(threshold)) return false;
   const {
     activeDecodeBlocksThreshold: share = Infinity,
     activePrefillTokensThreshold: tokens = Infinity,

@@ -20,8 +20,9 @@ const MOST_RANKS = 16_384;
 /** Newest loads of all ranks that were heard of. */
 export class ReportedLoads {
   readonly #clock: Clock;
-  /** Least recently heard of first. */
-  readonly #byRank = new Map<string, ReportedLoad>();
+  /** By instance and rank; the instance that was least recently heard of is first. */
+  readonly #byInstance = new Map<InstanceId, Map<number, ReportedLoad>>();
+  #size = 0;
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock;
@@ -36,23 +37,34 @@ export class ReportedLoads {
       return undefined;
     }
     const instanceId = asInstanceId(load.workerId);
-    const key = rankKey(instanceId, load.dpRank);
-    this.#byRank.delete(key);
     const reported = { instanceId, load, heardAtMs: this.#clock.monotonicMs() };
-    this.#byRank.set(key, reported);
-    if (this.#byRank.size > MOST_RANKS) {
-      const [oldest] = this.#byRank.keys();
-      if (oldest !== undefined) this.#byRank.delete(oldest);
-    }
+    const ranks = this.#byInstance.get(instanceId) ?? new Map<number, ReportedLoad>();
+    this.#size += ranks.has(load.dpRank) ? 0 : 1;
+    ranks.set(load.dpRank, reported);
+    this.#byInstance.delete(instanceId);
+    this.#byInstance.set(instanceId, ranks);
+    if (this.#size > MOST_RANKS) this.#forgetOldest();
     return reported;
   }
 
-  /** Everything that was heard, oldest first. */
-  all(): readonly ReportedLoad[] {
-    return [...this.#byRank.values()];
+  /** Everything that was heard, the instance that was heard of last at the end. */
+  *all(): Iterable<ReportedLoad> {
+    for (const ranks of this.#byInstance.values()) yield* ranks.values();
   }
-}
 
-function rankKey(instanceId: bigint, dpRank: number): string {
-  return `${instanceId}/${dpRank}`;
+  /** What an instance said of its ranks. */
+  of(instanceId: InstanceId): readonly ReportedLoad[] {
+    return [...(this.#byInstance.get(instanceId)?.values() ?? [])];
+  }
+
+  /** Drops what an instance said that has left. */
+  forget(instanceId: InstanceId): void {
+    this.#size -= this.#byInstance.get(instanceId)?.size ?? 0;
+    this.#byInstance.delete(instanceId);
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#byInstance.keys();
+    if (oldest !== undefined) this.forget(oldest);
+  }
 }

@@ -15,13 +15,18 @@ import { BusyThresholds } from '../busy/busy-thresholds.ts';
 import { profileFor, readPolicyConfig } from '../queue/policy-config.ts';
 import type { PolicyConfig } from '../queue/policy-config.ts';
 import { defaultProfile } from '../queue/policy-profile.ts';
+import { ModelQueues } from '../queue/model-queues.ts';
 import { SchedulerQueue } from '../queue/scheduler-queue.ts';
 import { ReplicaSync } from '../replica/replica-sync.ts';
+import type { PlacementHost } from './collaborators.ts';
 import { DecisionFile } from './decision-file.ts';
 import { kvRouterSettings } from './kv-router-config.ts';
 import type { KvRouterConfig } from './kv-router-config.ts';
 import type { CollaboratorSeat, KvRouterOptions } from './kv-router-parts.ts';
 import { KvRouter } from './kv-router.ts';
+import type { ModelRouter } from './model-router.ts';
+import { SharedRouters } from './shared-routers.ts';
+import type { JoinedRouter, RoutedPool } from './shared-routers.ts';
 
 /** Settings of a {@link KvRouterFactory}. */
 export interface KvRouterFactoryOptions {
@@ -33,15 +38,7 @@ export interface KvRouterFactoryOptions {
   readonly restoreMs?: number | undefined;
 }
 
-/** An endpoint to route for. */
-export interface RoutedPool {
-  readonly path: EndpointPath;
-  /** Tokens per block of its models. */
-  readonly blockSize: number;
-  /** Whose thresholds and queue classes apply. @default those of every model */
-  readonly model?: string | undefined;
-}
-
+const NO_MODELS: readonly string[] = [];
 const MIB = 1024 * 1024;
 /** Requests are served without those that are missing then. */
 const RESTORE_MS = 10_000;
@@ -53,6 +50,7 @@ export class KvRouterFactory implements AsyncDisposable {
   readonly #options: KvRouterFactoryOptions;
   readonly #policies: PolicyConfig | undefined;
   readonly #decisionFile: DecisionFile | undefined;
+  readonly #shared = new SharedRouters((pool) => this.#open(pool));
 
   private constructor(
     options: KvRouterFactoryOptions,
@@ -75,18 +73,21 @@ export class KvRouterFactory implements AsyncDisposable {
     return new KvRouterFactory(options, read, file);
   }
 
-  /** Opens the router of an endpoint; whoever asks for it closes it. */
+  /** Opens a router of an endpoint that nobody shares; whoever asks for it closes it. */
   async open(pool: RoutedPool): Promise<KvRouter> {
-    return KvRouter.connect(this.#routerOptions(pool));
+    const { router } = await this.#open(pool);
+    return router;
   }
 
   /**
-   * Opens the router of an endpoint and waits a while until as many workers as must be there at first are restored.
+   * Joins the router that all models of an endpoint share, opening it for the first one, and waits a while until as many
+   * workers as must be there at first are restored.
    *
-   * @throws the signal's reason when aborted
+   * @throws `request.conflict` when other models of the endpoint have blocks of another size; the signal's reason when
+   * aborted
    */
-  async openRestored(pool: RoutedPool, { signal }: AbortOptions = {}): Promise<KvRouter> {
-    const router = await this.open(pool);
+  async openRestored(pool: RoutedPool, { signal }: AbortOptions = {}): Promise<ModelRouter> {
+    const router = await this.#shared.join(pool);
     if (this.#options.config.routerMinInitialWorkers === 0) return router;
     try {
       const { restoreMs = RESTORE_MS } = this.#options;
@@ -113,6 +114,18 @@ export class KvRouterFactory implements AsyncDisposable {
     await this.close();
   }
 
+  async #open(pool: RoutedPool): Promise<JoinedRouter> {
+    let queues: ModelQueues | undefined;
+    const createQueue = ({ host }: CollaboratorSeat): ModelQueues =>
+      (queues = new ModelQueues((model) => this.#queue(pool.path, model, host), pool.model));
+    const router = await KvRouter.connect({ ...this.#routerOptions(pool), createQueue });
+    return {
+      router,
+      joined: (model) => queues?.join(model),
+      left: async (model) => queues?.leave(model),
+    };
+  }
+
   #routerOptions(pool: RoutedPool): KvRouterOptions {
     const { config, runtime, logger, metrics } = this.#options;
     const ttlMs = config.routerSessionAffinityTtlMs;
@@ -126,7 +139,6 @@ export class KvRouterFactory implements AsyncDisposable {
       metrics,
       decisionFile: this.#decisionFile,
       createBusy: (seat) => this.#busy(pool, seat),
-      createQueue: (seat) => this.#queue(pool, seat),
       ...(ttlMs === undefined ? {} : { createAffinity: () => this.#affinity(pool, ttlMs) }),
       ...(config.routerReplicaSync
         ? { createSharing: (seat: CollaboratorSeat) => this.#sharing(pool, seat) }
@@ -134,14 +146,12 @@ export class KvRouterFactory implements AsyncDisposable {
     };
   }
 
-  #busy(
-    { path, model = '' }: RoutedPool,
-    { core, facts, capacityChanged }: CollaboratorSeat,
-  ): BusyMonitor {
+  #busy({ path }: RoutedPool, { core, facts, capacityChanged }: CollaboratorSeat): BusyMonitor {
     const { runtime, logger, metrics } = this.#options;
     const monitor = new BusyMonitor({
       thresholds: this.thresholds,
-      model,
+      models: () => facts.models(),
+      modelsOf: (instanceId) => facts.get(instanceId)?.models ?? NO_MODELS,
       limitsOf: (instanceId) => facts.get(instanceId),
       core,
       path,
@@ -154,7 +164,7 @@ export class KvRouterFactory implements AsyncDisposable {
     return monitor;
   }
 
-  #queue({ path, model }: RoutedPool, { host }: CollaboratorSeat): SchedulerQueue {
+  #queue(path: EndpointPath, model: string | undefined, host: PlacementHost): SchedulerQueue {
     const { config, logger, metrics } = this.#options;
     const fallback = defaultProfile({
       queuePolicy: config.routerQueuePolicy,

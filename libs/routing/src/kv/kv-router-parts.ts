@@ -26,7 +26,7 @@ export interface CollaboratorSeat {
   readonly core: PlacementCore;
   readonly host: PlacementHost;
   /** What is known of the workers that there are. */
-  readonly facts: Pick<WorkerRoster, 'get'>;
+  readonly facts: Pick<WorkerRoster, 'get' | 'models'>;
   readonly path: EndpointPath;
   readonly blockSize: number;
   readonly settings: KvRouterSettings;

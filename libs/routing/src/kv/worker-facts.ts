@@ -20,6 +20,8 @@ export interface WorkerFact {
   /** Publishes KV events and answers index queries. */
   readonly kvEvents: boolean;
   readonly taints: readonly string[];
+  /** Names of the models that it serves. */
+  readonly models: readonly string[];
 }
 
 /** Settings of {@link WorkerFacts}. */
@@ -44,8 +46,10 @@ export const PLAIN_WORKER: WorkerFact = {
   maxBatchedTokens: 0,
   kvEvents: false,
   taints: [],
+  models: [],
 };
 
+/** What one model record of a worker says. */
 interface Entry {
   readonly instanceId: InstanceId;
   readonly fact: WorkerFact;
@@ -55,6 +59,8 @@ interface Entry {
 export class WorkerFacts {
   readonly #options: WorkerFactsOptions;
   readonly #byKey = new Map<string, Entry>();
+  /** Facts by the keys of a worker's records. */
+  readonly #records = new Map<InstanceId, Map<string, WorkerFact>>();
   readonly #byId = new Map<InstanceId, WorkerFact>();
   readonly #ready = Promise.withResolvers<undefined>();
 
@@ -85,20 +91,34 @@ export class WorkerFacts {
   #put(key: string, value: Uint8Array): void {
     const entry = this.#tryRead(key, value);
     if (entry === undefined) return;
+    const { instanceId, fact } = entry;
     this.#byKey.set(key, entry);
-    this.#byId.set(entry.instanceId, entry.fact);
-    this.#options.onChange(entry.instanceId);
+    const records = this.#records.get(instanceId) ?? new Map<string, WorkerFact>();
+    this.#records.set(instanceId, records.set(key, fact));
+    this.#changed(instanceId, records);
   }
 
   #delete(key: string): void {
     const entry = this.#byKey.get(key);
     if (entry === undefined) return;
+    const { instanceId } = entry;
     this.#byKey.delete(key);
-    // A worker may serve several models; what it is stays the same.
-    const other = [...this.#byKey.values()].find((each) => each.instanceId === entry.instanceId);
-    if (other === undefined) this.#byId.delete(entry.instanceId);
-    else this.#byId.set(entry.instanceId, other.fact);
-    this.#options.onChange(entry.instanceId);
+    const records = this.#records.get(instanceId);
+    records?.delete(key);
+    if (records?.size === 0) this.#records.delete(instanceId);
+    this.#changed(instanceId, records);
+  }
+
+  /** A worker may serve several models; what else it is they say alike, and the last one is believed. */
+  #changed(instanceId: InstanceId, records: ReadonlyMap<string, WorkerFact> | undefined): void {
+    const facts = [...(records?.values() ?? [])];
+    const last = facts.at(-1);
+    if (last === undefined) this.#byId.delete(instanceId);
+    else {
+      const models = new Set(facts.flatMap((fact) => fact.models));
+      this.#byId.set(instanceId, facts.length === 1 ? last : { ...last, models: [...models] });
+    }
+    this.#options.onChange(instanceId);
   }
 
   #tryRead(key: string, value: Uint8Array): Entry | undefined {
@@ -116,7 +136,8 @@ export class WorkerFacts {
 
   #factOf({ card, instanceId }: ModelRecord): WorkerFact {
     const config = card?.runtimeConfig;
-    if (config === undefined) return { ...PLAIN_WORKER };
+    const models = card === undefined ? [] : [card.displayName];
+    if (config === undefined) return { ...PLAIN_WORKER, models };
     const { dataParallelStartRank: dpStart, dataParallelSize } = config;
     if (dataParallelSize > MOST_RANKS) {
       throw new DynamoError(
@@ -131,6 +152,7 @@ export class WorkerFacts {
       maxBatchedTokens: config.maxNumBatchedTokens,
       kvEvents: config.kvEvents && this.#countsAlike(instanceId, card?.kvCacheBlockSize ?? 0),
       taints: config.taints,
+      models,
     };
   }
 

@@ -75,6 +75,13 @@ export class WorkerRoster {
     return this.#entries.get(workerId);
   }
 
+  /** Names of the models that the workers serve. */
+  models(): ReadonlySet<string> {
+    const models = new Set<string>();
+    for (const fact of this.#entries.values()) for (const model of fact.models) models.add(model);
+    return models;
+  }
+
   /** Begins to follow the instances. */
   start(): void {
     this.#offInstances = this.#options.instances.onInstances(({ kind, instance }) => {
@@ -103,7 +110,7 @@ export class WorkerRoster {
   addExternal({ workerId, ...fact }: WorkerEntry, ask?: AskWorker): void {
     this.#external.set(workerId, ask);
     this.#options.feed?.remove(workerId);
-    this.#set(workerId, fact);
+    this.#set(workerId, { ...fact, models: [] });
   }
 
   /** Takes an added engine out. Idempotent. */
@@ -134,7 +141,8 @@ export class WorkerRoster {
     const hasEvents = fact.kvEvents && feed !== undefined;
     this.#entries.set(workerId, fact);
     this.#free = undefined;
-    core.setWorker({ workerId, ...fact, kvEvents: hasEvents });
+    const { models: _, ...entry } = fact;
+    core.setWorker({ workerId, ...entry, kvEvents: hasEvents });
     const ask = this.#external.get(workerId);
     // Of an engine that was added by hand and cannot be asked nothing can be restored.
     const isRestored = hasEvents && (ask !== undefined || !this.#external.has(workerId));

@@ -19,6 +19,7 @@ import { SchedulerQueue } from './scheduler-queue.ts';
 /** Prompts of 320 tokens; workers compute 8192 at once, and are busy above 400. */
 const THRESHOLD_FRAC = 400 / 8192;
 
+const models = ['m'];
 let last = 0;
 
 function request(fields: Partial<PlacementRequest> = {}): PlacementRequest {
@@ -166,7 +167,8 @@ function withBusy(cluster: TestCluster, thresholds: BusyThresholds): Partial<KvR
     createBusy: ({ core, facts, path }) =>
       new BusyMonitor({
         thresholds,
-        model: 'm',
+        models: () => models,
+        modelsOf: () => models,
         limitsOf: (id) => facts.get(id),
         core,
         path,
