@@ -32,6 +32,10 @@ export interface TestFrontendOptions {
   readonly argv?: readonly string[];
   readonly workers?: number;
   readonly model?: string;
+  /** Further models that the same worker serves at the same endpoint. */
+  readonly otherModels?: readonly string[];
+  /** Tokens per block. @default 16 */
+  readonly blockSize?: number;
   readonly contextLength?: number;
   readonly aliases?: readonly string[];
   readonly modelInput?: 'tokens' | 'text';
@@ -187,24 +191,24 @@ async function startWorker(
   const runtime = await DistributedRuntime.connect({ ...planes, logger: telemetry.logger });
   const script = options.script ?? sayScript('Hello');
   const served = await startGenerate(runtime, script);
-  const card = await cardOf(options, cacheDir);
   const path = { namespace: 'dynamo', component: 'backend', endpoint: 'generate' };
-  const record = ModelRecord.fromPartial({
-    type: 'Model',
-    ...path,
-    instanceId: runtime.instanceId,
-    card,
-  });
-  const registration = await planes.discovery.register({
-    key: modelCardKey(path, runtime.instanceId, card.slug),
-    value: Buffer.from(JSON.stringify(ModelRecord.toJSON(record))),
-  });
+  const { instanceId } = runtime;
+  const publish = async (model: string) => {
+    const card = await cardOf({ ...options, model }, cacheDir);
+    const record = ModelRecord.fromPartial({ type: 'Model', ...path, instanceId, card });
+    return planes.discovery.register({
+      key: modelCardKey(path, instanceId, card.slug),
+      value: Buffer.from(JSON.stringify(ModelRecord.toJSON(record))),
+    });
+  };
+  const models = [options.model ?? 'mock', ...(options.otherModels ?? [])];
+  const registrations = await Promise.all(models.map(publish));
   const close = async (): Promise<void> => {
-    await registration.close();
+    for (const registration of registrations) await registration.close();
     await served.close();
     await runtime.close();
   };
-  return { instanceId: runtime.instanceId, close, [Symbol.asyncDispose]: close };
+  return { instanceId, close, [Symbol.asyncDispose]: close };
 }
 
 /** Serves a script at the usual endpoint. */
@@ -226,7 +230,7 @@ async function cardOf(
     name: options.model ?? 'mock',
     aliases: options.aliases ?? [],
     contextLength: options.contextLength ?? 131_072,
-    kvCacheBlockSize: 16,
+    kvCacheBlockSize: options.blockSize ?? 16,
     cache: new CardFileCache({ directory: cacheDir }),
   });
   return card;

@@ -57,7 +57,10 @@ function healthBody({ admission, models }: StatusRoutesOptions) {
     initial_discovery_error: null,
     models: [...new Set(sets.map((set) => set.name))],
     endpoints: [...new Set(sets.map((set) => endpointUri(set.path)))],
-    routers: sets.flatMap((set) => routerBody(set.loaded?.workers.routerState())),
+    // Models of one endpoint share its router.
+    routers: [...new Map(sets.map((set) => [endpointUri(set.path), set])).values()].flatMap((set) =>
+      routerBody(set.loaded?.workers.routerState()),
+    ),
     instances: sets.flatMap((set) =>
       (set.loaded?.workers.client.instances() ?? []).map((instance) =>
         EndpointInstance.toJSON(instance),

@@ -63,9 +63,10 @@ export class ModelCatalog implements ModelSource {
     return streams;
   }
 
-  /** Who records decisions for the sets that are loaded. */
+  /** Who records decisions for the sets that are loaded; models of one endpoint may share one. */
   decisionSources(): readonly DecisionSource[] {
-    return this.sets().flatMap(({ loaded }) => loaded?.workers.decisions ?? []);
+    const sources = this.sets().flatMap(({ loaded }) => loaded?.workers.decisions ?? []);
+    return [...new Set(sources)];
   }
 
   /** A worker publishes a card, or publishes it again. */

@@ -5,8 +5,8 @@ import { BusyDoor, BusyInstances, Dispatcher, LocalRouter, RemoteRouter } from '
 import type {
   DecisionSource,
   IndexReport,
-  KvRouter,
   KvRouterFactory,
+  ModelRouter,
   RoutedPool,
 } from '@dynamo-ts/routing';
 import type { Client, DistributedRuntime } from '@dynamo-ts/runtime';
@@ -34,12 +34,12 @@ export interface RouterState {
 export class ModelWorkers implements AsyncDisposable {
   readonly client: Client;
   readonly dispatcher: Dispatcher;
-  readonly #router: KvRouter | RemoteRouter;
+  readonly #router: ModelRouter | RemoteRouter;
   readonly #busy: BusyInstances | undefined;
 
   private constructor(
     client: Client,
-    router: KvRouter | RemoteRouter,
+    router: ModelRouter | RemoteRouter,
     { telemetry, streamTimeoutMs }: ModelWorkersOptions,
     busy?: BusyInstances,
   ) {
@@ -77,7 +77,7 @@ export class ModelWorkers implements AsyncDisposable {
 
   /** Who records the decisions about these workers. */
   get decisions(): DecisionSource {
-    return this.#router;
+    return this.#router instanceof RemoteRouter ? this.#router : this.#router.shared;
   }
 
   /** How far the router is; undefined when it is a service, which says so itself. */
