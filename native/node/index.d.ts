@@ -76,7 +76,7 @@ export declare class NativeKvPublisher {
    * come for a while, once, and publish it like any other.
    */
   beat(): void
-  /** The oldest encoded `KvEventBatch` that was not taken yet, of at most 512 KiB. Call it until there is none. */
+  /** The oldest encoded `KvEventBatch` that was not taken yet, of at most 128 KiB. Call it until there is none. */
   flush(): Uint8Array | null
   /**
    * Answers an encoded `WorkerKvQueryRequest` with encoded `WorkerKvQueryResponse` items of about 1 MiB at most. Covers
@@ -187,8 +187,8 @@ export declare class NativePlacement {
    */
   health(nowMs: number): NativeIndexHealth
   /**
-   * What one worker holds, or all of them, as an encoded `QueryIndexResponse` with runs. Read off the loop, rank by rank:
-   * ranks may differ by what happened between them.
+   * What one worker holds, or all of them, as an encoded `QueryIndexResponse` with runs. Read off the loop, in slices:
+   * what happens meanwhile may be in it or not.
    */
   readIndex(workerId?: bigint | undefined): Promise<Uint8Array>
   /**

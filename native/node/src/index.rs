@@ -302,25 +302,17 @@ fn runs_of(index: &ExactIndex, rank: WorkerRank) -> impl Iterator<Item = NativeS
     whole.map(move |run: StoredRun| NativeStoredRun {
         worker_id: rank.worker_id.into(),
         dp_rank: rank.dp_rank,
-        tier: tier_name(run.tier),
+        tier: run.tier.as_str(),
         parent: run.named_parent().map(BigInt::from),
         block_hashes: BigUint64Array::new(run.blocks.iter().map(|b| b.engine_hash).collect()),
         tokens_hashes: BigUint64Array::new(run.blocks.iter().map(|b| b.local_hash).collect()),
     })
 }
 
-fn tier_of(tier: &str) -> Result<CacheTier, NativeError> {
-    let found = CacheTier::ALL.into_iter().find(|&t| tier_name(t) == tier);
-    found.ok_or_else(|| NativeError::new("request.invalid", format!("{tier} is no cache tier")))
-}
-
-fn tier_name(tier: CacheTier) -> &'static str {
-    match tier {
-        CacheTier::Device => "device",
-        CacheTier::Host => "host",
-        CacheTier::Disk => "disk",
-        CacheTier::External => "external",
-    }
+/// The tier of a name; `request.invalid` when there is none.
+pub fn tier_of(tier: &str) -> Result<CacheTier, NativeError> {
+    CacheTier::parse(tier)
+        .ok_or_else(|| NativeError::new("request.invalid", format!("{tier} is no cache tier")))
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // the cast saturates

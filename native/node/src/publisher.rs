@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use dynamo_kv::{
-    CacheEventData, CacheTier, DecodeError, FramePlace, KvPublisher, PublisherOptions,
-    PublisherStats, StoredBlock,
+    CacheEventData, DecodeError, FramePlace, KvPublisher, PublisherOptions, PublisherStats,
+    StoredBlock,
 };
 use napi::bindgen_prelude::{
     AsyncTask, BigInt, BigUint64Array, BigUint64ArraySlice, Uint8Array, Uint8ArraySlice,
@@ -15,6 +15,7 @@ use napi_derive::napi;
 
 use crate::error::NativeError;
 use crate::handle::Handle;
+use crate::index::tier_of;
 use crate::job::{Job, start};
 
 type Thrown = napi::Error<&'static str>;
@@ -171,7 +172,7 @@ impl NativeKvPublisher {
         tokens_hashes: BigUint64ArraySlice<'_>,
     ) -> Result<(), Thrown> {
         self.run(|publisher| {
-            let tier = parse_tier(&tier)?;
+            let tier = tier_of(&tier)?;
             if block_hashes.len() != tokens_hashes.len() {
                 let message = "there must be as many tokens hashes as block hashes";
                 return Err(NativeError::new("request.invalid", message));
@@ -203,7 +204,7 @@ impl NativeKvPublisher {
             let data = CacheEventData::Removed {
                 engine_hashes: block_hashes.to_vec(),
             };
-            publisher.accept_change(dp_rank, parse_tier(&tier)?, data);
+            publisher.accept_change(dp_rank, tier_of(&tier)?, data);
             Ok(())
         })
     }
@@ -227,7 +228,7 @@ impl NativeKvPublisher {
         })
     }
 
-    /// The oldest encoded `KvEventBatch` that was not taken yet, of at most 512 KiB. Call it until there is none.
+    /// The oldest encoded `KvEventBatch` that was not taken yet, of at most 128 KiB. Call it until there is none.
     #[napi]
     pub fn flush(&self) -> Result<Option<Uint8Array>, Thrown> {
         self.run(|publisher| Ok(publisher.flush().map(Uint8Array::new)))
@@ -300,19 +301,6 @@ fn frame_place(result: Result<FramePlace, DecodeError>) -> NativeFramePlace {
         place,
         missing_from: missing_from.map(BigInt::from),
         error,
-    }
-}
-
-fn parse_tier(tier: &str) -> Result<CacheTier, NativeError> {
-    match tier {
-        "device" => Ok(CacheTier::Device),
-        "host" => Ok(CacheTier::Host),
-        "disk" => Ok(CacheTier::Disk),
-        "external" => Ok(CacheTier::External),
-        _ => Err(NativeError::new(
-            "request.invalid",
-            format!("{tier} is no cache tier"),
-        )),
     }
 }
 

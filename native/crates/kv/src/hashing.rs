@@ -53,7 +53,8 @@ pub(crate) fn hash_blocks(
     seed: BlockSeed,
     hashes: &mut Vec<u64>,
 ) {
-    if block_size == 0 {
+    // Room for one block of the caller's size must not be made before there is one.
+    if block_size == 0 || block_size > tokens.len() {
         return;
     }
     let mut bytes = vec![0_u8; block_size * 4];

@@ -1,4 +1,4 @@
-//! Block hashing for KV-cache routing. Pure: no I/O, no threads.
+//! KV-aware routing: block hashes, who holds which blocks, engine events, and where a request goes. Pure: no I/O, no threads.
 mod events;
 mod feed;
 mod hashing;
@@ -21,15 +21,15 @@ pub use feed::{
 pub use hashing::{BlockSeed, local_block_hashes, next_sequence_hash, sequence_hashes};
 pub use index::{
     ApplyStatus, ApproximateIndex, ApproximateOptions, CacheChange, CacheTier, ExactIndex,
-    ExactOptions, IndexStats, KvIndex, Match, Matches, PredictiveIndex, RankStats, SnapshotError,
-    StagedRank, StagingRoom, StoredBlock, StoredRun, WorkerRank,
+    ExactOptions, IndexStats, KvIndex, Match, Matches, PredictiveIndex, RankReading, RankStats,
+    SnapshotError, StagedRank, StagingRoom, StoredBlock, StoredRun, WorkerRank,
 };
 pub use placement::{
     BusyAbove, Conditions, DecisionContext, DrainedDecisions, FleetLoads, FleetOverlap, Freed,
     IndexHealth, InvalidPlacement, MAX_RANKS_PER_WORKER, Occupancy, Overrides, PlaceRequest,
-    Placed, Placement, PlacementSettings, Prompt, RankHealth, RecordedDecision, RemoteBooking,
-    RequestOutcome, RescoreError, Rescored, SettingsPatch, StepTimes, WorkerFacts, encode_line,
-    encode_message, rescore,
+    Placed, Placement, PlacementSettings, Prompt, RankDump, RankHealth, RecordedDecision,
+    RemoteBooking, RequestOutcome, RescoreError, Rescored, SettingsPatch, StepTimes, WorkerFacts,
+    encode_line, encode_message, rescore,
 };
 pub use publisher::{
     InvalidOption, KvPublisher, MockerRecordsError, PublisherOptions, PublisherStats,

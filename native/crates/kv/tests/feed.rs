@@ -498,7 +498,7 @@ fn what_cannot_be_used_is_counted_and_changes_nothing() {
         wrong_size.encode_to_vec(),
         of_nobody.encode_to_vec(),
         empty_event.encode_to_vec(),
-        vec![0; 9 << 20],
+        batch(EPOCH, &large_batch()).encode_to_vec(),
     ];
     for payload in payloads {
         let result = router.feed.offer(&mut router.index, &payload, 0);
@@ -506,6 +506,27 @@ fn what_cannot_be_used_is_counted_and_changes_nothing() {
     }
     assert_eq!(router.blocks(), [1, 2, 3]);
     assert_eq!(router.feed.counters().refused, 7);
+}
+
+/// More than is applied at once; every event of it is right.
+fn large_batch() -> Vec<CacheEvent> {
+    let blocks = |event_id: u64| (0..1000).map(|at| block(event_id * 10_000 + at)).collect();
+    let stored = |event_id| CacheEventData::Stored {
+        parent: None,
+        blocks: blocks(event_id),
+    };
+    (4..24).map(|id| event(id, stored(id))).collect()
+}
+
+#[test]
+fn what_is_too_large_for_one_call_comes_by_way_of_an_answer() {
+    let mut router = Router::restored(&publisher(EPOCH, 3));
+    let batch = batch(EPOCH, &large_batch());
+    let result = router
+        .feed
+        .offer(&mut router.index, &batch.encode_to_vec(), 0);
+    assert_eq!((result.refused, result.applied), (1, 0));
+    assert_eq!(router.offer(EPOCH, &[stored(24)]).recoveries, from(4));
 }
 
 #[test]

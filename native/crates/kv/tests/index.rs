@@ -234,6 +234,54 @@ fn too_many_routed_blocks_are_pruned_from_the_soonest_to_expire() {
 }
 
 #[test]
+fn no_call_pays_for_all_that_was_routed() {
+    let prompt = |n: u64| (0..64).map(|at| n * 1000 + at).collect::<Vec<_>>();
+    let mut index = ApproximateIndex::new(ApproximateOptions {
+        max_entries: 50_000,
+        ttl_ms: 1000,
+        ..ApproximateOptions::default()
+    });
+    let mut before = 0;
+    for n in 0..2000 {
+        index.record_routed(RANK, &prompt(n), 0);
+        let entries = index.stats().entries;
+        assert!(
+            entries <= 50_000 + 64 && before < entries + 200,
+            "{before} {entries}"
+        );
+        before = entries;
+    }
+    assert!(before < 50_000 - 64, "pruned below the limit: {before}");
+    let mut ticks = 0;
+    while index.stats().entries > 0 {
+        assert!(index.expire(1000) <= 2048 + 64);
+        ticks += 1;
+    }
+    assert!(ticks > 10, "{ticks}");
+    assert_eq!(found(&index, RANK, &prompt(1999)), None);
+}
+
+#[test]
+fn what_is_dropped_is_gone_at_once_and_its_memory_soon() {
+    let mut index = exact();
+    for n in 0..1000 {
+        let locals: Vec<u64> = (0..16).map(|at| n * 1000 + at).collect();
+        let stored = blocks(&locals, &locals);
+        store(&mut index, RANK, CacheTier::Device, None, &stored);
+    }
+    index.apply(RANK, CacheTier::Device, &CacheChange::Cleared);
+    assert_eq!(index.stats().entries, 0);
+    assert!(index.stats().blocks > 10_000, "not all at once");
+    assert_eq!(found(&index, RANK, &[5000, 5001]), None);
+    let again = blocks(&[5000, 5001], &[5000, 5001]);
+    for _ in 0..100 {
+        store(&mut index, RANK, CacheTier::Device, None, &again);
+    }
+    assert_eq!(index.stats().blocks, 2);
+    assert_eq!(found(&index, RANK, &[5000, 5001]), Some([2, 0, 0, 0]));
+}
+
+#[test]
 fn predictions_fill_in_until_events_come_and_then_expire() {
     let options = ApproximateOptions {
         ttl_ms: 5000,

@@ -295,16 +295,26 @@ fn the_index_agrees_with_a_naive_model_over_random_events() {
 #[test]
 fn an_index_over_its_budget_claims_nothing_that_is_not_held() {
     let mut evicted = 0;
-    for seed in 1..=4 {
-        let mut run = Run::new(seed, 0, Some(12_000));
-        for _ in 0..1500 {
+    // An eviction of the larger index goes on over many steps.
+    for (seed, budget_bytes, steps) in [
+        (1, 12_000, 1500),
+        (2, 12_000, 1500),
+        (3, 200_000, 4000),
+        (4, 200_000, 4000),
+    ] {
+        let mut run = Run::new(seed, 0, Some(budget_bytes));
+        for _ in 0..steps {
             run.step_over_budget();
         }
-        evicted += run.index.stats().evicted;
+        let stats = run.index.stats();
+        // Memory is measured after every 1,024 blocks, and an eviction takes its time.
+        assert!(stats.bytes < budget_bytes + (96 << 10), "{stats:?}");
+        evicted += stats.evicted;
         for rank in run.ranks {
             run.index
                 .apply(rank, CacheTier::Device, &CacheChange::Cleared);
         }
+        while run.index.sweep(100) {}
         let stats = run.index.stats();
         assert_eq!((stats.entries, stats.blocks), (0, 0));
     }

@@ -6,8 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use dynamo_kv::{
-    ACTIVE_REQUEST_TOKENS, CostSettings, KvPublisher, Overrides, PlaceRequest, Placement,
-    PlacementSettings, Prompt, PublisherOptions, SelectionMode, SequenceOptions, WorkerFacts,
+    ACTIVE_REQUEST_TOKENS, CostSettings, KvPublisher, PlaceRequest, Placement, PlacementSettings,
+    Prompt, PublisherOptions, SelectionMode, SequenceOptions, WorkerFacts,
 };
 use dynamo_sim::{Batch, Engine, EngineArgs, Request};
 
@@ -322,30 +322,18 @@ impl<'a> Run<'a> {
         session.turns -= 1;
         let id = self.next_id;
         self.next_id += 1;
+        let name = id.to_string();
+        let prompt = Prompt::Tokens {
+            ids: &session.said,
+            lora_name: "",
+            salt: "",
+        };
+        let request = PlaceRequest::new(&name, prompt, session.said.len() as u64);
         let placed = self.placement.select(&PlaceRequest {
-            id: &id.to_string(),
-            trace_id: "",
             mode: self.mode,
-            prompt: Prompt::Tokens {
-                ids: &session.said,
-                lora_name: "",
-                salt: "",
-            },
-            prompt_tokens: session.said.len() as u64,
             now_ms: self.now_ns / 1_000_000,
-            unix_ms: 0.0,
-            book: true,
             record: false,
-            excluded_workers: &[],
-            allowed_workers: None,
-            pinned: None,
-            preferred: None,
-            required_taints: &[],
-            preferred_taints: &[],
-            overrides: Overrides::default(),
-            expected_output_tokens: None,
-            queued_ms: 0.0,
-            policy_class: "",
+            ..request
         });
         let worker = usize::try_from(placed.expect("a worker").rank.worker_id).expect("few");
         let request = Request {

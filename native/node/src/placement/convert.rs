@@ -25,6 +25,11 @@ pub fn whole(value: f64) -> u64 {
     value as u64
 }
 
+/// A number of tokens. Sums of them must not overflow, whatever a caller gives.
+pub fn tokens(value: f64) -> u64 {
+    whole(value).min(u64::from(u32::MAX))
+}
+
 /// Exact up to 2^53.
 #[allow(clippy::cast_precision_loss)]
 pub fn float(value: u64) -> f64 {
@@ -71,14 +76,11 @@ pub fn placement_settings(
 }
 
 pub fn cost_settings(cost: &NativeCostSettings) -> Result<CostSettings, NativeError> {
-    let policy = match cost.policy.as_str() {
-        "linear" => SelectionPolicy::Linear,
-        "lmetric" => SelectionPolicy::Lmetric,
-        other => {
-            let message = format!("the selection policy {other} is unknown: use linear or lmetric");
-            return Err(NativeError::new("config.invalid", message));
-        }
-    };
+    let policy = SelectionPolicy::parse(&cost.policy).ok_or_else(|| {
+        let other = &cost.policy;
+        let message = format!("the selection policy {other} is unknown: use linear or lmetric");
+        NativeError::new("config.invalid", message)
+    })?;
     Ok(CostSettings {
         policy,
         overlap_score_credit: cost.overlap_score_credit,
@@ -141,7 +143,7 @@ pub fn select_request<T>(
             request.token_ids.as_deref(),
             (&request.lora_name, &request.salt),
         ),
-        prompt_tokens: whole(request.prompt_tokens),
+        prompt_tokens: tokens(request.prompt_tokens),
         now_ms: whole(request.now_ms),
         unix_ms: request.unix_ms,
         book: request.book,

@@ -22,8 +22,8 @@ impl NativePlacement {
         Ok(health.into())
     }
 
-    /// What one worker holds, or all of them, as an encoded `QueryIndexResponse` with runs. Read off the loop, rank by rank:
-    /// ranks may differ by what happened between them.
+    /// What one worker holds, or all of them, as an encoded `QueryIndexResponse` with runs. Read off the loop, in slices:
+    /// what happens meanwhile may be in it or not.
     #[napi(ts_return_type = "Promise<Uint8Array>")]
     pub fn read_index(
         &self,
@@ -35,7 +35,9 @@ impl NativePlacement {
             let ranks = shared.step(|placement| Ok(placement.ranks(worker_id)))?;
             let mut dump = shared.step(|placement| Ok(placement.dump_totals()))?;
             for rank in ranks {
-                dump.extend(shared.step(|placement| Ok(placement.dump_rank(rank)))?);
+                let mut read = shared.step(|placement| Ok(placement.begin_dump(rank)))?;
+                while shared.step(|placement| Ok(placement.read_more(&mut read)))? {}
+                dump.extend(read.encode());
             }
             Ok(Uint8Array::new(dump))
         })

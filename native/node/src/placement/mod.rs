@@ -16,7 +16,7 @@ use napi::bindgen_prelude::{BigInt, BigUint64Array, Float64Array, Uint8Array, Ui
 use napi_derive::napi;
 
 use self::convert::{
-    counts, id_of, outcome, placement_settings, prompt, select_request, selection, whole,
+    counts, id_of, outcome, placement_settings, prompt, select_request, selection, tokens, whole,
     worker_facts,
 };
 use self::shapes::{
@@ -140,7 +140,7 @@ impl NativePlacement {
     /// When closed.
     #[napi]
     pub fn potential_loads(&self, query: NativePromptQuery<'_>) -> Result<NativeLoads, Thrown> {
-        let tokens = whole(query.prompt_tokens.unwrap_or(0.0));
+        let tokens = tokens(query.prompt_tokens.unwrap_or(0.0));
         let loads = self.run(|placement| Ok(placement.potential_loads(prompt(&query), tokens)))?;
         Ok(loads.into())
     }
@@ -209,8 +209,8 @@ impl NativePlacement {
             id: &booking.id,
             rank: WorkerRank::new(id_of(&booking.worker_id), booking.dp_rank),
             block_hashes: &booking.block_hashes,
-            prompt_tokens: whole(booking.prompt_tokens.unwrap_or(0.0)),
-            prefill_tokens: whole(booking.prefill_tokens),
+            prompt_tokens: tokens(booking.prompt_tokens.unwrap_or(0.0)),
+            prefill_tokens: tokens(booking.prefill_tokens),
             now_ms: whole(booking.now_ms),
             predict: booking.predict,
         };

@@ -7,11 +7,12 @@ use prost::Message;
 use super::counters::FeedCounters;
 use super::cursor::{Cursor, FeedState, RankFeed};
 use crate::events::{CacheEvent, CacheEventData};
-use crate::index::{ApplyStatus, ExactIndex, KvIndex, WorkerRank};
+use crate::index::{ExactIndex, KvIndex, WorkerRank};
 use crate::wire::KvEventBatch;
 
-/// Sixteen times what a publisher of ours sends at once.
-const MAX_BATCH_BYTES: usize = 8 << 20;
+/// Twice what a publisher of ours sends at once; applying it takes some milliseconds. What is larger counts as lost, and
+/// is asked for like anything lost: answers are applied in steps.
+const MAX_BATCH_BYTES: usize = 256 << 10;
 /// Blocks of dropped content that are taken apart with every batch.
 const SWEPT_PER_BATCH: usize = 256;
 
@@ -256,12 +257,7 @@ impl Applier<'_> {
     }
 
     pub(super) fn apply(&mut self, event: &CacheEvent) {
-        let status = if event.data == CacheEventData::Cleared {
-            self.index.retire_rank(event.rank);
-            ApplyStatus::Ok
-        } else {
-            self.index.apply(event.rank, event.tier, &event.change())
-        };
+        let status = self.index.apply(event.rank, event.tier, &event.change());
         self.counters.note(&event.data, status);
         self.result.applied += 1;
     }

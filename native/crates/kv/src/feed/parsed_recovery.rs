@@ -6,6 +6,9 @@ use crate::events::CacheEvent;
 use crate::index::{StagingRoom, StoredRun, WorkerRank, parse_snapshot};
 use crate::wire::{KvQueryResult, WorkerKvQueryResponse};
 
+/// Most blocks of an event that is applied at once; four times what a publisher of ours makes.
+const MAX_EVENT_BLOCKS: usize = 4096;
+
 /// What one rank's worker answered.
 #[derive(Debug)]
 pub struct ParsedRecovery {
@@ -124,6 +127,10 @@ fn join_events(rank: WorkerRank, results: Vec<KvQueryResult>) -> Result<Answer, 
             let event = event.filter(|event| event.rank == rank);
             events.push(event.ok_or("an event of the answer makes no sense")?);
         }
+    }
+    if events.iter().any(|e| e.data.len() > MAX_EVENT_BLOCKS) {
+        // A snapshot can be applied in steps.
+        return Ok(Answer::InvalidRange);
     }
     Ok(Answer::Events(events))
 }

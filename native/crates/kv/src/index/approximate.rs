@@ -4,12 +4,18 @@ use std::collections::{HashMap, VecDeque};
 
 use super::KvIndex;
 use super::exact::{ExactIndex, ExactOptions};
-use super::hash_table::{Mixer, table_bytes};
 use super::matches::Matches;
+use super::sharded_map::ShardedMap;
 use super::types::{
     ApplyStatus, CacheChange, CacheTier, IndexStats, RankStats, StoredBlock, WorkerRank,
 };
 use crate::sequence_hashes;
+
+/// Holdings that go with each routed prompt, beside five for four of its blocks: routing keeps up with itself, and no
+/// prompt pays for a thousand others.
+const DROPPED_PER_PROMPT: usize = 64;
+/// Holdings that go at once when it is time to.
+const DROPPED_PER_TICK: usize = 2048;
 
 /// Settings of an [`ApproximateIndex`].
 #[derive(Debug, Clone, Copy)]
@@ -38,10 +44,12 @@ pub struct ApproximateIndex {
     index: ExactIndex,
     options: ApproximateOptions,
     /// Per rank, when each block (by sequence hash) expires.
-    expiries: HashMap<WorkerRank, HashMap<u64, u64, Mixer>>,
+    expiries: HashMap<WorkerRank, ShardedMap<u64>>,
     /// Routed prompts by their last block, soonest to expire first.
     prompts: VecDeque<Prompt>,
     entries: usize,
+    /// There were too many holdings, and they have not come down to the target yet.
+    is_pruning: bool,
     pruned: u64,
 }
 
@@ -62,21 +70,38 @@ impl ApproximateIndex {
             expiries: HashMap::new(),
             prompts: VecDeque::new(),
             entries: 0,
+            is_pruning: false,
             pruned: 0,
         }
     }
 
-    /// Ends the soonest prompts until few enough holdings are left.
-    fn prune(&mut self) {
-        if self.entries <= self.options.max_entries {
+    /// Ends prompts whose time is over, until about so many holdings are gone; returns how many were.
+    fn expire_some(&mut self, now_ms: u64, budget: usize) -> usize {
+        let mut ended = 0;
+        while ended < budget
+            && let Some(prompt) = self.prompts.pop_front_if(|p| p.expires_ms <= now_ms)
+        {
+            ended += self.end(prompt);
+        }
+        ended
+    }
+
+    /// Ends the soonest prompts, with too many holdings until few enough are left; about so many holdings at once.
+    fn prune(&mut self, budget: usize) {
+        self.is_pruning |= self.entries > self.options.max_entries;
+        if !self.is_pruning {
             return;
         }
         let target = share(self.options.max_entries, self.options.prune_target_ratio);
+        let mut ended = 0;
         while self.entries > target
+            && ended < budget
             && let Some(prompt) = self.prompts.pop_front()
         {
-            self.pruned += self.end(prompt) as u64;
+            ended += self.end(prompt);
         }
+        self.pruned += ended as u64;
+        self.is_pruning = self.entries > target;
     }
 
     /// Removes the blocks of a prompt that nothing routed later goes through, from its end up.
@@ -87,13 +112,13 @@ impl ApproximateIndex {
         let mut gone = self.index.path_to(prompt.rank, prompt.last);
         let due = |hash: &u64| {
             expiries
-                .get(hash)
+                .get(*hash)
                 .is_some_and(|&at| at <= prompt.expires_ms)
         };
         let count = gone.iter().take_while(|hash| due(hash)).count();
         gone.truncate(count);
         for hash in &gone {
-            expiries.remove(hash);
+            expiries.remove(*hash);
         }
         self.entries -= count;
         let change = CacheChange::Removed {
@@ -101,6 +126,12 @@ impl ApproximateIndex {
         };
         self.index.apply(prompt.rank, CacheTier::Device, &change);
         count
+    }
+
+    /// Blocks that a rank is taken to hold.
+    #[must_use]
+    pub fn held(&self, rank: WorkerRank) -> usize {
+        self.index.held(rank, CacheTier::Device)
     }
 
     fn forget(&mut self, rank: WorkerRank) {
@@ -151,22 +182,23 @@ impl KvIndex for ApproximateIndex {
         let expires_ms = now_ms.saturating_add(self.options.ttl_ms).max(newest);
         let expiries = self.expiries.entry(rank).or_default();
         let before = expiries.len();
-        expiries.extend(sequence.iter().map(|&hash| (hash, expires_ms)));
+        for &hash in &sequence {
+            expiries.insert(hash, expires_ms);
+        }
         self.entries += expiries.len() - before;
         self.prompts.push_back(Prompt {
             rank,
             last,
             expires_ms,
         });
-        self.prune();
+        let budget = DROPPED_PER_PROMPT + sequence.len() + sequence.len() / 4;
+        self.expire_some(now_ms, budget);
+        self.prune(budget);
     }
 
     fn expire(&mut self, now_ms: u64) -> usize {
-        let mut ended = 0;
-        while let Some(prompt) = self.prompts.pop_front_if(|p| p.expires_ms <= now_ms) {
-            ended += self.end(prompt);
-        }
-        ended
+        self.index.sweep(DROPPED_PER_TICK);
+        self.expire_some(now_ms, DROPPED_PER_TICK)
     }
 
     fn remove_rank(&mut self, rank: WorkerRank) {
@@ -185,7 +217,7 @@ impl KvIndex for ApproximateIndex {
     fn stats(&self) -> IndexStats {
         let stats = self.index.stats();
         let tables = self.expiries.values();
-        let expiries: usize = tables.map(|table| table_bytes(table.capacity(), 16)).sum();
+        let expiries: usize = tables.map(ShardedMap::bytes).sum();
         IndexStats {
             bytes: stats.bytes + expiries + self.prompts.capacity() * size_of::<Prompt>(),
             evicted: self.pruned,

@@ -1,16 +1,17 @@
 //! The segments, and the table that finds a segment by the sequence hash of its first block.
 
-use std::collections::HashMap;
-
-use super::hash_table::{Mixer, table_bytes};
+use super::holders::Holders;
 use super::segment::{Block, NONE, Place, Segment};
+use super::sharded_map::ShardedMap;
 
 #[derive(Debug, Default)]
 pub(super) struct Arena {
     segments: Vec<Segment>,
     free: Vec<u32>,
-    heads: HashMap<u64, u32, Mixer>,
+    heads: ShardedMap<u32>,
     blocks: usize,
+    /// Bytes that segments have beside their own; see [`Arena::edit`].
+    heap: usize,
 }
 
 impl Arena {
@@ -18,8 +19,14 @@ impl Arena {
         &self.segments[segment as usize]
     }
 
-    pub(super) fn get_mut(&mut self, segment: u32) -> &mut Segment {
-        &mut self.segments[segment as usize]
+    /// Changes a segment, which may take more or less memory then.
+    pub(super) fn edit<T>(&mut self, segment: u32, change: impl FnOnce(&mut Segment) -> T) -> T {
+        let segment = self.get_mut(segment);
+        let before = segment.bytes();
+        let result = change(segment);
+        let after = segment.bytes();
+        self.heap = self.heap + after - before;
+        result
     }
 
     /// Whether the number has ever been given, or is again.
@@ -28,17 +35,21 @@ impl Arena {
     }
 
     pub(super) fn head(&self, sequence: u64) -> Option<u32> {
-        self.heads.get(&sequence).copied()
+        self.heads.get(sequence).copied()
     }
 
     pub(super) fn blocks(&self) -> usize {
         self.blocks
     }
 
-    pub(super) fn live(&self) -> impl Iterator<Item = (u32, &Segment)> {
-        (0..)
-            .zip(&self.segments)
-            .filter(|(_, segment)| segment.is_live())
+    /// Numbers given so far, of live and freed segments.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.segments.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether the block at a resolved place is waiting to be freed.
+    pub(super) fn is_doomed(&self, place: Place) -> bool {
+        self.get(place.segment).is_doomed
     }
 
     /// Follows forwarding notes to the segment that now has the block.
@@ -80,25 +91,28 @@ impl Arena {
 
     /// Adds blocks at the end of a segment that nothing follows yet.
     pub(super) fn append(&mut self, segment: u32, blocks: impl Iterator<Item = Block>) {
-        let segment = &mut self.segments[segment as usize];
-        let before = segment.blocks.len();
-        segment.blocks.extend(blocks);
-        self.blocks += segment.blocks.len() - before;
+        self.blocks += self.edit(segment, |segment| {
+            let before = segment.blocks.len();
+            segment.blocks.extend(blocks);
+            segment.blocks.len() - before
+        });
     }
 
     /// Cuts a segment in two before its block `at`; the first part keeps the number.
     pub(super) fn split(&mut self, segment: u32, at: u32) {
-        let head = self.get_mut(segment);
-        let blocks = head.blocks.split_off(at as usize);
-        let mut tail = Segment::new(head.start + at, segment, blocks);
-        tail.holders = head.holders.split_off(at);
-        tail.children = head.children;
-        tail.origin = segment;
-        tail.touch(head.last_touched());
-        head.children = 1;
+        let tail = self.edit(segment, |head| {
+            let blocks = head.blocks.split_off(at as usize);
+            let mut tail = Segment::new(head.start + at, segment, blocks);
+            tail.holders = head.holders.split_off(at);
+            tail.children = head.children;
+            tail.origin = segment;
+            tail.touch(head.last_touched());
+            head.children = 1;
+            tail
+        });
         let depth = tail.start;
         let tail = self.place(tail);
-        self.get_mut(segment).forwards.push((depth, tail));
+        self.edit(segment, |head| head.forwards.push((depth, tail)));
     }
 
     /// The segment before this one. The recorded parent may have been split since; forwarding finds the right part.
@@ -118,22 +132,45 @@ impl Arena {
     /// nothing is left. A segment that others follow stays whole: they may become reachable again.
     pub(super) fn tidy(&mut self, mut segment: u32) {
         while segment != NONE {
-            let current = self.get_mut(segment);
+            let current = self.get(segment);
             if !current.is_live() || current.children > 0 {
                 return;
             }
             let held = current.holders.end();
             if held > 0 {
-                let cut = current.blocks.len().saturating_sub(held as usize);
-                current.blocks.truncate(held as usize);
-                if current.blocks.capacity() > 4 * current.blocks.len().max(4) {
-                    current.blocks.shrink_to_fit();
-                }
-                self.blocks -= cut;
+                self.blocks -= self.edit(segment, |current| {
+                    let cut = current.blocks.len().saturating_sub(held as usize);
+                    current.blocks.truncate(held as usize);
+                    if current.blocks.capacity() > 4 * current.blocks.len().max(4) {
+                        current.blocks.shrink_to_fit();
+                    }
+                    cut
+                });
                 return;
             }
             segment = self.release(segment);
         }
+    }
+
+    /// Takes a segment that nothing follows away from everyone who asks. Its number stays in use until
+    /// [`Self::free_doomed`], because places in it are still known.
+    pub(super) fn doom(&mut self, segment: u32) {
+        if let Some(first) = self.get(segment).blocks.first() {
+            let head = first.sequence;
+            if self.head(head) == Some(segment) {
+                self.heads.remove(head);
+            }
+        }
+        self.edit(segment, |segment| {
+            segment.is_doomed = true;
+            segment.holders = Holders::default();
+        });
+    }
+
+    /// Frees a doomed segment that no place is in any more.
+    pub(super) fn free_doomed(&mut self, segment: u32) {
+        self.get_mut(segment).is_doomed = false;
+        self.tidy(segment);
     }
 
     /// Gives memory back after many segments went. Numbers stay what they are, so only the end of the list can go.
@@ -145,18 +182,18 @@ impl Arena {
         self.free.retain(|&number| (number as usize) < count);
         self.segments.shrink_to(count + count / 8);
         self.free.shrink_to_fit();
-        self.heads.shrink_to_fit();
     }
 
     pub(super) fn bytes(&self) -> usize {
         self.segments.capacity() * size_of::<Segment>()
-            + self.segments.iter().map(Segment::bytes).sum::<usize>()
+            + self.heap
             + self.free.capacity() * 4
-            + table_bytes(self.heads.capacity(), size_of::<(u64, u32)>())
+            + self.heads.bytes()
     }
 
     fn place(&mut self, segment: Segment) -> u32 {
         let head = segment.blocks[0].sequence;
+        self.heap += segment.bytes();
         let number = if let Some(number) = self.free.pop() {
             self.segments[number as usize] = segment;
             number
@@ -173,9 +210,10 @@ impl Arena {
         let parent = self.parent(segment);
         let freed = std::mem::replace(self.get_mut(segment), Segment::new(0, NONE, Vec::new()));
         self.blocks -= freed.blocks.len();
+        self.heap -= freed.bytes();
         let head = freed.blocks[0].sequence;
         if self.head(head) == Some(segment) {
-            self.heads.remove(&head);
+            self.heads.remove(head);
         }
         self.free.push(segment);
         if freed.origin != NONE {
@@ -187,5 +225,10 @@ impl Arena {
             self.get_mut(parent).children -= 1;
         }
         parent
+    }
+
+    /// For changes that take no memory.
+    fn get_mut(&mut self, segment: u32) -> &mut Segment {
+        &mut self.segments[segment as usize]
     }
 }

@@ -62,7 +62,7 @@ impl ExactIndex {
 
     pub(super) fn load_run(&mut self, number: u32, run: &StoredRun) {
         let parent = match run.parent {
-            Some(hash) => match self.ranks.place(number, run.tier, hash) {
+            Some(hash) => match self.place(number, run.tier, hash) {
                 Some(place) => Some(place),
                 None => return,
             },
@@ -139,11 +139,12 @@ impl ExactIndex {
         let table = self.ranks.table(number, tier);
         let mut entries: Vec<Entry> = table
             .into_iter()
-            .flat_map(|table| &table.places)
-            .map(|(&hash, &place)| {
+            .flat_map(|table| table.places.iter())
+            .filter_map(|(hash, &place)| {
                 let place = self.arena.resolve(place);
                 let start = self.arena.get(place.segment).start;
-                (start, place.segment, place.depth, hash)
+                let entry = (start, place.segment, place.depth, hash);
+                (!self.arena.is_doomed(place)).then_some(entry)
             })
             .collect();
         entries.sort_unstable();

@@ -1,10 +1,10 @@
 //! Index of what the engines say they hold.
 
 use super::arena::Arena;
-use super::eviction::Budget;
+use super::eviction::{Budget, Content};
 use super::lookup::Lookup;
 use super::matches::Matches;
-use super::ranks::{Ranks, holder_key};
+use super::ranks::{Ranks, holder_key, tier_of};
 use super::segment::{Block, NONE, Place};
 use super::staging::Retired;
 use super::types::{
@@ -13,6 +13,10 @@ use super::types::{
 use super::writer::{Writer, step};
 use super::{KvIndex, holders::HolderKey};
 use crate::next_sequence_hash;
+
+/// Blocks of dropped content that are taken apart with every event, beside as many as it has itself: more is never left
+/// than was dropped at once.
+const SWEPT_PER_EVENT: usize = 256;
 
 /// Settings of an [`ExactIndex`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,18 +76,47 @@ impl ExactIndex {
         at
     }
 
-    /// Measures, and evicts what is over the budget.
+    /// Measures, and evicts to the end what is over the budget.
     pub(super) fn keep_budget(&mut self) {
-        let now = self.tick();
-        self.budget.enforce(&mut self.arena, &mut self.ranks, now);
+        let (budget, mut content) = self.evictable();
+        budget.enforce(&mut content);
     }
 
-    /// Notes stored blocks, and keeps the budget when it is time to.
+    /// Notes stored blocks, and goes on to keep the budget.
     pub(super) fn keep_budget_after(&mut self, stored: usize) {
-        self.budget.note(stored);
-        if self.budget.is_due() {
-            self.keep_budget();
-        }
+        let (budget, mut content) = self.evictable();
+        budget.note(stored, &mut content);
+    }
+
+    /// Goes on with an eviction; `true` while there is more to do.
+    pub(super) fn evict(&mut self, visits: usize) -> bool {
+        let (budget, mut content) = self.evictable();
+        budget.go_on(visits, &mut content)
+    }
+
+    fn evictable(&mut self) -> (&mut Budget, Content<'_>) {
+        let now = self.tick();
+        let content = Content {
+            arena: &mut self.arena,
+            ranks: &mut self.ranks,
+            now,
+        };
+        (&mut self.budget, content)
+    }
+
+    /// Place of a block that has not been evicted; see [`Ranks::place`].
+    pub(super) fn place(&self, number: u32, tier: CacheTier, engine_hash: u64) -> Option<Place> {
+        let place = self.ranks.place(number, tier, engine_hash)?;
+        let place = self.arena.resolve(place);
+        (!self.arena.is_doomed(place)).then_some(place)
+    }
+
+    /// Blocks that a rank holds in a tier.
+    #[must_use]
+    pub fn held(&self, rank: WorkerRank, tier: CacheTier) -> usize {
+        let table = self.ranks.find(rank);
+        let table = table.and_then(|number| self.ranks.table(number, tier));
+        table.map_or(0, |table| table.places.len())
     }
 
     pub(super) fn tick(&self) -> u32 {
@@ -95,7 +128,7 @@ impl ExactIndex {
         let Some(place) = self
             .ranks
             .find(rank)
-            .and_then(|number| self.ranks.place(number, CacheTier::Device, engine_hash))
+            .and_then(|number| self.place(number, CacheTier::Device, engine_hash))
         else {
             return Vec::new();
         };
@@ -132,7 +165,7 @@ impl ExactIndex {
         let number = self.ranks.find(rank);
         let parent = match parent {
             None => None,
-            Some(hash) => match number.and_then(|number| self.ranks.place(number, tier, hash)) {
+            Some(hash) => match number.and_then(|number| self.place(number, tier, hash)) {
                 Some(_) if blocks.iter().any(|block| block.engine_hash == hash) => {
                     return ApplyStatus::InvalidBlock;
                 }
@@ -160,30 +193,6 @@ impl ExactIndex {
         let key = holder_key(number, tier);
         Writer::new(&mut self.arena, table, key, tick).remove(hashes)
     }
-
-    fn clear(&mut self, rank: WorkerRank) {
-        let Some(number) = self.ranks.find(rank) else {
-            return;
-        };
-        let mut segments = Vec::new();
-        for tier in CacheTier::ALL {
-            if let Some(table) = self.ranks.table_mut(number, tier) {
-                let places = std::mem::take(table).places;
-                segments.extend(places.into_values().map(|p| self.arena.resolve(p).segment));
-            }
-        }
-        segments.sort_unstable();
-        segments.dedup();
-        for &segment in &segments {
-            for tier in CacheTier::ALL {
-                let holders = &mut self.arena.get_mut(segment).holders;
-                holders.remove_all(holder_key(number, tier));
-            }
-        }
-        for segment in segments {
-            self.arena.tidy(segment);
-        }
-    }
 }
 
 impl KvIndex for ExactIndex {
@@ -194,14 +203,21 @@ impl KvIndex for ExactIndex {
         change: &CacheChange<'_>,
     ) -> ApplyStatus {
         self.events += 1;
-        match *change {
-            CacheChange::Stored { parent, blocks } => self.store(rank, tier, parent, blocks),
-            CacheChange::Removed { engine_hashes } => self.remove(rank, tier, engine_hashes),
-            CacheChange::Cleared => {
-                self.clear(rank);
-                ApplyStatus::Ok
+        let (status, blocks) = match *change {
+            CacheChange::Stored { parent, blocks } => {
+                (self.store(rank, tier, parent, blocks), blocks.len())
             }
-        }
+            CacheChange::Removed { engine_hashes } => {
+                let status = self.remove(rank, tier, engine_hashes);
+                (status, engine_hashes.len())
+            }
+            CacheChange::Cleared => {
+                self.retire_rank(rank);
+                (ApplyStatus::Ok, 0)
+            }
+        };
+        self.sweep(SWEPT_PER_EVENT + blocks);
+        status
     }
 
     fn find_matches(&self, sequence_hashes: &[u64], early_exit: bool, matches: &mut Matches) {
@@ -220,8 +236,8 @@ impl KvIndex for ExactIndex {
     }
 
     fn remove_rank(&mut self, rank: WorkerRank) {
-        self.clear(rank);
-        self.ranks.remove(rank);
+        self.retire_rank(rank);
+        self.sweep(SWEPT_PER_EVENT);
     }
 
     fn ranks(&self) -> Vec<WorkerRank> {
@@ -234,20 +250,12 @@ impl KvIndex for ExactIndex {
 
     fn stats(&self) -> IndexStats {
         let retired = self.retired.iter().map(Retired::bytes).sum::<usize>();
-        let entries = self
-            .ranks()
-            .into_iter()
-            .filter_map(|id| self.rank_stats(id));
         IndexStats {
             blocks: self.arena.blocks(),
-            entries: entries.map(|rank| rank.entries.iter().sum::<usize>()).sum(),
+            entries: self.ranks.entries(),
             ranks: self.ranks.len(),
             bytes: self.arena.bytes() + self.ranks.bytes() + retired,
             evicted: self.budget.evicted(),
         }
     }
-}
-
-fn tier_of(key: HolderKey) -> CacheTier {
-    CacheTier::ALL[(key & 3) as usize]
 }

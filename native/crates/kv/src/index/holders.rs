@@ -134,11 +134,15 @@ fn bit(bits: &[u64], at: u32) -> bool {
 
 /// The holders of a segment, sorted by key.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Holders(Vec<Holder>);
+pub(super) struct Holders {
+    list: Vec<Holder>,
+    /// Bytes of all bitmaps, so that nobody has to add them up.
+    hole_bytes: usize,
+}
 
 impl Holders {
     pub(super) fn as_slice(&self) -> &[Holder] {
-        &self.0
+        &self.list
     }
 
     /// Adds the blocks `from..to`; returns what the key held before when that overlaps with them.
@@ -146,24 +150,24 @@ impl Holders {
         let at = match self.position(key) {
             Ok(at) => at,
             Err(at) => {
-                if self.0.capacity() == 0 {
-                    self.0.reserve_exact(1);
+                if self.list.capacity() == 0 {
+                    self.list.reserve_exact(1);
                 }
-                self.0.insert(at, Holder::new(key));
+                self.list.insert(at, Holder::new(key));
                 at
             }
         };
-        let holder = &mut self.0[at];
+        let holder = &self.list[at];
         let before = holder.overlaps(from, to).then(|| holder.clone());
-        holder.insert(from, to);
+        self.change(at, |holder| holder.insert(from, to));
         before
     }
 
     pub(super) fn remove(&mut self, key: HolderKey, block: u32) {
         if let Ok(at) = self.position(key) {
-            self.0[at].remove(block);
-            if self.0[at].end == 0 {
-                self.0.remove(at);
+            self.change(at, |holder| holder.remove(block));
+            if self.list[at].end == 0 {
+                self.list.remove(at);
             }
         }
     }
@@ -172,35 +176,44 @@ impl Holders {
     pub(super) fn remove_all(&mut self, key: HolderKey) -> bool {
         let at = self.position(key);
         if let Ok(at) = at {
-            self.0.remove(at);
+            self.hole_bytes -= self.list.remove(at).bytes();
         }
         at.is_ok()
     }
 
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
     pub(super) fn split_off(&mut self, at: u32) -> Self {
-        let tail = self.0.iter_mut().filter_map(|h| h.split_off(at)).collect();
-        self.0.retain(|holder| holder.end > 0);
-        Self(tail)
+        let tail = self.list.iter_mut().filter_map(|h| h.split_off(at));
+        let tail: Vec<_> = tail.collect();
+        self.list.retain(|holder| holder.end > 0);
+        let holes = |list: &[Holder]| list.iter().map(Holder::bytes).sum();
+        self.hole_bytes = holes(&self.list);
+        Self {
+            hole_bytes: holes(&tail),
+            list: tail,
+        }
     }
 
     /// One past the last block that anyone holds.
     pub(super) fn end(&self) -> u32 {
-        self.0.iter().map(Holder::end).max().unwrap_or(0)
+        self.list.iter().map(Holder::end).max().unwrap_or(0)
     }
 
     pub(super) fn holds(&self, block: u32) -> bool {
-        self.0.iter().any(|holder| holder.end > block)
+        self.list.iter().any(|holder| holder.end > block)
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.0.capacity() * size_of::<Holder>() + self.0.iter().map(Holder::bytes).sum::<usize>()
+        self.list.capacity() * size_of::<Holder>() + self.hole_bytes
+    }
+
+    fn change(&mut self, at: usize, change: impl FnOnce(&mut Holder)) {
+        let holder = &mut self.list[at];
+        let before = holder.bytes();
+        change(holder);
+        self.hole_bytes = self.hole_bytes + holder.bytes() - before;
     }
 
     fn position(&self, key: HolderKey) -> Result<usize, usize> {
-        self.0.binary_search_by_key(&key, |holder| holder.key)
+        self.list.binary_search_by_key(&key, |holder| holder.key)
     }
 }

@@ -16,7 +16,9 @@ mod lookup;
 mod matches;
 mod predictive;
 mod ranks;
+mod reading;
 mod segment;
+mod sharded_map;
 mod snapshot;
 mod staging;
 mod types;
@@ -27,6 +29,7 @@ pub use dump::StoredRun;
 pub use exact::{ExactIndex, ExactOptions};
 pub use matches::{Match, Matches};
 pub use predictive::PredictiveIndex;
+pub use reading::RankReading;
 pub use snapshot::SnapshotError;
 pub(crate) use snapshot::parse as parse_snapshot;
 pub use staging::{StagedRank, StagingRoom};
@@ -47,10 +50,10 @@ pub trait KvIndex: Send + Sync {
     /// Notes that the blocks (local hashes) were sent to a rank; indexes that learn from events alone do nothing.
     fn record_routed(&mut self, rank: WorkerRank, local_hashes: &[u64], now_ms: u64);
 
-    /// Drops what was noted too long ago; returns how many holdings.
+    /// Drops what was noted too long ago, as much as takes some milliseconds; returns how many holdings.
     fn expire(&mut self, now_ms: u64) -> usize;
 
-    /// Forgets one rank.
+    /// Forgets one rank. Nobody finds it any more; its memory comes back with the calls that follow.
     fn remove_rank(&mut self, rank: WorkerRank);
 
     /// Forgets every rank of a worker.

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use super::hash_table::{Mixer, table_bytes};
 use super::holders::HolderKey;
 use super::segment::Place;
+use super::sharded_map::ShardedMap;
 use super::types::{CacheTier, RankStats, WorkerRank};
 
 /// Where the engine hashes of one rank and tier are.
 #[derive(Debug, Default)]
 pub(super) struct EngineTable {
-    pub(super) places: HashMap<u64, Place, Mixer>,
+    pub(super) places: ShardedMap<Place>,
     /// Blocks (by sequence hash) that the engine knows under several hashes, and how many more than one: such a block is
     /// held until the last of them is removed.
     pub(super) aliases: HashMap<u64, u32, Mixer>,
@@ -19,21 +20,13 @@ pub(super) struct EngineTable {
 impl EngineTable {
     pub(super) fn with_capacity(blocks: usize) -> Self {
         Self {
-            places: HashMap::with_capacity_and_hasher(blocks, Mixer::default()),
+            places: ShardedMap::with_capacity(blocks),
             aliases: HashMap::default(),
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        table_bytes(self.places.capacity(), size_of::<(u64, Place)>())
-            + table_bytes(self.aliases.capacity(), size_of::<(u64, u32)>())
-    }
-
-    /// Gives memory back when the table could be half as large.
-    pub(super) fn shrink(&mut self) {
-        if self.places.capacity() > 2 * self.places.len() {
-            self.places.shrink_to_fit();
-        }
+        self.places.bytes() + table_bytes(self.aliases.capacity(), size_of::<(u64, u32)>())
     }
 }
 
@@ -109,13 +102,6 @@ impl Ranks {
             .unwrap_or_default()
     }
 
-    /// Forgets a rank whose holdings are gone; its number is given to the next newcomer.
-    pub(super) fn remove(&mut self, id: WorkerRank) {
-        if let Some(number) = self.hide(id) {
-            self.free(number);
-        }
-    }
-
     /// The rank of a number that is in use.
     pub(super) fn id(&self, number: u32) -> WorkerRank {
         self.ids[number as usize]
@@ -137,7 +123,7 @@ impl Ranks {
         let tables = std::iter::once(&rank[tier.index()]).chain(rank.iter());
         tables
             .filter(|table| !table.places.is_empty())
-            .find_map(|table| table.places.get(&engine_hash))
+            .find_map(|table| table.places.get(engine_hash))
             .copied()
     }
 
@@ -151,16 +137,19 @@ impl Ranks {
         self.numbers.len()
     }
 
-    /// Every table with its holder key.
-    pub(super) fn tables_mut(&mut self) -> impl Iterator<Item = (HolderKey, &mut EngineTable)> {
-        (0..).zip(&mut self.slots).flat_map(|(number, slot)| {
-            slot.iter_mut().flat_map(move |rank| {
-                CacheTier::ALL
-                    .into_iter()
-                    .zip(rank.iter_mut())
-                    .map(move |(tier, table)| (holder_key(number, tier), table))
-            })
-        })
+    /// One past the last holder key, of ranks in use or gone.
+    pub(super) fn keys(&self) -> HolderKey {
+        u32::try_from(self.slots.len() << 2).unwrap_or(u32::MAX)
+    }
+
+    /// Engine hashes of all known ranks.
+    pub(super) fn entries(&self) -> usize {
+        let known = self.numbers.values();
+        let tables = known.filter_map(|&number| self.slots[number as usize].as_ref());
+        tables
+            .flat_map(|rank| rank.iter())
+            .map(|table| table.places.len())
+            .sum()
     }
 
     pub(super) fn stats(&self, id: WorkerRank) -> Option<RankStats> {
@@ -180,6 +169,11 @@ impl Ranks {
             + table_bytes(self.numbers.capacity(), size_of::<(WorkerRank, u32)>())
             + tables.map(EngineTable::bytes).sum::<usize>()
     }
+}
+
+/// The tier of a holder key.
+pub(super) fn tier_of(key: HolderKey) -> CacheTier {
+    CacheTier::ALL[(key & 3) as usize]
 }
 
 /// A rank's number and a tier as one number.

@@ -29,6 +29,8 @@ pub(super) struct Segment {
     pub(super) origin: u32,
     pub(super) children: u32,
     touched: AtomicU32,
+    /// Evicted, but tables may still point to it: nothing finds it, and nothing is added to it.
+    pub(super) is_doomed: bool,
     pub(super) blocks: Vec<Block>,
     pub(super) holders: Holders,
     /// Where the blocks went that were split off: (first depth, segment).
@@ -43,6 +45,7 @@ impl Segment {
             origin: NONE,
             children: 0,
             touched: AtomicU32::new(0),
+            is_doomed: false,
             blocks,
             holders: Holders::default(),
             forwards: Vec::new(),
@@ -92,6 +95,7 @@ impl Segment {
         self.touched.load(Ordering::Relaxed)
     }
 
+    /// Bytes beside its own.
     pub(super) fn bytes(&self) -> usize {
         self.blocks.capacity() * size_of::<Block>()
             + self.holders.bytes()

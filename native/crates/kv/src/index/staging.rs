@@ -1,12 +1,11 @@
 //! Content of a rank that lookups do not see: not yet, while a snapshot is loaded, or no more, while it is taken apart.
 //! Both go on in slices, so that whoever guards the index with a lock never holds it for long.
 
-use std::collections::hash_map::IntoIter;
-
 use super::dump::StoredRun;
 use super::exact::ExactIndex;
 use super::ranks::{EngineTable, Ranks, Tables, holder_key};
 use super::segment::Place;
+use super::sharded_map::IntoIter;
 use super::types::{CacheTier, WorkerRank};
 
 /// Room for content on its way in. Making it takes time; do it before the index is locked.
@@ -36,7 +35,7 @@ pub struct StagedRank {
 #[derive(Debug)]
 pub(super) struct Retired {
     number: u32,
-    places: [IntoIter<u64, Place>; 4],
+    places: [IntoIter<Place>; 4],
 }
 
 impl Retired {
@@ -94,11 +93,11 @@ impl ExactIndex {
         }
     }
 
-    /// Takes up to `max_blocks` blocks of retired content apart; `true` while there is more.
+    /// Takes up to `max_blocks` blocks of retired and evicted content apart; `true` while there is more.
     pub fn sweep(&mut self, max_blocks: usize) -> bool {
-        for _ in 0..max_blocks {
+        for swept in 0..max_blocks {
             let Some(retired) = self.retired.last_mut() else {
-                return false;
+                return self.evict(max_blocks - swept);
             };
             let number = retired.number;
             if let Some(place) = retired.next() {
@@ -108,7 +107,7 @@ impl ExactIndex {
                 self.ranks.free(number);
             }
         }
-        !self.retired.is_empty()
+        true
     }
 
     fn retire(&mut self, number: u32) {
@@ -123,12 +122,11 @@ impl ExactIndex {
             return;
         }
         let segment = self.arena.resolve(place).segment;
-        let holders = &mut self.arena.get_mut(segment).holders;
-        let mut held = false;
-        for tier in CacheTier::ALL {
-            held |= holders.remove_all(holder_key(number, tier));
-        }
-        if held {
+        let held = self.arena.edit(segment, |segment| {
+            let keys = CacheTier::ALL.map(|tier| holder_key(number, tier));
+            keys.map(|key| segment.holders.remove_all(key))
+        });
+        if held.contains(&true) {
             self.arena.tidy(segment);
         }
     }
@@ -188,7 +186,7 @@ mod tests {
         assert_eq!(matched(&index, 100), [(rank, 3)]);
         assert_eq!(matched(&index, 500), [(rank, 4)]);
         assert!(index.sweep(4));
-        assert!(!index.sweep(4));
+        while index.sweep(4) {}
         assert_eq!(index.stats().blocks, 7);
         assert_eq!(index.ranks(), [rank]);
         index.remove_rank(rank);

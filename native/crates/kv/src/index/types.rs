@@ -34,6 +34,23 @@ impl CacheTier {
     /// Every tier, in the order in which a match goes on through them.
     pub const ALL: [Self; 4] = [Self::Device, Self::Host, Self::Disk, Self::External];
 
+    /// Stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Device => "device",
+            Self::Host => "host",
+            Self::Disk => "disk",
+            Self::External => "external",
+        }
+    }
+
+    /// The tier of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|tier| tier.as_str() == name)
+    }
+
     /// Position in [`Self::ALL`].
     #[must_use]
     pub fn index(self) -> usize {

@@ -46,7 +46,7 @@ impl<'a> Writer<'a> {
     pub(super) fn remove(&mut self, engine_hashes: &[u64]) -> ApplyStatus {
         let mut status = ApplyStatus::Ok;
         for hash in engine_hashes {
-            match self.table.places.remove(hash) {
+            match self.table.places.remove(*hash) {
                 Some(place) => self.release(place),
                 None => status = ApplyStatus::BlockNotFound,
             }
@@ -109,12 +109,13 @@ impl<'a> Writer<'a> {
 
     /// Marks a run of blocks in one segment as held and notes their engine hashes.
     fn hold(&mut self, begin: Place, blocks: &[StoredBlock]) {
-        let segment = self.arena.get_mut(begin.segment);
+        let (key, to) = (self.key, narrow(blocks.len()));
+        let segment = self.arena.get(begin.segment);
         segment.touch(self.tick);
         let from = begin.depth - segment.start;
-        let before = segment
-            .holders
-            .insert(self.key, from, from + narrow(blocks.len()));
+        let before = self.arena.edit(begin.segment, |segment| {
+            segment.holders.insert(key, from, from + to)
+        });
         let held = |offset| {
             before
                 .as_ref()
@@ -147,6 +148,9 @@ impl<'a> Writer<'a> {
     /// Gives up one engine hash's hold on a block.
     fn release(&mut self, place: Place) {
         let place = self.arena.resolve(place);
+        if self.arena.is_doomed(place) {
+            return;
+        }
         if !self.table.aliases.is_empty()
             && let Some(block) = self.arena.block(place)
             && let Some(more) = self.table.aliases.get_mut(&block.sequence)
@@ -157,10 +161,13 @@ impl<'a> Writer<'a> {
             }
             return;
         }
-        let segment = self.arena.get_mut(place.segment);
-        let at = place.depth - segment.start;
-        segment.holders.remove(self.key, at);
-        if at + 1 == segment.len() && !segment.holders.holds(at) {
+        let key = self.key;
+        let is_last = self.arena.edit(place.segment, |segment| {
+            let at = place.depth - segment.start;
+            segment.holders.remove(key, at);
+            at + 1 == segment.len() && !segment.holders.holds(at)
+        });
+        if is_last {
             self.arena.tidy(place.segment);
         }
     }

@@ -4,7 +4,7 @@ use prost::Message;
 
 use super::placement::Placement;
 use crate::feed::RankFeed;
-use crate::index::{CacheTier, IndexStats, KvIndex, StoredRun, WorkerRank};
+use crate::index::{IndexStats, KvIndex, RankReading, StoredRun, WorkerRank};
 use crate::wire::hashes_to_bytes;
 use crate::wire::index_dump::{IndexRank, IndexRun, QueryIndexResponse};
 
@@ -68,18 +68,18 @@ impl Placement {
         }
     }
 
-    /// What one rank holds, with its health, as an encoded `QueryIndexResponse` of one rank without totals: such answers
-    /// joined are an answer for many.
+    /// Begins to read what one rank holds. Call [`Self::read_more`] until there is no more, then [`RankDump::encode`].
     #[must_use]
-    pub fn dump_rank(&self, rank: WorkerRank) -> Vec<u8> {
-        let health = self.rank_health(rank, self.now_ms);
-        let runs = self.knowledge.exact.dump_rank(rank);
-        let dump = QueryIndexResponse {
-            ranks: vec![message(&health, &runs)],
-            blocks: 0,
-            bytes: 0,
-        };
-        dump.encode_to_vec()
+    pub fn begin_dump(&self, rank: WorkerRank) -> RankDump {
+        RankDump {
+            health: self.rank_health(rank, self.now_ms),
+            reading: self.knowledge.exact.begin_reading(rank),
+        }
+    }
+
+    /// Reads some thousand blocks more; `true` while there are any.
+    pub fn read_more(&self, dump: &mut RankDump) -> bool {
+        self.knowledge.exact.read_more(&mut dump.reading)
     }
 
     /// The totals of an encoded `QueryIndexResponse`, to be joined with the ranks.
@@ -128,6 +128,27 @@ impl Placement {
     }
 }
 
+/// What one rank holds, being read.
+#[derive(Debug)]
+pub struct RankDump {
+    health: RankHealth,
+    reading: RankReading,
+}
+
+impl RankDump {
+    /// An encoded `QueryIndexResponse` of one rank with its health and without totals: such answers joined are an answer for
+    /// many.
+    #[must_use]
+    pub fn encode(self) -> Vec<u8> {
+        let dump = QueryIndexResponse {
+            ranks: vec![message(&self.health, &self.reading.into_runs())],
+            blocks: 0,
+            bytes: 0,
+        };
+        dump.encode_to_vec()
+    }
+}
+
 fn message(health: &RankHealth, runs: &[StoredRun]) -> IndexRank {
     IndexRank {
         worker_id: health.rank.worker_id,
@@ -142,29 +163,15 @@ fn message(health: &RankHealth, runs: &[StoredRun]) -> IndexRank {
         staleness_seconds: std::time::Duration::from_millis(health.staleness_ms).as_secs_f64(),
         predicted_cached_tokens: health.predicted_cached_tokens,
         reported_cached_tokens: health.reported_cached_tokens,
-        // A run whose parent is not held continues nothing that could be named.
-        runs: runs
-            .iter()
-            .filter(|run| !run.is_orphan())
-            .map(run_message)
-            .collect(),
+        runs: runs.iter().map(run_message).collect(),
     }
 }
 
 fn run_message(run: &StoredRun) -> IndexRun {
     IndexRun {
-        tier: tier_name(run.tier).to_owned(),
+        tier: run.tier.as_str().to_owned(),
         parent_hash: run.named_parent(),
         block_hashes_le: hashes_to_bytes(run.blocks.iter().map(|block| block.engine_hash)),
         tokens_hashes_le: hashes_to_bytes(run.blocks.iter().map(|block| block.local_hash)),
-    }
-}
-
-fn tier_name(tier: CacheTier) -> &'static str {
-    match tier {
-        CacheTier::Device => "device",
-        CacheTier::Host => "host",
-        CacheTier::Disk => "disk",
-        CacheTier::External => "external",
     }
 }

@@ -5,7 +5,9 @@ use super::fleet::Fleet;
 use super::overlaps::Overlaps;
 use super::settings::PlacementSettings;
 use crate::feed::{EventFeed, FeedResult, ParsedRecovery, RecoveryProgress};
-use crate::index::{ApproximateIndex, ApproximateOptions, ExactIndex, KvIndex, WorkerRank};
+use crate::index::{
+    ApproximateIndex, ApproximateOptions, CacheTier, ExactIndex, KvIndex, WorkerRank,
+};
 
 /// Blocks of ranks that are gone whose memory one call gives back.
 const SWEPT_AT_ONCE: usize = 2048;
@@ -128,11 +130,11 @@ impl Knowledge {
 
     /// Blocks in a rank's device memory, as far as is known.
     pub(super) fn cached_blocks(&self, rank: WorkerRank, source: Source) -> u64 {
-        let stats = match source {
-            Source::Events | Source::Both => self.exact.rank_stats(rank),
-            Source::Routing => self.approximate.rank_stats(rank),
+        let held = match source {
+            Source::Events | Source::Both => self.exact.held(rank, CacheTier::Device),
+            Source::Routing => self.approximate.held(rank),
         };
-        stats.map_or(0, |stats| stats.entries[0] as u64)
+        held as u64
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -27,7 +27,7 @@ pub use decisions::{
     SettingsPatch, encode_line, encode_message, rescore,
 };
 pub use fleet::{MAX_RANKS_PER_WORKER, WorkerFacts};
-pub use health::{IndexHealth, RankHealth};
+pub use health::{IndexHealth, RankDump, RankHealth};
 pub use occupancy::{BusyAbove, Conditions, Occupancy};
 pub use placement::{Freed, InvalidPlacement, Placement};
 pub use queries::{FleetLoads, FleetOverlap};

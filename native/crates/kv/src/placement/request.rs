@@ -142,6 +142,34 @@ pub struct PlaceRequest<'a> {
     pub policy_class: &'a str,
 }
 
+impl<'a> PlaceRequest<'a> {
+    /// A request for any worker by KV overlap and load, to be booked and recorded, at time 0.
+    #[must_use]
+    pub fn new(id: &'a str, prompt: Prompt<'a>, prompt_tokens: u64) -> Self {
+        Self {
+            id,
+            trace_id: "",
+            mode: SelectionMode::Kv,
+            prompt,
+            prompt_tokens,
+            now_ms: 0,
+            unix_ms: 0.0,
+            book: true,
+            record: true,
+            excluded_workers: &[],
+            allowed_workers: None,
+            pinned: None,
+            preferred: None,
+            required_taints: &[],
+            preferred_taints: &[],
+            overrides: Overrides::default(),
+            expected_output_tokens: None,
+            queued_ms: 0.0,
+            policy_class: "",
+        }
+    }
+}
+
 /// A choice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Placed {

@@ -121,7 +121,7 @@ impl KvPublisher {
         self.change(Intake::beat);
     }
 
-    /// The oldest encoded `KvEventBatch` that was not taken yet, of at most 512 KiB; none when everything was.
+    /// The oldest encoded `KvEventBatch` that was not taken yet, of at most 128 KiB; none when everything was.
     pub fn flush(&self) -> Option<Vec<u8>> {
         self.change(|intake| {
             intake.settle();

@@ -8,10 +8,10 @@ use prost::encoding::{message, message::encoded_len};
 
 use crate::wire::{KvEvent, KvEventBatch};
 
-/// Half of what brokers take in one message.
-const MAX_BATCH_BYTES: usize = 512 << 10;
+/// Eight thousand blocks, which a router applies in two milliseconds.
+const MAX_BATCH_BYTES: usize = 128 << 10;
 /// Batches that wait for a publisher that does not come; then the oldest go and routers ask for what they missed.
-const MAX_WAITING: usize = 64;
+const MAX_WAITING: usize = 256;
 /// Field number of `KvEventBatch.events`.
 const EVENTS: u32 = 4;
 

@@ -22,6 +22,24 @@ pub enum SelectionPolicy {
     Lmetric,
 }
 
+impl SelectionPolicy {
+    /// Stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Lmetric => "lmetric",
+        }
+    }
+
+    /// The policy of a name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [Self::Linear, Self::Lmetric];
+        all.into_iter().find(|policy| policy.as_str() == name)
+    }
+}
+
 /// Weights and switches of the cost; a request may override them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostSettings {

@@ -2,8 +2,7 @@
 #![allow(dead_code, clippy::missing_panics_doc)] // each test takes what it needs
 
 use dynamo_kv::{
-    CostSettings, Overrides, PlaceRequest, Placement, PlacementSettings, Prompt, SelectionMode,
-    SequenceOptions, WorkerFacts,
+    CostSettings, PlaceRequest, Placement, PlacementSettings, Prompt, SequenceOptions, WorkerFacts,
 };
 
 pub const BLOCK: u32 = 16;
@@ -53,26 +52,11 @@ pub fn hashes(seed: u64, blocks: u64) -> Vec<u64> {
 
 /// A booked request of whole blocks.
 pub fn request<'a>(id: &'a str, hashes: &'a [u64]) -> PlaceRequest<'a> {
+    let tokens = hashes.len() as u64 * u64::from(BLOCK);
     PlaceRequest {
-        id,
-        trace_id: "",
-        mode: SelectionMode::Kv,
-        prompt: Prompt::Hashes(hashes),
-        prompt_tokens: hashes.len() as u64 * u64::from(BLOCK),
         now_ms: 1,
         unix_ms: 1_000.0,
-        book: true,
-        record: true,
-        excluded_workers: &[],
-        allowed_workers: None,
-        pinned: None,
-        preferred: None,
-        required_taints: &[],
-        preferred_taints: &[],
-        overrides: Overrides::default(),
-        expected_output_tokens: None,
-        queued_ms: 0.0,
-        policy_class: "",
+        ..PlaceRequest::new(id, Prompt::Hashes(hashes), tokens)
     }
 }
 

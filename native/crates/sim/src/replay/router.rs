@@ -69,26 +69,12 @@ impl Router {
             self.block_size as usize,
             dynamo_kv::BlockSeed::default(),
         );
+        let request = PlaceRequest::new(id, Prompt::Hashes(&hashes), prompt.len() as u64);
         self.placement.select(&PlaceRequest {
-            id,
-            trace_id: "",
             mode: self.mode,
-            prompt: Prompt::Hashes(&hashes),
-            prompt_tokens: prompt.len() as u64,
             now_ms,
-            unix_ms: 0.0,
-            book: true,
             record: false,
-            excluded_workers: &[],
-            allowed_workers: None,
-            pinned: None,
-            preferred: None,
-            required_taints: &[],
-            preferred_taints: &[],
-            overrides: dynamo_kv::Overrides::default(),
-            expected_output_tokens: None,
-            queued_ms: 0.0,
-            policy_class: "",
+            ..request
         })
     }
 

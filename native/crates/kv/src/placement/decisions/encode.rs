@@ -6,8 +6,9 @@ use super::id::decision_id;
 use super::record::{CandidateRow, RequestOutcome};
 use super::rescore::costs_of;
 use super::ring::RecordedDecision;
-use crate::selection::{CandidateCost, CostSettings, SelectionPolicy};
+use crate::selection::{CandidateCost, CostSettings};
 use crate::wire::decision::{Decision, DecisionCandidate, DecisionSettings, Outcome};
+use crate::wire::hashes_to_bytes;
 
 /// What all decisions of a placement have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub(super) fn message(context: &DecisionContext, decision: &RecordedDecision) ->
         mode: record.mode.as_str().to_owned(),
         isl_tokens: narrow(record.isl_tokens),
         block_size: context.block_size,
-        block_hashes_le: little_endian(&record.block_hashes),
+        block_hashes_le: hashes_to_bytes(record.block_hashes.iter().copied()),
         settings: Some(settings(&record.settings)),
         seed: record.seed,
         index_version: record.index_version,
@@ -74,12 +75,8 @@ pub(super) fn message(context: &DecisionContext, decision: &RecordedDecision) ->
 }
 
 fn settings(settings: &CostSettings) -> DecisionSettings {
-    let policy = match settings.policy {
-        SelectionPolicy::Linear => "linear",
-        SelectionPolicy::Lmetric => "lmetric",
-    };
     DecisionSettings {
-        policy: policy.to_owned(),
+        policy: settings.policy.as_str().to_owned(),
         overlap_score_credit: settings.overlap_score_credit,
         overlap_score_credit_decay: settings.overlap_score_credit_decay,
         prefill_load_scale: settings.prefill_load_scale,
@@ -125,10 +122,6 @@ fn outcome(outcome: &RequestOutcome) -> Outcome {
         itl_ms: outcome.itl_ms,
         error_code: outcome.error_code.clone().unwrap_or_default(),
     }
-}
-
-fn little_endian(hashes: &[u64]) -> Vec<u8> {
-    hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect()
 }
 
 fn narrow(value: u64) -> u32 {

@@ -182,13 +182,9 @@ fn row(candidate: &DecisionCandidate) -> Result<CandidateRow, RescoreError> {
 }
 
 fn recorded_settings(settings: &DecisionSettings) -> Result<CostSettings, RescoreError> {
-    let policy = match settings.policy.as_str() {
-        "linear" => SelectionPolicy::Linear,
-        "lmetric" => SelectionPolicy::Lmetric,
-        _ => return Err(RescoreError::Unreadable("policy")),
-    };
+    let policy = SelectionPolicy::parse(&settings.policy);
     Ok(CostSettings {
-        policy,
+        policy: policy.ok_or(RescoreError::Unreadable("policy"))?,
         overlap_score_credit: settings.overlap_score_credit,
         overlap_score_credit_decay: settings.overlap_score_credit_decay,
         prefill_load_scale: settings.prefill_load_scale,
