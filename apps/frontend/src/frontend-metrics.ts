@@ -4,6 +4,7 @@ import type {
   BoundGauge,
   BoundHistogram,
   Counter,
+  Histogram,
   HistogramSpec,
   MetricsRegistry,
 } from '@dynamo-ts/telemetry';
@@ -40,6 +41,7 @@ export class FrontendMetrics {
   readonly requestsStarted: Counter<RequestLabel>;
   readonly cancellations: Counter<RequestLabel>;
   readonly rejections: Counter<'model' | 'endpoint'>;
+  readonly cancellationSeconds: Histogram<'phase'>;
   readonly disconnectedClients: BoundCounter;
   readonly tokenizerCacheHits: BoundCounter;
   readonly tokenizerCacheMisses: BoundCounter;
@@ -64,6 +66,7 @@ export class FrontendMetrics {
     this.requestsTotal = registry.counter(metrics.requestsTotal);
     this.requestsStarted = registry.counter(metrics.requestsStartedTotal);
     this.cancellations = registry.counter(metrics.modelCancellationTotal);
+    this.cancellationSeconds = registry.histogram(metrics.cancellationLatencySeconds);
     this.rejections = registry.counter(metrics.modelRejectionTotal);
     this.disconnectedClients = registry.counter(metrics.disconnectedClients).bind(undefined);
     this.tokenizerCacheHits = registry.counter(metrics.tokenizerCacheHitsTotal).bind(undefined);

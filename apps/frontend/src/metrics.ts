@@ -53,6 +53,13 @@ export const FRONTEND_METRICS = {
     help: 'Requests given up because their client left.',
     labels: ['model', 'endpoint', 'request_type'],
   },
+  cancellationLatencySeconds: {
+    kind: 'histogram',
+    name: 'dynamo_frontend_cancellation_latency_seconds',
+    help: 'Time from a client leaving to everything of its request being let go in the frontend, by what was being done: preprocess (template, tokenizer), route (waits for a worker), prefill, decode, or postprocess (the engine had ended). Until the engine lets go: dynamo_component_cancellation_latency_seconds.',
+    labels: ['phase'],
+    buckets: [0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+  },
   modelRejectionTotal: {
     kind: 'counter',
     name: 'dynamo_frontend_model_rejection_total',

@@ -28,6 +28,9 @@ export interface RequestRecordOptions {
 /** A header must not outgrow what clients and proxies take. */
 const MOST_DECISION_IDS = 128;
 
+/** What is being done for a request. */
+export type RequestPhase = 'preprocess' | 'route' | 'prefill' | 'decode' | 'postprocess';
+
 /** Whether a request is streamed. */
 export type RequestType = 'stream' | 'unary';
 
@@ -49,6 +52,10 @@ export class RequestRecord {
   readonly #routedMs: number[] = [];
   readonly #decisionIds: string[] = [];
   #migrations: MigrationReport | undefined;
+  /** Choices whose last token has come. */
+  readonly #answered = new Set<number>();
+  #choices = 1;
+  #left: { readonly phase: RequestPhase; readonly atMs: number } | undefined;
   #finished = false;
 
   constructor(options: RequestRecordOptions) {
@@ -165,6 +172,21 @@ export class RequestRecord {
     metrics.outputTokensTotal.inc(count);
   }
 
+  /** The request has so many choices; one until it says so. */
+  planned(choices: number): void {
+    this.#choices = choices;
+  }
+
+  /** The engine has given all of a choice; what is left is to send it. Idempotent. */
+  answered(choice: number): void {
+    this.#answered.add(choice);
+  }
+
+  /** The client has left. */
+  left(): void {
+    this.#left ??= { phase: this.#phase(), atMs: performance.now() };
+  }
+
   /** The request has ended; later calls do nothing. */
   finish(outcome: { readonly error?: unknown; readonly usage?: UsageCounts | undefined }): void {
     if (this.#finished) return;
@@ -179,6 +201,14 @@ export class RequestRecord {
     if (failed) span.recordError(outcome.error);
     span.end();
     this.#log(errorType, outcome);
+  }
+
+  #phase(): RequestPhase {
+    const { dispatch, route } = this.#options.metrics.stages;
+    if (this.#answered.size >= this.#choices) return 'postprocess';
+    if (this.#placement !== undefined) return 'decode';
+    if (this.#stage === dispatch) return 'prefill';
+    return this.#stage === route ? 'route' : 'preprocess';
   }
 
   /** A request is in one stage at a time, until its first worker answers. */
@@ -196,6 +226,10 @@ export class RequestRecord {
     if (errorType === 'overload') metrics.rejections.inc({ model: this.#model, endpoint });
     if (errorType !== 'cancelled') return;
     metrics.cancellations.inc(labels);
+    if (this.#left !== undefined) {
+      const { atMs, phase } = this.#left;
+      metrics.cancellationSeconds.observe({ phase }, (performance.now() - atMs) / 1000);
+    }
     metrics.disconnectedClients.inc();
   }
 

@@ -87,10 +87,17 @@ async function runChoice(
     report: record.migrations,
   });
   record.dispatched(stream.placement, plan.index);
+  const sink = options.createSink(plan, stream);
   return readChoice({
     stream,
     decoder,
-    sink: options.createSink(plan, stream),
+    sink: {
+      delta: (delta, message) => sink.delta(delta, message),
+      flush: (tokens) => {
+        if (decoder.finished) record.answered(plan.index);
+        return sink.flush(tokens);
+      },
+    },
     onDecoded: (cost) => record.decoded(cost),
   });
 }

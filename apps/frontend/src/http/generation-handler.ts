@@ -1,7 +1,7 @@
 /** Answers `POST /v1/chat/completions` and `/v1/completions` (RF 3.4). */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import { abortError } from '@dynamo-ts/base';
+import { abortError, onAbort, throwIfAborted } from '@dynamo-ts/base';
 import {
   ChoiceChunks,
   ChoiceFold,
@@ -115,6 +115,9 @@ export class GenerationHandler {
       receivedMs,
       ids,
     });
+    onAbort(exchange.context.killed, () => {
+      if (exchange.clientGone) record.left();
+    });
     const job: Job = { endpoint, exchange, record };
     try {
       using _admitted = this.#options.admission.admit(() => exchange.context.kill('shutdown'));
@@ -171,6 +174,7 @@ export class GenerationHandler {
     const receivedAtMs = performance.timeOrigin + exchange.receivedMs;
     const plans = planChoices({ request, model, prompts, routing, receivedAtMs });
     place.setAnswers(plans.length);
+    record.planned(plans.length);
     const { requestId } = exchange.ids;
     return {
       ...job,
@@ -224,6 +228,8 @@ export class GenerationHandler {
           });
         },
       });
+      // The client may have left before it had taken the last of it.
+      throwIfAborted(exchange.context.killed);
       writer.end(withUsage ? usageChunk(head, usage) + SSE_DONE : SSE_DONE);
       return usage;
     } catch (error) {
@@ -250,6 +256,7 @@ export class GenerationHandler {
         return new FoldSink({ fold, record, onFinish });
       },
     });
+    throwIfAborted(exchange.context.killed);
     const logprobs = ({ index }: ChoiceFold): LogprobFormatter | undefined =>
       createLogprobs(job, plans[index]?.planned.echo);
     exchange.sendJson(200, responseJson({ head, choices: folds, usage, logprobs, nvext }));
