@@ -7,11 +7,13 @@
  *   npm run faults -- --list           what there is
  *   npm run faults -- --write          also writes docs/RELIABILITY.md
  *   npm run faults -- --long --only soak --soak-requests 100000
- *   npm run faults -- --jobs 1         one scenario at a time; by default two, except those that measure
+ *   npm run faults -- --jobs 1         one scenario at a time; by default four, because most of them wait; those that
+ *                                    measure run by themselves
  */
 import { appendFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
+import { CompileCache } from './compile-cache.ts';
 import { reliabilityPage, tableText } from './report.ts';
 import type { Row } from './report.ts';
 import type { Scenario, ScenarioResult, Size } from './scenario.ts';
@@ -25,7 +27,7 @@ const { values } = parseArgs({
     only: { type: 'string', multiple: true, default: [] },
     list: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
-    jobs: { type: 'string', default: '2' },
+    jobs: { type: 'string', default: '4' },
     'soak-requests': { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -43,6 +45,8 @@ else if (chosen.length === 0)
 else await runAll();
 
 async function runAll(): Promise<void> {
+  await using cache = await CompileCache.create();
+  Object.assign(process.env, cache.env); // services get it from here
   const rows = await runScenarios();
   const failed = rows.filter(({ result }) => result.problems.length > 0);
   process.stdout.write(`\n${tableText(rows)}\n\n`);
@@ -62,9 +66,6 @@ async function runAll(): Promise<void> {
   const counts = { passed, failed: failed.length, skipped };
   const summary = process.env['DYN_TEST_SUMMARY'];
   if (summary !== undefined) appendFileSync(summary, `${JSON.stringify(counts)}\n`);
-  for (const { scenario, result } of failed)
-    for (const problem of result.problems)
-      process.stdout.write(`FAILED ${scenario.name}: ${problem}\n`);
   const left = counts.skipped === 0 ? '' : `${counts.skipped} skipped, `;
   process.stdout.write(`${left}${counts.passed} passed, ${counts.failed} failed\n`);
   process.exitCode = failed.length === 0 ? 0 : 1;
@@ -112,9 +113,10 @@ async function runOne(scenario: Scenario): Promise<ScenarioResult> {
 
 /** A scenario that could not come to its end has failed. */
 function broken(error: unknown): ScenarioResult {
-  const messages = [];
-  for (let each = error; each !== undefined; each = each instanceof Error ? each.cause : undefined)
-    messages.push(each instanceof Error ? each.message : String(each));
+  const messages: string[] = [];
+  let each = error;
+  for (; each instanceof Error; each = each.cause) messages.push(each.message);
+  if (each !== undefined) messages.push(JSON.stringify(each));
   return { requests: 0, failed: 0, stuck: 0, notes: [], problems: [messages.join(': ')] };
 }
 

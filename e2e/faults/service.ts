@@ -23,8 +23,10 @@ export interface ServiceOptions {
   readonly nats: number;
 }
 
-const START_TIMEOUT_MS = 60_000;
-const MAINS: Readonly<Record<ServiceKind, string>> = {
+/** Much more than it takes: beside other work a start may be slow. */
+const START_TIMEOUT_MS = 180_000;
+/** The program of each kind. */
+export const MAINS: Readonly<Record<ServiceKind, string>> = {
   frontend: main('frontend'),
   router: main('router'),
   worker: main('worker-shim'),

@@ -21,8 +21,8 @@ export const SOAK: Scenario = {
   assertion: `memory of frontend and router stays below ${MOST_GROWTH} times that of the steady state`,
   alone: true,
   async run({ size, soakRequests, progress }) {
-    const total = soakRequests ?? bySize(size, { short: 45_000, long: 1_000_000 });
-    const warm = Math.min(bySize(size, { short: 20_000, long: 50_000 }), Math.floor(total / 2));
+    const total = soakRequests ?? bySize(size, { short: 30_000, long: 1_000_000 });
+    const warm = Math.min(bySize(size, { short: 15_000, long: 50_000 }), Math.floor(total / 2));
     await using fleet = await Fleet.start({
       workers: 2,
       routers: 1,

@@ -13,8 +13,13 @@ export const ROLLING_RESTART: Scenario = {
   load: '8 clients on the frontend that is not restarted at the time',
   fault: 'SIGTERM and start of every worker, router and frontend, one after the other',
   assertion: 'no request fails; every process exits with 0',
-  async run({ progress }) {
-    await using fleet = await Fleet.start({ workers: 3, routers: 2, frontends: 2 });
+  async run({ size, progress }) {
+    await using fleet = await Fleet.start({
+      workers: 3,
+      routers: 2,
+      frontends: 2,
+      graceSeconds: bySize(size, { short: 1, long: 5 }),
+    });
     const [first = '', second = ''] = fleet.urls;
     const exits: (number | string)[] = [];
     const results = [];

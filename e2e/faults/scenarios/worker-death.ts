@@ -96,11 +96,8 @@ export const DRAIN_OVERRUN: Scenario = {
     const rounds = bySize(size, { short: 2, long: 20 });
     await using fleet = await Fleet.start({
       workers: 3,
-      workerArgs: [
-        '--speedup-ratio=1',
-        '--graceful-shutdown-timeout=0.5',
-        '--graceful-shutdown-grace-period=0.2',
-      ],
+      graceSeconds: 0.2,
+      workerArgs: ['--speedup-ratio=1', '--graceful-shutdown-timeout=0.5'],
     });
     const load = await Load.start({ urls: fleet.urls, clients: 8, bodies: LONG_BODIES });
     const exits: (number | string)[] = [];
@@ -138,7 +135,10 @@ export const WORKER_DRAINS: Scenario = {
   assertion: 'no stream fails or moves needlessly; every process exits with 0',
   async run({ size, progress }) {
     const rounds = bySize(size, { short: 3, long: 20 });
-    await using fleet = await Fleet.start({ workers: 3 });
+    await using fleet = await Fleet.start({
+      workers: 3,
+      graceSeconds: bySize(size, { short: 1, long: 5 }),
+    });
     const load = await Load.start({ urls: fleet.urls, clients: 10, bodies: MIXED_BODIES });
     const exits: (number | string)[] = [];
     for (let round = 0; round < rounds; round += 1) {
