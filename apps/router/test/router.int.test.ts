@@ -191,7 +191,7 @@ describe('a frontend with the router service', () => {
       const texts = await Promise.all(routers.map((app) => statusOf(app, '/metrics')));
       return texts.map(({ text }) => /active_requests\{[^}]*\} (\d+)/.exec(text)?.[1] ?? 'none');
     };
-    await vi.waitFor(async () => expect(await active()).toEqual(['0', '0']));
+    await vi.waitFor(async () => expect(await active()).toEqual(['0', '0']), { timeout: 10_000 });
     await routers[0]?.close();
     await Promise.all(Array.from({ length: 20 }, ask));
     await routers[1]?.close();
