@@ -6,7 +6,7 @@
  * `generate` and serves the request's model answers. A model that is not served here is NOT_FOUND; a request that names
  * none is taken by the first.
  */
-import { DynamoError } from '@dynamo-ts/base';
+import { DynamoError, abortReasonOf } from '@dynamo-ts/base';
 import { EngineServiceService, GenerateRequest, formatEndpointPath } from '@dynamo-ts/protocol';
 import type { ServerWritableStream, ServiceDefinition } from '@grpc/grpc-js';
 
@@ -66,7 +66,7 @@ function generate(handlers: ServedHandlers, call: GenerateCall): void {
   const { endpoint } = served.options;
   const running = served.start({ endpoint, context, payload: call.request }, answer);
   call.on('cancelled', () => {
-    running?.kill('client-gone');
+    running?.kill(abortReasonOf(context.killed));
   });
 }
 

@@ -111,6 +111,31 @@ describe('plain gRPC on a worker', () => {
     client.close();
   });
 
+  it('tells a deadline that has passed from a caller that gave up', async () => {
+    const reasons: unknown[] = [];
+    const { plane, address } = await worker((request, sink) => {
+      const { killed } = request.context;
+      killed.addEventListener('abort', () => void reasons.push(killed.reason));
+      sink.write(new Uint8Array());
+    });
+    await using _plane = plane;
+    const client = new EngineServiceClient(address, insecure);
+    const request = GenerateRequest.fromPartial({});
+    const late = client.generate(request, new Metadata(), { deadline: Date.now() + 1000 });
+    const status = new Promise((resolve) => late.on('error', resolve));
+    late.resume();
+    expect(await status).toMatchObject({ code: 4 });
+    const left = client.generate(request, new Metadata(), { deadline: Date.now() + 60_000 });
+    left.on('error', () => undefined);
+    left.once('data', () => {
+      left.cancel();
+    });
+    await vi.waitFor(() => {
+      expect(reasons).toMatchObject([{ reason: 'deadline' }, { reason: 'client-gone' }]);
+    });
+    client.close();
+  });
+
   it('answers health checks and lists its services by reflection', async () => {
     await using server = await createGrpcServer({
       host: '127.0.0.1',

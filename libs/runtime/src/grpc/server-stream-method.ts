@@ -11,9 +11,6 @@ export function serverStreamMethod<Req, Res>(
 ): handleServerStreamingCall<Req, Res> {
   return (call) => {
     const context = callContext(call);
-    call.on('cancelled', () => {
-      context.kill('client-gone');
-    });
     pump(method(call.request, context), call).then(
       () => {
         call.end();

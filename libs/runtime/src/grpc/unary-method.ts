@@ -11,9 +11,6 @@ export function unaryMethod<Req, Res>(
 ): handleUnaryCall<Req, Res> {
   return (call, callback) => {
     const context = callContext(call);
-    call.on('cancelled', () => {
-      context.kill('client-gone');
-    });
     method(call.request, context).then(
       (answer) => {
         callback(null, answer);
