@@ -33,6 +33,7 @@ export class KvMetricsAggregator implements AsyncDisposable {
   ): Promise<KvMetricsAggregator> {
     const aggregator = new KvMetricsAggregator();
     const ranks = new RankLoads();
+    const present = new Set<InstanceId>();
     const client = await runtime.endpoint(formatEndpointPath(path)).client();
     const tasks = new TaskGroup({
       name: 'worker metrics',
@@ -43,16 +44,22 @@ export class KvMetricsAggregator implements AsyncDisposable {
     const subscription = runtime.events.subscribe(topic, { signal: tasks.signal });
     tasks.start('follow', async () => {
       for await (const { payload } of subscription) {
-        const workerId = ranks.tryTake(payload);
-        // Other endpoints of the component publish under the same topic.
-        if (workerId !== undefined && client.instanceIds().includes(workerId))
-          aggregator.update(workerId, ranks.total(workerId));
+        const load = tryDecode(payload);
+        const workerId = asInstanceId(load?.workerId ?? 0n);
+        // Other endpoints of the component publish under the same topic, and workers after they have left.
+        if (load !== undefined && present.has(workerId))
+          aggregator.update(workerId, ranks.take(workerId, load));
       }
     });
     const off = client.onInstances(({ kind, instance }) => {
-      if (kind !== 'removed') return;
-      ranks.remove(asInstanceId(instance.instanceId));
-      aggregator.remove(asInstanceId(instance.instanceId));
+      const workerId = asInstanceId(instance.instanceId);
+      if (kind === 'added') {
+        present.add(workerId);
+        return;
+      }
+      present.delete(workerId);
+      ranks.remove(workerId);
+      aggregator.remove(workerId);
     });
     aggregator.#stop = async () => {
       off();
@@ -96,36 +103,38 @@ export class KvMetricsAggregator implements AsyncDisposable {
 class RankLoads {
   readonly #byWorker = new Map<InstanceId, Map<number, ActiveLoad>>();
 
-  /** Takes a load. @returns undefined for bytes that are none */
-  tryTake(payload: Uint8Array): InstanceId | undefined {
-    try {
-      const load = ActiveLoad.decode(payload);
-      const workerId = asInstanceId(load.workerId);
-      const ranks = this.#byWorker.get(workerId) ?? new Map<number, ActiveLoad>();
-      this.#byWorker.set(workerId, ranks.set(load.dpRank, load));
-      return workerId;
-    } catch {
-      return undefined;
-    }
+  /** Takes the load of a rank. @returns what its worker has in all */
+  take(workerId: InstanceId, load: ActiveLoad): WorkerMetrics {
+    const ranks = this.#byWorker.get(workerId) ?? new Map<number, ActiveLoad>();
+    this.#byWorker.set(workerId, ranks.set(load.dpRank, load));
+    return totalOf([...ranks.values()]);
   }
 
   remove(workerId: InstanceId): void {
     this.#byWorker.delete(workerId);
   }
+}
 
-  total(workerId: InstanceId): WorkerMetrics {
-    const ranks = [...(this.#byWorker.get(workerId)?.values() ?? [])];
-    const sum = (of: (load: ActiveLoad) => number): number =>
-      ranks.reduce((total, load) => total + of(load), 0);
-    const kvActiveBlocks = sum((load) => load.activeDecodeBlocks);
-    const kvTotalBlocks = sum((load) => load.totalKvBlocks);
-    return {
-      requestActiveSlots: sum((load) => load.activeRequests),
-      numRequestsWaiting: sum((load) => load.waitingRequests),
-      kvActiveBlocks,
-      kvTotalBlocks,
-      activePrefillTokens: sum((load) => load.activePrefillTokens),
-      gpuCacheUsageRatio: kvTotalBlocks > 0 ? kvActiveBlocks / kvTotalBlocks : 0,
-    };
+function totalOf(ranks: readonly ActiveLoad[]): WorkerMetrics {
+  const sum = (of: (load: ActiveLoad) => number): number =>
+    ranks.reduce((total, load) => total + of(load), 0);
+  const kvActiveBlocks = sum((load) => load.activeDecodeBlocks);
+  const kvTotalBlocks = sum((load) => load.totalKvBlocks);
+  return {
+    requestActiveSlots: sum((load) => load.activeRequests),
+    numRequestsWaiting: sum((load) => load.waitingRequests),
+    kvActiveBlocks,
+    kvTotalBlocks,
+    activePrefillTokens: sum((load) => load.activePrefillTokens),
+    gpuCacheUsageRatio: kvTotalBlocks > 0 ? kvActiveBlocks / kvTotalBlocks : 0,
+  };
+}
+
+/** Undefined for bytes that are no load. */
+function tryDecode(payload: Uint8Array): ActiveLoad | undefined {
+  try {
+    return ActiveLoad.decode(payload);
+  } catch {
+    return undefined;
   }
 }

@@ -75,8 +75,13 @@ export class KvPushRouter implements AsyncDisposable {
     const { runtime, path } = options;
     const { logger, metrics } = runtime;
     const client = await runtime.endpoint(formatEndpointPath(path)).client();
-    const router = await KvRouter.connect({ ...options, logger, metrics });
-    return new KvPushRouter(options, client, router);
+    try {
+      const router = await KvRouter.connect({ ...options, logger, metrics });
+      return new KvPushRouter(options, client, router);
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
   }
 
   /** Resolves when the caches of the workers that there are are known. */
