@@ -205,4 +205,7 @@ it('fails no request and changes no answer when workers are killed under load', 
     /^dynamo_frontend_model_migration_total\{model="mock",migration_type="ongoing_request"\} (\d+)$/m,
   );
   expect(moves).toBeGreaterThan(ROUNDS);
+  // What the killed workers ran has ended like everything else.
+  const active = /^dynamo_component_router_active_requests\{[^}]*\} (\d+)$/m;
+  await eventually(async () => (await fleet.metric(active)) === 0, { timeoutMs: START_TIMEOUT_MS });
 }, 300_000);
