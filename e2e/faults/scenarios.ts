@@ -3,6 +3,7 @@ import { BODY_SIZES, ONE_TRACE, SCALE_TO_ZERO, SILENT_PREFILL } from './scenario
 import { BROKER_SCENARIOS, LEASE_LOST } from './scenarios/brokers.ts';
 import { CLIENT_ERRORS, SLOW_LORIS, SLOW_READERS, UNKNOWN_MODELS } from './scenarios/clients.ts';
 import { DISCONNECTS } from './scenarios/disconnects.ts';
+import { ENGINE_SLEEPS } from './scenarios/engine-sleep.ts';
 import { FORGOTTEN_REQUESTS } from './scenarios/forgotten-requests.ts';
 import { FRONTEND_KILLED, ROUTER_KILLED } from './scenarios/control.ts';
 import { HERDING, KV_EVENTS_LOST, ROUTER_WARM_UP } from './scenarios/kv-index.ts';
@@ -40,6 +41,7 @@ export const SCENARIOS: readonly Scenario[] = [
   ROUTER_WARM_UP,
   HERDING,
   SCALE_TO_ZERO,
+  ENGINE_SLEEPS,
   BODY_SIZES,
   SILENT_PREFILL,
   SPLIT_STREAMS,
