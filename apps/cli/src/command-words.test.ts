@@ -1,7 +1,7 @@
 import { option } from '@dynamo-ts/config';
 import { expect, it } from 'vitest';
 
-import { wordsAsFlag } from './command-words.ts';
+import { wordsAsFlags } from './command-words.ts';
 
 const OPTIONS = {
   log: option.list({ flag: 'log', short: 'l', aliases: ['file'], help: '' }),
@@ -30,5 +30,5 @@ it.each([
     ['--log=a', '--log=b', '--help'],
   ],
 ])('reads the words of %j', (argv, expected) => {
-  expect(wordsAsFlag(argv, { options: OPTIONS, flag: 'log' })).toEqual(expected);
+  expect(wordsAsFlags(argv, OPTIONS, (word) => `--log=${word}`)).toEqual(expected);
 });

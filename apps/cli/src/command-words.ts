@@ -2,16 +2,17 @@
 import type { Options } from '@dynamo-ts/config';
 import { LOADER_OPTIONS } from '@dynamo-ts/config';
 
-/** Gives every free word to a flag, wherever it stands. */
-export function wordsAsFlag(
+/** Makes a flag of every free word, wherever it stands. */
+export function wordsAsFlags(
   argv: readonly string[],
-  { options, flag }: { readonly options: Options; readonly flag: string },
+  options: Options,
+  flagOf: (word: string) => string,
 ): readonly string[] {
   const withValue = flagsWithValue({ ...options, ...LOADER_OPTIONS });
   return argv.map((word, position) => {
     const before = argv[position - 1];
     const isFree = !word.startsWith('-') && (before === undefined || !withValue.has(before));
-    return isFree ? `--${flag}=${word}` : word;
+    return isFree ? flagOf(word) : word;
   });
 }
 

@@ -24,6 +24,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     summary: 'Start an OpenAI-compatible endpoint with workers on this machine',
     run: async (input) => (await import('./up/up-command.ts')).runUp(input),
   },
+  run: {
+    summary: 'Connect prompts with an engine: "dynamo run in=text out=echo"',
+    run: async (input) => (await import('./run/run-command.ts')).runRun(input),
+  },
   explain: {
     summary: 'Say why a request went to the worker it went to',
     run: async (input) => (await import('./explain/explain-command.ts')).runExplain(input),

@@ -4,7 +4,7 @@ import type { ConfigOf, Options } from '@dynamo-ts/config';
 import { FRONTEND_OPTIONS } from '@dynamo-ts/frontend';
 import type { FrontendConfig } from '@dynamo-ts/frontend';
 import { WORKER_OPTIONS } from '@dynamo-ts/worker-shim';
-import type { WorkerConfig } from '@dynamo-ts/worker-shim';
+import type { EngineKind, WorkerConfig } from '@dynamo-ts/worker-shim';
 
 /** What answers: the prompt itself, a simulated engine, or the workers that discovery finds (RF 1.16). */
 export const EngineType = { Echo: 'echo', Mocker: 'mocker', Dynamic: 'dynamic' } as const;
@@ -40,7 +40,7 @@ export interface EntrypointArgs {
 
 /** An engine that is decided but not started; see `runInput`. */
 export interface EntrypointEngine {
-  readonly type: EngineType;
+  readonly type: EngineType | EngineKind;
   /** Model that prompts go to; undefined when there is only one. */
   readonly modelName: string | undefined;
   /** Undefined for {@link EngineType.Dynamic}: its workers run elsewhere. */

@@ -42,7 +42,7 @@ async function run(
     maxTokens,
   });
   streams.output.end();
-  return readAll(streams.output);
+  return await readAll(streams.output);
 }
 
 describe('runInput over prompts', { timeout: 30_000 }, () => {

@@ -2,14 +2,14 @@
  * Connects an engine with where its requests come from (RF 1.16), by the factories of frontend and worker on a runtime of
  * the caller. Everything it starts ends with the signal, or with the last answer; the runtime stays open.
  */
-import { DynamoError, onAbort } from '@dynamo-ts/base';
+import { onAbort } from '@dynamo-ts/base';
 import { createFrontend } from '@dynamo-ts/frontend';
 import type { DistributedRuntime } from '@dynamo-ts/runtime';
 import { MetricsRegistry, Tracer } from '@dynamo-ts/telemetry';
 import type { Telemetry } from '@dynamo-ts/telemetry';
 import { createWorkerShim } from '@dynamo-ts/worker-shim';
 
-import { isPromptInput, parseInput } from './input.ts';
+import { inputOf, isPromptInput } from './input.ts';
 import type { Input } from './input.ts';
 import type { EntrypointEngine } from './make-engine.ts';
 import { runPrompts } from './prompt-inputs.ts';
@@ -58,8 +58,7 @@ interface Service {
  * offered, what starting frontend or worker throws, and what prompts fail with
  */
 export async function runInput(options: RunInputOptions): Promise<void> {
-  const input = parseInput(options.input);
-  requireEngine(options, input);
+  const input = inputOf(options.input, options.engine);
   const telemetry = telemetryOf(options.runtime);
   const services: Service[] = [];
   const start = async (service: Service): Promise<void> => {
@@ -86,14 +85,6 @@ export async function runInput(options: RunInputOptions): Promise<void> {
     // The frontend lets its requests end while the worker still answers.
     for (const service of services) await service.close();
   }
-}
-
-function requireEngine({ input, engine }: RunInputOptions, { kind }: Input): void {
-  if (kind !== 'endpoint' || engine.worker !== undefined) return;
-  throw new DynamoError(
-    'request.invalid',
-    `the input ${input} needs an engine of this process, and a dynamic one has its workers elsewhere; use http, text, stdin or batch:FILE.jsonl`,
-  );
 }
 
 /** The engine's; nobody else is to reach the one that only answers prompts of this process. */

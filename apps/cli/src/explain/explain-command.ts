@@ -4,7 +4,7 @@ import { loadConfig, option, optionGroup } from '@dynamo-ts/config';
 import type { ConfigOf, Environment } from '@dynamo-ts/config';
 import { Decision } from '@dynamo-ts/protocol';
 
-import { wordsAsFlag } from '../command-words.ts';
+import { wordsAsFlags } from '../command-words.ts';
 import { DecisionReader } from '../decision-reader.ts';
 import { pathList } from '../path-list.ts';
 import type { DecisionQuery, FoundDecisions } from './decision-query.ts';
@@ -48,7 +48,7 @@ export async function runExplain(input: {
 }): Promise<void> {
   const { config, help } = loadConfig(EXPLAIN_OPTIONS, {
     ...input,
-    argv: wordsAsFlag(input.argv, { options: EXPLAIN_OPTIONS, flag: 'decision' }),
+    argv: wordsAsFlags(input.argv, EXPLAIN_OPTIONS, (word) => `--decision=${word}`),
     command: 'dynamo explain',
     words: '[ID...]',
     summary:

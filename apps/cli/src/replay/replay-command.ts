@@ -5,7 +5,7 @@ import type { ConfigOf, Environment } from '@dynamo-ts/config';
 import { MOCK_ENGINE_DEFAULTS, replayTrace } from '@dynamo-ts/sim';
 import type { ReplayResult, ReplaySettings } from '@dynamo-ts/sim';
 
-import { wordsAsFlag } from '../command-words.ts';
+import { wordsAsFlags } from '../command-words.ts';
 import { DecisionReader } from '../decision-reader.ts';
 import { pathList } from '../path-list.ts';
 import { readDecisionLog } from './decision-log.ts';
@@ -90,7 +90,7 @@ export async function runReplay(input: {
 }): Promise<void> {
   const { config, help } = loadConfig(REPLAY_OPTIONS, {
     ...input,
-    argv: wordsAsFlag(input.argv, { options: REPLAY_OPTIONS, flag: 'log' }),
+    argv: wordsAsFlags(input.argv, REPLAY_OPTIONS, (word) => `--log=${word}`),
     command: 'dynamo replay',
     words: 'LOG...',
     summary:
