@@ -7,11 +7,13 @@ use dynamo_kv::{
     ApproximateIndex, ApproximateOptions, CacheChange, CacheTier, ExactIndex, ExactOptions,
     KvIndex, Matches, StoredBlock, StoredRun, WorkerRank, sequence_hashes,
 };
-use napi::bindgen_prelude::{BigInt, BigUint64Array, BigUint64ArraySlice, Uint32Array};
+use napi::Env;
+use napi::bindgen_prelude::{BigInt, BigUint64Array, BigUint64ArraySlice, Uint32ArraySlice};
 use napi_derive::napi;
 
 use crate::error::NativeError;
 use crate::handle::Handle;
+use crate::placement::not_made;
 
 type Thrown = napi::Error<&'static str>;
 
@@ -30,15 +32,19 @@ pub struct NativeKvIndexOptions {
     pub prune_target_ratio: Option<f64>,
 }
 
-/// What ranks hold of a prompt; one entry per rank.
+/// What ranks hold of a prompt; one entry per rank. Copied into JavaScript's memory: lists this short cost less than memory
+/// of ours that it would have to give back.
 #[napi(object, object_from_js = false)]
-pub struct NativeIndexMatches {
+pub struct NativeIndexMatches<'env> {
     /// Workers.
-    pub worker_ids: BigUint64Array,
+    #[napi(ts_type = "BigUint64Array")]
+    pub worker_ids: BigUint64ArraySlice<'env>,
     /// Their ranks.
-    pub dp_ranks: Uint32Array,
+    #[napi(ts_type = "Uint32Array")]
+    pub dp_ranks: Uint32ArraySlice<'env>,
     /// Blocks on the device, in host memory, on disk and in external storage, each counted from where the one before ends.
-    pub blocks: Uint32Array,
+    #[napi(ts_type = "Uint32Array")]
+    pub blocks: Uint32ArraySlice<'env>,
     /// Longest prefix that the index knows at all.
     pub matched_depth: u32,
 }
@@ -169,19 +175,21 @@ impl NativeKvIndex {
 
     /// What ranks hold of a prompt, given the local hashes of its blocks.
     #[napi]
-    pub fn find_matches(
+    pub fn find_matches<'env>(
         &self,
+        env: &'env Env,
         local_hashes: BigUint64ArraySlice<'_>,
         early_exit: bool,
-    ) -> Result<NativeIndexMatches, Thrown> {
+    ) -> Result<NativeIndexMatches<'env>, Thrown> {
         let sequence = sequence_hashes(&local_hashes);
-        self.run(|index| {
+        let matches = self.run(|index| {
             let mut matches = Matches::default();
             index
                 .as_dyn()
                 .find_matches(&sequence, early_exit, &mut matches);
-            Ok(shape_of(&matches))
-        })
+            Ok(matches)
+        })?;
+        shape_of(env, &matches).map_err(not_made)
     }
 
     /// A prompt was routed to a rank; an index that learns from events does nothing.
@@ -285,15 +293,17 @@ fn rank_of(rank: &NativeRank) -> WorkerRank {
     WorkerRank::new(rank.worker_id.get_u64().1, rank.dp_rank)
 }
 
-fn shape_of(matches: &Matches) -> NativeIndexMatches {
+fn shape_of<'env>(env: &'env Env, matches: &Matches) -> napi::Result<NativeIndexMatches<'env>> {
     let rows = matches.rows();
-    let blocks = rows.iter().flat_map(|row| row.blocks).collect();
-    NativeIndexMatches {
-        worker_ids: BigUint64Array::new(rows.iter().map(|row| row.rank.worker_id).collect()),
-        dp_ranks: Uint32Array::new(rows.iter().map(|row| row.rank.dp_rank).collect()),
-        blocks: Uint32Array::new(blocks),
+    let worker_ids: Vec<u64> = rows.iter().map(|row| row.rank.worker_id).collect();
+    let dp_ranks: Vec<u32> = rows.iter().map(|row| row.rank.dp_rank).collect();
+    let blocks: Vec<u32> = rows.iter().flat_map(|row| row.blocks).collect();
+    Ok(NativeIndexMatches {
+        worker_ids: BigUint64ArraySlice::copy_from(env, worker_ids)?,
+        dp_ranks: Uint32ArraySlice::copy_from(env, dp_ranks)?,
+        blocks: Uint32ArraySlice::copy_from(env, blocks)?,
         matched_depth: u32::try_from(matches.matched_depth()).unwrap_or(u32::MAX),
-    }
+    })
 }
 
 fn runs_of(index: &ExactIndex, rank: WorkerRank) -> impl Iterator<Item = NativeStoredRun> {

@@ -154,10 +154,12 @@ describe('NativePlacement', () => {
     core.recoveriesDue(1);
     const local = BigUint64Array.from({ length: 400_000 }, (_, at) => BigInt(at) * 977n + 5n);
     const items = await publisher(local).query(QUERY_OF_WORKER_2);
-    let isDone = false;
-    const recovery = core.finishRecovery(2n, 0, items, 2).then(() => (isDone = true));
+    let tookMs;
+    const start = performance.now();
+    const recovery = core.finishRecovery(2n, 0, items, 2);
+    void recovery.then(() => (tookMs = performance.now() - start));
     const waits = [];
-    for (let at = 0; !isDone; at += 1) {
+    for (let at = 0; tookMs === undefined; at += 1) {
       const begin = performance.now();
       core.select(request('again and again', TOKENS));
       waits.push(performance.now() - begin);
@@ -166,10 +168,9 @@ describe('NativePlacement', () => {
     await recovery;
     expect(core.health(3).blocks[1]).toBe(400_000);
     waits.sort((a, b) => a - b);
-    // The restoration takes tens of milliseconds; had a decision to wait for it, the median could still be small, but not
-    // the 95th percentile.
+    // Had decisions to wait for the restoration, it would be over after a few of them.
     expect(waits.length).toBeGreaterThan(20);
-    expect(waits[Math.floor(waits.length * 0.95)]).toBeLessThan(5);
+    expect(waits[Math.floor(waits.length * 0.95)]).toBeLessThan(tookMs / 10);
     core.close();
   });
 });

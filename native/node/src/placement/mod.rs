@@ -12,7 +12,11 @@ mod shared;
 use std::sync::Arc;
 
 use dynamo_kv::{Placement, RemoteBooking, WorkerRank};
-use napi::bindgen_prelude::{BigInt, BigUint64Array, Float64Array, Uint8Array, Uint32Array};
+use napi::Env;
+use napi::bindgen_prelude::{
+    BigInt, BigUint64Array, BigUint64ArraySlice, Float64Array, Uint8Array, Uint32Array,
+    Uint32ArraySlice,
+};
 use napi_derive::napi;
 
 use self::convert::{
@@ -121,16 +125,22 @@ impl NativePlacement {
     /// # Errors
     /// When closed.
     #[napi]
-    pub fn overlap(&self, query: NativePromptQuery<'_>) -> Result<NativeOverlap, Thrown> {
+    pub fn overlap<'env>(
+        &self,
+        env: &'env Env,
+        query: NativePromptQuery<'_>,
+    ) -> Result<NativeOverlap<'env>, Thrown> {
         let found = self.run(|placement| Ok(placement.overlap(prompt(&query))))?;
         let tiers = found.device.iter().zip(&found.host).zip(&found.disk);
         let blocks: Vec<u32> = tiers
             .flat_map(|((device, host), disk)| [*device, *host, *disk])
             .collect();
+        let worker_ids: Vec<u64> = found.ranks.iter().map(|rank| rank.worker_id).collect();
+        let dp_ranks: Vec<u32> = found.ranks.iter().map(|rank| rank.dp_rank).collect();
         Ok(NativeOverlap {
-            worker_ids: worker_ids(&found.ranks),
-            dp_ranks: dp_ranks(&found.ranks),
-            blocks: Uint32Array::new(blocks),
+            worker_ids: BigUint64ArraySlice::copy_from(env, worker_ids).map_err(not_made)?,
+            dp_ranks: Uint32ArraySlice::copy_from(env, dp_ranks).map_err(not_made)?,
+            blocks: Uint32ArraySlice::copy_from(env, blocks).map_err(not_made)?,
         })
     }
 
@@ -238,6 +248,11 @@ impl NativePlacement {
     ) -> Result<T, Thrown> {
         self.shared.run(work).map_err(NativeError::into_js)
     }
+}
+
+/// JavaScript could not make a list.
+pub(crate) fn not_made(error: napi::Error) -> Thrown {
+    NativeError::new("runtime.internal", error.reason.clone()).into_js()
 }
 
 fn worker_ids(ranks: &[WorkerRank]) -> BigUint64Array {

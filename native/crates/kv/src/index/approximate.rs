@@ -15,7 +15,7 @@ use crate::sequence_hashes;
 /// prompt pays for a thousand others.
 const DROPPED_PER_PROMPT: usize = 64;
 /// Holdings that go at once when it is time to.
-const DROPPED_PER_TICK: usize = 2048;
+const DROPPED_PER_TICK: usize = 1024;
 
 /// Settings of an [`ApproximateIndex`].
 #[derive(Debug, Clone, Copy)]

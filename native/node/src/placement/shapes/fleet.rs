@@ -1,5 +1,8 @@
 //! Workers, and what each of their ranks has and has to do.
-use napi::bindgen_prelude::{BigInt, BigUint64Array, Float64Array, Uint8Array, Uint32Array};
+use napi::bindgen_prelude::{
+    BigInt, BigUint64Array, BigUint64ArraySlice, Float64Array, Uint8Array, Uint32Array,
+    Uint32ArraySlice,
+};
 use napi_derive::napi;
 
 /// A worker as it registers itself.
@@ -21,15 +24,19 @@ pub struct NativeWorkerFacts {
     pub taints: Vec<String>,
 }
 
-/// How much of a prompt each rank holds.
-#[napi(object)]
-pub struct NativeOverlap {
+/// How much of a prompt each rank holds. Copied into JavaScript's memory: lists this short cost less than memory of ours
+/// that it would have to give back.
+#[napi(object, object_from_js = false)]
+pub struct NativeOverlap<'env> {
     /// Instance ids.
-    pub worker_ids: BigUint64Array,
+    #[napi(ts_type = "BigUint64Array")]
+    pub worker_ids: BigUint64ArraySlice<'env>,
     /// Ranks.
-    pub dp_ranks: Uint32Array,
+    #[napi(ts_type = "Uint32Array")]
+    pub dp_ranks: Uint32ArraySlice<'env>,
     /// Device, host and disk blocks of each rank, one after the other.
-    pub blocks: Uint32Array,
+    #[napi(ts_type = "Uint32Array")]
+    pub blocks: Uint32ArraySlice<'env>,
 }
 
 /// Loads of all ranks.
