@@ -4,6 +4,8 @@
 //! 64 workers; prompts of 64 blocks, stored in events of 16 blocks, the first half of each one of 64 shared prefixes
 //! ("shared") or nothing shared at all ("unique"). A count of blocks is of (block, worker) holdings. Lookups are of whole
 //! prompts in random order: from sequence hashes, and from local hashes with the chain computed. Peers count the same way.
+//! "beside" are lookups, from sequence hashes, while events are applied: after each lookup one event is stored and one
+//! removed of a prompt that comes and goes, and both are paid for by the lookup.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -39,13 +41,14 @@ fn main() {
     let large = std::env::args().any(|argument| argument == "--large");
     measure_restore();
     println!(
-        "{:>7} {:>10} {:>10} {:>12} {:>12} {:>12} {:>12} {:>9} {:>9}",
+        "{:>7} {:>10} {:>10} {:>12} {:>12} {:>12} {:>12} {:>12} {:>9} {:>9}",
         "prompts",
         "holdings",
         "blocks",
         "stored/s",
         "lookups/s",
         "from local",
+        "beside",
         "removed/s",
         "B/holding",
         "MiB"
@@ -70,15 +73,17 @@ fn measure(holdings: usize, shared: usize) {
     let found = rate(LOOKUPS, || look_up(&index, &sequences));
     let local: Vec<_> = sample(&prompts).map(locals).collect();
     let found_local = rate(LOOKUPS, || look_up_local(&index, &local));
+    let beside = rate(LOOKUPS / 4, || look_up_beside(&mut index, &sequences));
     let removed = rate(holdings, || remove(&mut index, &prompts));
     println!(
-        "{:>7} {:>10} {:>10} {:>12.0} {:>12.0} {:>12.0} {:>12.0} {:>9.1} {:>9.1}",
+        "{:>7} {:>10} {:>10} {:>12.0} {:>12.0} {:>12.0} {:>12.0} {:>12.0} {:>9.1} {:>9.1}",
         if shared == 0 { "unique" } else { "shared" },
         stats.entries,
         stats.blocks,
         stored,
         found,
         found_local,
+        beside,
         removed,
         float(stats.bytes) / float(stats.entries),
         float(stats.bytes) / 1_048_576.0,
@@ -175,6 +180,30 @@ fn look_up_local(index: &ExactIndex, locals: &[Vec<u64>]) {
     for local in locals.iter().cycle().take(LOOKUPS) {
         index.find_matches(&sequence_hashes(local), false, &mut matches);
         assert_eq!(black_box(matches.matched_depth()), PROMPT);
+    }
+}
+
+fn look_up_beside(index: &mut ExactIndex, sequences: &[Vec<u64>]) {
+    let mut matches = Matches::default();
+    let mut random = Random(99);
+    for sequence in sequences.iter().cycle().take(LOOKUPS / 4) {
+        index.find_matches(sequence, false, &mut matches);
+        assert_eq!(black_box(matches.matched_depth()), PROMPT);
+        let rank = WorkerRank::new(random.next() % WORKERS, 0);
+        let block = |_| StoredBlock {
+            engine_hash: random.next(),
+            local_hash: random.next(),
+        };
+        let blocks: Vec<_> = (0..EVENT).map(block).collect();
+        let hashes: Vec<_> = blocks.iter().rev().map(|block| block.engine_hash).collect();
+        let stored = CacheChange::Stored {
+            parent: None,
+            blocks: &blocks,
+        };
+        index.apply(rank, CacheTier::Device, &stored);
+        let engine_hashes = &hashes;
+        let removed = CacheChange::Removed { engine_hashes };
+        index.apply(rank, CacheTier::Device, &removed);
     }
 }
 
