@@ -139,7 +139,7 @@ const MODEL_OPTIONS = optionGroup('Models', {
     unit: 's',
     min: 0,
     default: 60_000,
-    help: 'How long a model whose workers have all left stays known: 503 within that time, 404 after it.',
+    help: 'How long a model whose workers have all left stays known: 503 within that time, 404 after it; from 25d on it is never forgotten.',
   }),
   modelCacheDir: option.path({
     flag: 'model-cache-dir',

@@ -41,6 +41,8 @@ export class FrontendMetrics {
   readonly requestsStarted: Counter<RequestLabel>;
   readonly cancellations: Counter<RequestLabel>;
   readonly rejections: Counter<'model' | 'endpoint'>;
+  /** Streams whose client does not read. */
+  readonly waitingStreams: BoundGauge;
   readonly cancellationSeconds: Histogram<'phase'>;
   readonly disconnectedClients: BoundCounter;
   readonly tokenizerCacheHits: BoundCounter;
@@ -66,6 +68,7 @@ export class FrontendMetrics {
     this.requestsTotal = registry.counter(metrics.requestsTotal);
     this.requestsStarted = registry.counter(metrics.requestsStartedTotal);
     this.cancellations = registry.counter(metrics.modelCancellationTotal);
+    this.waitingStreams = registry.gauge(metrics.waitingStreams).bind(undefined);
     this.cancellationSeconds = registry.histogram(metrics.cancellationLatencySeconds);
     this.rejections = registry.counter(metrics.modelRejectionTotal);
     this.disconnectedClients = registry.counter(metrics.disconnectedClients).bind(undefined);

@@ -53,6 +53,11 @@ export const FRONTEND_METRICS = {
     help: 'Requests given up because their client left.',
     labels: ['model', 'endpoint', 'request_type'],
   },
+  waitingStreams: {
+    kind: 'gauge',
+    name: 'dynamo_frontend_waiting_streams',
+    help: 'Streams whose client does not read: their workers wait for it as soon as it is 64 KiB behind.',
+  },
   cancellationLatencySeconds: {
     kind: 'histogram',
     name: 'dynamo_frontend_cancellation_latency_seconds',

@@ -173,9 +173,11 @@ policy_classes: [{ name: all, policy_family: all, cache_bucket: any, prefill_bus
     const socket = ask(test, { max_tokens: count });
     await sees(test, 'dynamo_frontend_output_tokens_total{model="mock"}', count);
     await sees(test, 'dynamo_frontend_active_requests{model="mock"}', 1);
+    await sees(test, 'dynamo_frontend_waiting_streams', 1);
     await sees(test, 'dynamo_frontend_admission_gate_used{gate="request_plane_connection"}', 0);
     socket.destroy();
     await expectGivenUp(test, 'postprocess');
+    await sees(test, 'dynamo_frontend_waiting_streams', 0);
     expect(kills).toBe(0);
   });
 });

@@ -198,7 +198,9 @@ export class GenerationHandler {
 
   async #stream(job: ReadyJob): Promise<UsageCounts> {
     const { exchange, request, head } = job;
-    const writer = new SseWriter({ response: exchange.response, headers: exchange.headers });
+    const { headers, response } = exchange;
+    const { waitingStreams: waiting } = this.#options.metrics;
+    const writer = new SseWriter({ response, headers, waiting });
     const forget = this.#options.keepAlive.watch(writer);
     const withUsage =
       request.stream_options?.include_usage === true || this.#options.settings.forceIncludeUsage;

@@ -8,26 +8,33 @@
 import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
+import type { BoundGauge } from '@dynamo-ts/telemetry';
 import { SSE_CONTENT_TYPE, SSE_KEEP_ALIVE } from '@dynamo-ts/openai';
 
 /** What a {@link SseWriter} needs. */
 export interface SseWriterOptions {
   readonly response: ServerResponse;
   readonly headers: OutgoingHttpHeaders;
+  /** Counts streams whose client is behind. */
+  readonly waiting?: BoundGauge | undefined;
 }
 
 /** One event stream. */
 export class SseWriter {
   readonly #response: ServerResponse;
   readonly #headers: OutgoingHttpHeaders;
+  readonly #waiting: BoundGauge | undefined;
   #started = false;
   /** Set when chunks can be framed here. */
   #socket: Socket | undefined;
   #lastWriteMs = performance.now();
+  /** Choices that wait for the client. */
+  #waits = 0;
 
   constructor(options: SseWriterOptions) {
     this.#response = options.response;
     this.#headers = options.headers;
+    this.#waiting = options.waiting;
   }
 
   /** Whether the status line has been sent: errors must be events from then on. */
@@ -56,8 +63,12 @@ export class SseWriter {
     const response = this.#response;
     const source = this.#socket ?? response;
     if (response.destroyed || !source.writableNeedDrain) return Promise.resolve();
+    if (this.#waits === 0) this.#waiting?.inc();
+    this.#waits += 1;
     return new Promise((resolve) => {
       const done = (): void => {
+        this.#waits -= 1;
+        if (this.#waits === 0) this.#waiting?.dec();
         source.off('drain', done);
         response.off('close', done);
         resolve();

@@ -29,11 +29,11 @@ function heldClock(): { clock: Clock; wake: () => Promise<void> } {
   return { clock, wake };
 }
 
-function setUp() {
+function setUp(lingerMs = 60_000) {
   const started: WorkerSet[] = [];
   const { clock, wake } = heldClock();
   const onSet = (set: WorkerSet): void => void started.push(set);
-  const catalog = new ModelCatalog({ logger: nullLogger, lingerMs: 60_000, clock, onSet });
+  const catalog = new ModelCatalog({ logger: nullLogger, lingerMs, clock, onSet });
   return { catalog, started, wake };
 }
 
@@ -78,6 +78,14 @@ describe('ModelCatalog', () => {
     await wake();
     expect(codeOf(() => catalog.acquire('m'))).toBe('request.model_not_found');
     expect(started[0]?.signal.aborted).toBe(true);
+  });
+
+  it('never forgets one that may stay longer than timers can wait', async () => {
+    const { catalog, wake } = setUp(30 * 24 * 3_600_000);
+    catalog.put('a', record(1n));
+    catalog.delete('a');
+    await wake();
+    expect(codeOf(() => catalog.acquire('m'))).toBe('backend.unavailable');
   });
 
   it('takes a worker that comes back into the same set', async () => {

@@ -26,6 +26,9 @@ export interface ModelCatalogOptions {
   readonly onSet: (set: WorkerSet) => void;
 }
 
+/** What timers can wait; a model that may stay longer is never forgotten. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /** Known models. */
 export class ModelCatalog implements ModelSource {
   readonly #options: ModelCatalogOptions;
@@ -157,6 +160,7 @@ export class ModelCatalog implements ModelSource {
       for (const [key, record] of waiting) this.put(key, record);
       return;
     }
+    if (lingerMs > LONGEST_TIMER_MS) return;
     clock.sleep(lingerMs, { signal: set.signal }).then(
       () => this.#forget(setKey, set),
       () => undefined, // closed before
