@@ -14,12 +14,19 @@ export interface QueueMeterOptions {
   readonly classes: readonly WaitingClass[];
 }
 
-/** One queue's metrics. The gauges are computed at each scrape. */
+/** What waits in a class, as the gauges show it. */
+type Pending = readonly [requests: number, islTokens: number, cachedTokens: number];
+
+const NOTHING: Pending = [0, 0, 0];
+
+/** One queue's metrics. The gauges are computed at each scrape; queues of one model at several endpoints add up. */
 export class QueueMeter implements Disposable {
   readonly #metrics: MetricsRegistry;
   readonly #labels: { readonly model: string; readonly worker_type: string };
   readonly #classes: readonly WaitingClass[];
   readonly #offCollect: () => void;
+  /** This queue's part of the gauges, by class. */
+  readonly #shown = new Map<string, Pending>();
 
   constructor(options: QueueMeterOptions) {
     this.#metrics = options.metrics;
@@ -46,21 +53,37 @@ export class QueueMeter implements Disposable {
     this.#metrics.counter(QUEUE_METRICS.unknownClassTotal).inc(this.#labels);
   }
 
-  /** The series show nothing any more. */
+  /** The series show nothing of this queue any more. */
   [Symbol.dispose](): void {
     this.#offCollect();
-    for (const gauge of this.#gauges())
-      for (const { policyClass } of this.#classes)
-        gauge.remove({ ...this.#labels, policy_class: policyClass.name });
+    for (const { policyClass } of this.#classes) {
+      this.#show(policyClass.name, NOTHING);
+      this.#removeEmpty(policyClass.name);
+    }
   }
 
   #collect(): void {
-    const [requests, islTokens, cachedTokens] = this.#gauges();
     for (const { stats } of this.#classes) {
-      const labels = { ...this.#labels, policy_class: stats.policyClass };
-      requests.set(labels, stats.pendingCount);
-      islTokens.set(labels, stats.pendingIslTokens);
-      cachedTokens.set(labels, stats.pendingCachedTokens);
+      const { policyClass, pendingCount, pendingIslTokens, pendingCachedTokens } = stats;
+      this.#show(policyClass, [pendingCount, pendingIslTokens, pendingCachedTokens]);
+    }
+  }
+
+  #show(policyClass: string, pending: Pending): void {
+    const labels = { ...this.#labels, policy_class: policyClass };
+    const before = this.#shown.get(policyClass) ?? NOTHING;
+    for (const [index, gauge] of this.#gauges().entries())
+      gauge.inc(labels, (pending[index] ?? 0) - (before[index] ?? 0));
+    this.#shown.set(policyClass, pending);
+  }
+
+  /** Another queue of the model makes its series again at the next scrape. */
+  #removeEmpty(policyClass: string): void {
+    const own = { ...this.#labels, policy_class: policyClass };
+    for (const gauge of this.#gauges()) {
+      const samples = [...gauge.samples()];
+      if (samples.some(({ labels, value }) => value === 0 && isSame(labels, own)))
+        gauge.remove(own);
     }
   }
 
@@ -72,4 +95,11 @@ export class QueueMeter implements Disposable {
       this.#metrics.gauge(pendingCachedTokens),
     ] as const;
   }
+}
+
+function isSame(
+  labels: Readonly<Record<string, unknown>>,
+  others: Readonly<Record<string, unknown>>,
+): boolean {
+  return Object.entries(others).every(([name, value]) => labels[name] === value);
 }
