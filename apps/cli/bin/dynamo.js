@@ -30,7 +30,7 @@ if (Number(process.versions.node.split('.')[0]) < MIN_NODE_MAJOR) {
   fail(
     `dynamo needs Node ${MIN_NODE_MAJOR} or newer, this is ${process.versions.node}: in the repository run "npm start" or "npx dynamo", which bring their own`,
   );
-} else if (!NEEDS_NO_ADDON.includes(process.argv[2]) && !addonIsBuilt()) {
+} else if (!NEEDS_NO_ADDON.includes(commandName()) && !addonIsBuilt()) {
   fail('the native addon is not built: run "npm start", or "node scripts/setup.mjs" to only build');
 } else if (fromSource && !process.execArgv.includes(SOURCE_CONDITION)) {
   // Workers and child processes inherit options of the process but no hooks, so the condition must be an option.
@@ -43,6 +43,12 @@ if (Number(process.versions.node.split('.')[0]) < MIN_NODE_MAJOR) {
 } else {
   module.enableCompileCache?.();
   await import(fromSource ? source : compiled);
+}
+
+/** `help up` needs what `up --help` needs. */
+function commandName() {
+  const [word, about] = process.argv.slice(2);
+  return word === 'help' && about !== undefined ? about : word;
 }
 
 function addonIsBuilt() {

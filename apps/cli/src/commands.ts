@@ -55,6 +55,8 @@ const HELP_WORDS: readonly (string | undefined)[] = ['help', '--help', '-h', und
 /** Runs one command. @throws config.invalid for an unknown one */
 export async function runCommand(words: readonly string[], env: Environment): Promise<void> {
   const [word, ...argv] = words;
+  const [about] = argv;
+  if (word === 'help' && about !== undefined) return runCommand([about, '--help'], env);
   if (word === undefined || HELP_WORDS.includes(word)) {
     process.stdout.write(helpText());
     return;

@@ -10,7 +10,7 @@ const MOST_DECISIONS = 1000;
 
 /** Asks for decisions. @throws request.not_found when nothing answers there, or it does not show decisions */
 export async function fetchDecisions(url: string, query: DecisionQuery): Promise<FoundDecisions> {
-  const base = url.replace(/\/+$/, '');
+  const base = (url.includes('://') ? url : `http://${url}`).replace(/\/+$/, '');
   switch (query.kind) {
     case 'ids':
       return byIds(base, query.ids);
