@@ -93,10 +93,13 @@ describe('AbortConfirmer', () => {
   it('says after a minute that it was not confirmed', async () => {
     work = { requests: 1 };
     leave('a');
-    await vi.waitFor(async () => {
-      await clock.advance(5000);
-      expect(released).toEqual(['a unconfirmed']);
-    });
+    await vi.waitFor(
+      async () => {
+        await clock.advance(5000);
+        expect(released).toEqual(['a unconfirmed']);
+      },
+      { timeout: 20_000 },
+    );
     expect(clock.monotonicMs()).toBeGreaterThan(60_000);
   });
 });
