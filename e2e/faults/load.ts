@@ -39,6 +39,13 @@ export const MIXED_BODIES: readonly Body[] = [
   { prompt: 'at least', max_tokens: 110, min_tokens: 100, seed: 7, stream: true },
 ];
 
+/** Answers of three to four seconds. */
+export const LONG_BODIES: readonly Body[] = [
+  { prompt: 'long', max_tokens: 400, seed: 11, stream: true },
+  { prompt: 'longer', max_tokens: 500, seed: 12, stream: true, temperature: 1 },
+  { prompt: 'whole and long', max_tokens: 400, seed: 13 },
+];
+
 /** A running load. */
 export class Load {
   readonly #options: LoadOptions;

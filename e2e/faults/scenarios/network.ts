@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '@dynamo-ts/testing';
 
 import { Fleet } from '../fleet.ts';
-import { Load, MIXED_BODIES } from '../load.ts';
+import { LONG_BODIES, Load, MIXED_BODIES } from '../load.ts';
 import { outcomeOf, unless } from '../outcome.ts';
 import { PacketLoss } from '../packet-loss.ts';
 import { bySize, skippedFor } from '../scenario.ts';
@@ -32,7 +32,7 @@ export const WORKER_CUT: Scenario = {
       routers: 1,
       cuttable: true,
     });
-    const load = await Load.start({ urls: fleet.urls, clients: 8, bodies: MIXED_BODIES });
+    const load = await Load.start({ urls: fleet.urls, clients: 8, bodies: LONG_BODIES });
     const worker = fleet.one('worker');
     await eventually(async () => (await worker.metric('dynamo_component_inflight_requests')) > 0, {
       timeoutMs: 30_000,

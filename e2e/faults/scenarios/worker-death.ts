@@ -4,18 +4,11 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { eventually } from '@dynamo-ts/testing';
 
 import { Fleet } from '../fleet.ts';
-import { Load, MIXED_BODIES } from '../load.ts';
+import { LONG_BODIES, Load, MIXED_BODIES } from '../load.ts';
 import { outcomeOf, unless } from '../outcome.ts';
 import { bySize } from '../scenario.ts';
 import type { Scenario } from '../scenario.ts';
 import type { Service } from '../service.ts';
-
-/** Answers of three to four seconds. */
-const LONG_BODIES = [
-  { prompt: 'long', max_tokens: 400, seed: 11, stream: true },
-  { prompt: 'longer', max_tokens: 500, seed: 12, stream: true, temperature: 1 },
-  { prompt: 'whole and long', max_tokens: 400, seed: 13 },
-];
 
 /** SIGKILL. */
 export const WORKER_KILLED: Scenario = {
