@@ -27,6 +27,18 @@ const DEFAULT_MAX_BYTES = 64 * 1024 * 1024;
 const DEFAULT_KEEP = 3;
 const LINE_FEED = 10;
 
+/** Makes the file of a decision log where there is none. @throws `config.invalid` when it cannot be written */
+export function prepareDecisionFile(path: string): void {
+  try {
+    makeFolder(dirname(path));
+    closeSync(openSync(path, 'a'));
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const message = `cannot write the decision log ${path} (--router-decision-log): ${reason}`;
+    throw new DynamoError('config.invalid', message, { cause });
+  }
+}
+
 /** The decision log of a process; the routers of all its endpoints write to it. */
 export class DecisionFile implements AsyncDisposable {
   readonly #claim: DecisionFileClaim;
@@ -53,7 +65,7 @@ export class DecisionFile implements AsyncDisposable {
   /** Claims a file and makes it where there is none. @throws `config.invalid` when it cannot be written */
   static open(options: DecisionFileOptions): DecisionFile {
     const { path, logger } = options;
-    makeFile(path);
+    prepareDecisionFile(path);
     return new DecisionFile(options, DecisionFileClaim.take({ path, logger }));
   }
 
@@ -136,17 +148,6 @@ export class DecisionFile implements AsyncDisposable {
     if (this.#keep === 0) await rm(this.#path, { force: true });
     this.#sizeBytes = 0;
     this.#isTorn = false;
-  }
-}
-
-function makeFile(path: string): void {
-  try {
-    makeFolder(dirname(path));
-    closeSync(openSync(path, 'a'));
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    const message = `cannot write the decision log ${path} (--router-decision-log): ${reason}`;
-    throw new DynamoError('config.invalid', message, { cause });
   }
 }
 

@@ -1,3 +1,7 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { parseEndpointPath } from '@dynamo-ts/protocol';
 import { nullLogger } from '@dynamo-ts/telemetry';
 import { describe, expect, it } from 'vitest';
@@ -17,6 +21,26 @@ function factoryOf(cluster: TestCluster, minWorkers: number, restoreMs?: number)
     restoreMs,
   });
 }
+
+describe('decision log of a KvRouterFactory', () => {
+  it('is claimed by a process that decides, and by no other', async () => {
+    await using cluster = await TestCluster.start();
+    const folder = await mkdtemp(join(tmpdir(), 'decision-factory-'));
+    const options = {
+      config: { ...TEST_ROUTER_CONFIG, routerDecisionLog: join(folder, 'log') },
+      runtime: cluster.caller,
+      logger: nullLogger,
+    };
+    const [asking, deciding] = [KvRouterFactory.create(options), KvRouterFactory.create(options)];
+    expect(await readdir(folder)).toEqual(['log']);
+    await (await deciding.open(pool)).close();
+    expect(await readdir(folder)).toEqual(['log', 'log.claim']);
+    await asking.close();
+    await deciding.close();
+    expect(await readdir(folder)).toEqual(['log']);
+    await rm(folder, { recursive: true });
+  });
+});
 
 describe('KvRouterFactory.openRestored', () => {
   it('waits until as many workers as must be there are restored', async () => {

@@ -19,7 +19,7 @@ import { ModelQueues } from '../queue/model-queues.ts';
 import { SchedulerQueue } from '../queue/scheduler-queue.ts';
 import { ReplicaSync } from '../replica/replica-sync.ts';
 import type { PlacementHost } from './collaborators.ts';
-import { DecisionFile } from './decision-file.ts';
+import { DecisionFile, prepareDecisionFile } from './decision-file.ts';
 import { kvRouterSettings } from './kv-router-config.ts';
 import type { KvRouterConfig } from './kv-router-config.ts';
 import type { CollaboratorSeat, KvRouterOptions } from './kv-router-parts.ts';
@@ -49,28 +49,22 @@ export class KvRouterFactory implements AsyncDisposable {
   readonly thresholds: BusyThresholds;
   readonly #options: KvRouterFactoryOptions;
   readonly #policies: PolicyConfig | undefined;
-  readonly #decisionFile: DecisionFile | undefined;
+  /** Opened with the first router: a frontend that asks a router service has none. */
+  #decisionFile: DecisionFile | undefined;
   readonly #shared = new SharedRouters((pool) => this.#open(pool));
 
-  private constructor(
-    options: KvRouterFactoryOptions,
-    policies: PolicyConfig | undefined,
-    decisionFile: DecisionFile | undefined,
-  ) {
+  private constructor(options: KvRouterFactoryOptions, policies: PolicyConfig | undefined) {
     this.#options = options;
     this.#policies = policies;
-    this.#decisionFile = decisionFile;
     this.thresholds = new BusyThresholds({ defaults: options.config });
   }
 
-  /** Reads the file of queue classes and opens that of decisions, if they are named. @throws `config.invalid` for what is wrong with one of them or a threshold */
+  /** Reads the file of queue classes and makes that of decisions, if they are named. @throws `config.invalid` for what is wrong with one of them or a threshold */
   static create(options: KvRouterFactoryOptions): KvRouterFactory {
-    const { config, logger } = options;
-    const { routerPolicyConfig: policies, routerDecisionLog: path } = config;
+    const { routerPolicyConfig: policies, routerDecisionLog: log } = options.config;
     const read = policies === undefined ? undefined : readPolicyConfig(policies);
-    const maxBytes = config.routerDecisionLogMaxMb * MIB;
-    const file = path === undefined ? undefined : DecisionFile.open({ path, maxBytes, logger });
-    return new KvRouterFactory(options, read, file);
+    if (log !== undefined) prepareDecisionFile(log);
+    return new KvRouterFactory(options, read);
   }
 
   /** Opens a router of an endpoint that nobody shares; whoever asks for it closes it. */
@@ -115,6 +109,7 @@ export class KvRouterFactory implements AsyncDisposable {
   }
 
   async #open(pool: RoutedPool): Promise<JoinedRouter> {
+    this.#decisionFile ??= openDecisionFile(this.#options);
     let queues: ModelQueues | undefined;
     const createQueue = ({ host }: CollaboratorSeat): ModelQueues =>
       (queues = new ModelQueues((model) => this.#queue(pool.path, model, host), pool.model));
@@ -215,4 +210,10 @@ export class KvRouterFactory implements AsyncDisposable {
     sync.start();
     return sync;
   }
+}
+
+function openDecisionFile({ config, logger }: KvRouterFactoryOptions): DecisionFile | undefined {
+  const { routerDecisionLog: path, routerDecisionLogMaxMb: maxMb } = config;
+  if (path === undefined) return undefined;
+  return DecisionFile.open({ path, maxBytes: maxMb * MIB, logger });
 }
