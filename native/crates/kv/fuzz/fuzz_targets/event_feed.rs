@@ -6,7 +6,7 @@
 #![no_main]
 
 use dynamo_kv::{
-    CacheEvent, CacheEventData, CacheTier, EventFeed, ExactIndex, KvEvent, KvEventBatch, KvIndex,
+    CacheEvent, CacheEventData, CacheTier, EventFeed, ExactIndex, ExactOptions, KvEvent, KvEventBatch, KvIndex,
     KvPublisher, KvQueryInvalidRange, KvQueryResult, KvQueryTooNew, KvSnapshotChunk,
     ParsedRecovery, PublisherOptions, StoredBlock, WorkerKvQueryRequest, WorkerKvQueryResponse,
     WorkerRank,
@@ -39,9 +39,11 @@ fuzz_target!(|data: &[u8]| {
     let Ok(publisher) = KvPublisher::new(options) else {
         return;
     };
+    // Every other input meets an index that evicts.
+    let budget_bytes = (data.len() % 2 == 1).then_some(8192);
     let mut router = Router {
         feed: EventFeed::new(4),
-        index: ExactIndex::default(),
+        index: ExactIndex::new(ExactOptions { budget_bytes }),
         publisher,
         now_ms: 0,
     };

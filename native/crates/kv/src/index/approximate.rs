@@ -192,8 +192,8 @@ impl KvIndex for ApproximateIndex {
             expires_ms,
         });
         let budget = DROPPED_PER_PROMPT + sequence.len() + sequence.len() / 4;
-        self.expire_some(now_ms, budget);
-        self.prune(budget);
+        let expired = self.expire_some(now_ms, budget);
+        self.prune(budget.saturating_sub(expired));
     }
 
     fn expire(&mut self, now_ms: u64) -> usize {
