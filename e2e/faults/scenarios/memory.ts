@@ -26,7 +26,8 @@ export const SOAK: Scenario = {
     await using fleet = await Fleet.start({
       workers: 2,
       routers: 1,
-      workerArgs: ['--speedup-ratio=0', '--max-num-seqs=256'],
+      // Caches are full, and with them the router's index, long before memory is first measured.
+      workerArgs: ['--speedup-ratio=0', '--max-num-seqs=256', '--num-gpu-blocks-override=4000'],
     });
     const [url = ''] = fleet.urls;
     const services = [fleet.one('frontend'), fleet.one('router')];
