@@ -32,8 +32,8 @@ pub struct NativeKvIndexOptions {
     pub prune_target_ratio: Option<f64>,
 }
 
-/// What ranks hold of a prompt; one entry per rank. Copied into JavaScript's memory: lists this short cost less than memory
-/// of ours that it would have to give back.
+// Copied into JavaScript's memory: lists this short cost less than memory of ours that it would have to give back.
+/// What ranks hold of a prompt; one entry per rank.
 #[napi(object, object_from_js = false)]
 pub struct NativeIndexMatches<'env> {
     /// Workers.

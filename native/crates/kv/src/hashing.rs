@@ -107,6 +107,14 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_is_longer_than_the_prompt_costs_nothing() {
+        for block_size in [13, u32::MAX as usize, usize::MAX] {
+            let hashes = local_block_hashes(&TOKENS, block_size, BlockSeed::default());
+            assert_eq!(hashes, []);
+        }
+    }
+
+    #[test]
     fn plain_blocks_match_the_golden_vector() {
         let (seed, local, sequence) = hashes("", "");
         assert_eq!(seed, 1337);

@@ -6,8 +6,8 @@ use crate::events::CacheEvent;
 
 /// Events kept; older ones go, and what is missing then is asked for again.
 const MAX_EVENTS: usize = 1024;
-/// Blocks kept in them, 4 MiB: eight times what a publisher of ours makes.
-const MAX_BLOCKS: usize = 1 << 18;
+/// Blocks kept in them, 1 MiB: a thousand ranks that recover at once, as when a router starts, may all have so many.
+const MAX_BLOCKS: usize = 1 << 16;
 
 /// Events of one start of a publisher, by id.
 #[derive(Debug, Default)]

@@ -24,8 +24,8 @@ pub struct NativeWorkerFacts {
     pub taints: Vec<String>,
 }
 
-/// How much of a prompt each rank holds. Copied into JavaScript's memory: lists this short cost less than memory of ours
-/// that it would have to give back.
+// Copied into JavaScript's memory: lists this short cost less than memory of ours that it would have to give back.
+/// How much of a prompt each rank holds.
 #[napi(object, object_from_js = false)]
 pub struct NativeOverlap<'env> {
     /// Instance ids.
