@@ -324,6 +324,10 @@ export declare class NativeTextModel {
   encodeText(text: string, options: NativeEncodeOptions): Promise<NativeEncodedPrompt>
   /** Encodes prompt number `promptIndex` of a raw OpenAI completion body; token ids are taken as they are. */
   encodeCompletion(body: Uint8Array, promptIndex: number, options: NativeEncodeOptions): Promise<NativeEncodedPrompt>
+  /** `encodeChat` on this thread: for a body so short that the way to another one takes longer. */
+  encodeChatNow(body: Uint8Array, options: NativeEncodeOptions): NativeEncodedPrompt
+  /** `encodeText` on this thread. */
+  encodeTextNow(text: string, options: NativeEncodeOptions): NativeEncodedPrompt
   /** Text of an id sequence. */
   decode(ids: Uint32Array, skipSpecial: boolean): string
   /** A decoder for one answer; `promptTail` are the last ids before it (they decide about a leading space). */

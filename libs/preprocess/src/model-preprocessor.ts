@@ -82,6 +82,12 @@ export interface CreateDecoderOptions extends StopOptions {
 /** Ids that suffice as {@link CreateDecoderOptions.promptTail}. */
 const PROMPT_TAIL_TOKENS = 6;
 
+/**
+ * Prompts up to this size are prepared at once, in 15 to 30 µs. The way to another thread and back takes longer than that,
+ * and a turn of a loop that is busy with other streams besides, which the first token would wait for.
+ */
+const AT_ONCE_BYTES = 2048;
+
 const NO_PROMPT = {
   tokenIds: new Uint32Array(0),
   blockHashes: new BigUint64Array(0),
@@ -137,7 +143,11 @@ export class ModelPreprocessor implements AsyncDisposable {
   async prepareChat(body: Uint8Array, options: PrepareChatOptions = {}): Promise<PreparedPrompt> {
     const vocabulary = this.#vocabulary;
     if (vocabulary.kind === 'engine') return textPrompt(TextInput_Kind.KIND_CHAT, body);
-    return encoded(vocabulary.model.encodeChat(body, this.#encodeOptions(options)));
+    const { model } = vocabulary;
+    const settings = this.#encodeOptions(options);
+    return body.byteLength <= AT_ONCE_BYTES
+      ? encoded(() => model.encodeChatNow(body, settings))
+      : encoded(() => model.encodeChat(body, settings));
   }
 
   /** Prepares a completion's text prompt. `body` is what an engine whose input is text is sent. */
@@ -146,12 +156,16 @@ export class ModelPreprocessor implements AsyncDisposable {
     options: PrepareTextOptions & { readonly body?: Uint8Array } = {},
   ): Promise<PreparedPrompt> {
     const vocabulary = this.#vocabulary;
-    const { body, ...settings } = options;
+    const { body, ...wanted } = options;
     if (vocabulary.kind === 'engine') {
       const own = body ?? new TextEncoder().encode(JSON.stringify({ prompt: text }));
       return textPrompt(TextInput_Kind.KIND_COMPLETION, own);
     }
-    return encoded(vocabulary.model.encodeText(text, this.#encodeOptions(settings)));
+    const { model } = vocabulary;
+    const settings = this.#encodeOptions(wanted);
+    return text.length <= AT_ONCE_BYTES
+      ? encoded(() => model.encodeTextNow(text, settings))
+      : encoded(() => model.encodeText(text, settings));
   }
 
   /** Prepares one of the prompts of a completion from the raw JSON body, so that large texts stay out of JavaScript. */
@@ -163,7 +177,8 @@ export class ModelPreprocessor implements AsyncDisposable {
     const vocabulary = this.#vocabulary;
     if (vocabulary.kind === 'engine') return textPrompt(TextInput_Kind.KIND_COMPLETION, body);
     const settings = this.#encodeOptions(options);
-    return encoded(vocabulary.model.encodeCompletion(body, promptIndex, settings));
+    const { model } = vocabulary;
+    return encoded(() => model.encodeCompletion(body, promptIndex, settings));
   }
 
   /** Prepares a prompt that is token ids already. */
@@ -274,9 +289,11 @@ function textPrompt(kind: TextInput_Kind, bodyJson: Uint8Array): PreparedPrompt 
   return { ...NO_PROMPT, textInput: TextInput.create({ kind, bodyJson: Buffer.from(bodyJson) }) };
 }
 
-async function encoded(call: Promise<NativeEncodedPrompt>): Promise<PreparedPrompt> {
+async function encoded(
+  call: () => NativeEncodedPrompt | Promise<NativeEncodedPrompt>,
+): Promise<PreparedPrompt> {
   try {
-    return await call;
+    return await call();
   } catch (error) {
     throw toDynamoError(error, 'request.invalid');
   }

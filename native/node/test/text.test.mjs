@@ -31,6 +31,28 @@ describe('NativeTextModel', () => {
     expect(prompt.blockHashes).toEqual(native.blockHashes(prompt.tokenIds, 4, 'adapter', 'tenant'));
   });
 
+  it('does the same on the calling thread for what is short', async () => {
+    const model = await load();
+    const options = { blockSize: 4, salt: 'tenant', keepFormattedPrompt: true };
+    const content = ({ tokenIds, blockHashes, formattedPrompt }) => ({
+      tokenIds,
+      blockHashes,
+      formattedPrompt,
+    });
+    const now = model.encodeChatNow(chat('hello'), options);
+    expect(content(now)).toEqual(content(await model.encodeChat(chat('hello'), options)));
+    expect(now.blockHashes.length).toBeGreaterThan(0);
+    const text = model.encodeTextNow('hello there', options);
+    expect(content(text)).toEqual(content(await model.encodeText('hello there', options)));
+    expect(() => model.encodeChatNow(Buffer.from('null'), options)).toThrow(
+      expect.objectContaining({ code: 'request.invalid' }),
+    );
+    model.close();
+    expect(() => model.encodeTextNow('hello', options)).toThrow(
+      expect.objectContaining({ code: 'runtime.closed' }),
+    );
+  });
+
   it('finds earlier turns in its cache', async () => {
     const model = await load();
     const first = { role: 'user', content: 'A question that is long enough to be remembered.' };

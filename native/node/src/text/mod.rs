@@ -61,11 +61,7 @@ impl NativeTextModel {
         body: Uint8Array,
         options: NativeEncodeOptions,
     ) -> AsyncTask<Job<NativeEncodedPrompt>> {
-        let options = ChatOptions {
-            add_generation_prompt: options.add_generation_prompt,
-            keep_prompt: options.keep_formatted_prompt == Some(true),
-            encode: options.into(),
-        };
+        let options = chat_options(options);
         self.encode(move |model| model.encode_chat(&body, &options))
     }
 
@@ -90,6 +86,28 @@ impl NativeTextModel {
     ) -> AsyncTask<Job<NativeEncodedPrompt>> {
         let options: EncodeOptions = options.into();
         self.encode(move |model| model.encode_completion(&body, prompt_index as usize, &options))
+    }
+
+    /// `encodeChat` on this thread: for a body so short that the way to another one takes longer.
+    #[napi]
+    pub fn encode_chat_now(
+        &self,
+        body: Uint8Array,
+        options: NativeEncodeOptions,
+    ) -> Result<NativeEncodedPrompt, Thrown> {
+        let options = chat_options(options);
+        self.encode_now(|model| model.encode_chat(&body, &options))
+    }
+
+    /// `encodeText` on this thread.
+    #[napi]
+    pub fn encode_text_now(
+        &self,
+        text: String,
+        options: NativeEncodeOptions,
+    ) -> Result<NativeEncodedPrompt, Thrown> {
+        let options: EncodeOptions = options.into();
+        self.encode_now(|model| model.encode_text(&text, &options))
     }
 
     /// Text of an id sequence.
@@ -164,6 +182,24 @@ impl NativeTextModel {
                 .run(|model| Ok(work(model)?))
                 .map(NativeEncodedPrompt::from)
         })
+    }
+
+    fn encode_now(
+        &self,
+        work: impl FnOnce(&TextModel) -> Result<EncodedPrompt, TextError>,
+    ) -> Result<NativeEncodedPrompt, Thrown> {
+        self.handle
+            .run(|model| Ok(work(model)?))
+            .map(NativeEncodedPrompt::from)
+            .map_err(NativeError::into_js)
+    }
+}
+
+fn chat_options(options: NativeEncodeOptions) -> ChatOptions {
+    ChatOptions {
+        add_generation_prompt: options.add_generation_prompt,
+        keep_prompt: options.keep_formatted_prompt == Some(true),
+        encode: options.into(),
     }
 }
 
