@@ -31,7 +31,7 @@ export const EXPLAIN_OPTIONS = optionGroup('Explain', {
   }),
   logs: pathList({
     flag: 'log',
-    help: 'Read decision logs instead of asking a running service: a file, with its full ones, or a folder of logs. Repeatable.',
+    help: 'Read decision logs instead of asking a running service: a file, with its full ones, or a folder of logs.',
   }),
   json: option.boolean({
     flag: 'json',

@@ -19,11 +19,11 @@ import { summarize, summarizeRecorded } from './replay-summary.ts';
 export const REPLAY_OPTIONS = optionGroup('Replay', {
   logs: pathList({
     flag: 'log',
-    help: 'Decision log, written with --router-decision-log, with its full files, or a folder of logs; may also be given as a word. Repeatable.',
+    help: 'Decision log, written with --router-decision-log, with its full files, or a folder of logs; may also be given as a word.',
   }),
   policies: option.list({
     flag: 'policy',
-    help: 'kv, round-robin, random, least-loaded or power-of-two, to compare with the recorded one; kv with other weights as in kv:displacement-weight=2:temperature=0.1. Repeatable.',
+    help: 'kv, round-robin, random, least-loaded or power-of-two, to compare with the recorded one; kv with other weights as in kv:displacement-weight=2:temperature=0.1.',
   }),
   endpoint: option.string({
     flag: 'endpoint',
