@@ -3,12 +3,12 @@
 //! salt with the first block only.
 
 use crate::BlockSeed;
-use crate::index::CacheTier;
-use crate::sequences::BlockMap;
+use crate::index::{CacheTier, ShardedMap};
 
 #[derive(Debug)]
 pub(crate) struct HeldBlocks {
-    copies: BlockMap<(u64, u8), Held>,
+    /// By tier.
+    copies: [ShardedMap<Held>; 4],
     /// Blocks beyond this many are not counted: each of their removals passes.
     capacity: usize,
 }
@@ -22,7 +22,7 @@ struct Held {
 impl HeldBlocks {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            copies: BlockMap::default(),
+            copies: Default::default(),
             capacity,
         }
     }
@@ -30,47 +30,42 @@ impl HeldBlocks {
     /// Counts a stored copy.
     pub(crate) fn store(&mut self, tier: CacheTier, hash: u64, seed: BlockSeed) {
         let seed = (seed != BlockSeed::default()).then_some(seed);
-        let is_full = self.copies.len() >= self.capacity;
-        if let Some(held) = self.copies.get_mut(&key(tier, hash)) {
+        let is_full = self.len() >= self.capacity;
+        let copies = &mut self.copies[tier.index()];
+        if let Some(held) = copies.get_mut(hash) {
             held.copies = held.copies.saturating_add(1);
             held.seed = seed;
         } else if !is_full {
-            self.copies
-                .insert(key(tier, hash), Held { copies: 1, seed });
+            copies.insert(hash, Held { copies: 1, seed });
         }
     }
 
     /// Counts a removed copy; `true` when it was the last one or unknown, so that the removal must be told.
     pub(crate) fn remove(&mut self, tier: CacheTier, hash: u64) -> bool {
-        let Some(held) = self.copies.get_mut(&key(tier, hash)) else {
+        let copies = &mut self.copies[tier.index()];
+        let Some(held) = copies.get_mut(hash) else {
             return true;
         };
         held.copies -= 1;
         if held.copies > 0 {
             return false;
         }
-        self.copies.remove(&key(tier, hash));
+        copies.remove(hash);
         true
     }
 
     /// Seed of the chain that a block belongs to, when it is not the default one.
     pub(crate) fn seed(&self, hash: u64) -> Option<BlockSeed> {
-        CacheTier::ALL
-            .iter()
-            .find_map(|tier| self.copies.get(&key(*tier, hash))?.seed)
+        self.copies.iter().find_map(|copies| copies.get(hash)?.seed)
     }
 
     pub(crate) fn clear(&mut self) {
-        self.copies = BlockMap::default();
+        self.copies = Default::default();
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.copies.len()
+        self.copies.iter().map(ShardedMap::len).sum()
     }
-}
-
-fn key(tier: CacheTier, hash: u64) -> (u64, u8) {
-    (hash, tier as u8)
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub use exact::{ExactIndex, ExactOptions};
 pub use matches::{Match, Matches};
 pub use predictive::PredictiveIndex;
 pub use reading::RankReading;
+pub(crate) use sharded_map::ShardedMap;
 pub use snapshot::SnapshotError;
 pub(crate) use snapshot::parse as parse_snapshot;
 pub use staging::{StagedRank, StagingRoom};

@@ -13,7 +13,7 @@ type Shard<V> = HashMap<u64, V, Mixer>;
 const SHARD_KEYS: usize = 1_700;
 
 #[derive(Debug)]
-pub(super) struct ShardedMap<V> {
+pub(crate) struct ShardedMap<V> {
     /// None before the first key.
     shards: Vec<Shard<V>>,
     len: usize,
@@ -30,7 +30,7 @@ impl<V> Default for ShardedMap<V> {
 
 impl<V> ShardedMap<V> {
     /// With room for that many keys.
-    pub(super) fn with_capacity(keys: usize) -> Self {
+    pub(crate) fn with_capacity(keys: usize) -> Self {
         let count = keys.div_ceil(SHARD_KEYS);
         let unsplit = count.next_power_of_two();
         let room = |shard: usize| {
@@ -50,20 +50,25 @@ impl<V> ShardedMap<V> {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    pub(super) fn get(&self, key: u64) -> Option<&V> {
+    pub(crate) fn get(&self, key: u64) -> Option<&V> {
         self.shards.get(self.shard_of(key))?.get(&key)
     }
 
+    pub(crate) fn get_mut(&mut self, key: u64) -> Option<&mut V> {
+        let at = self.shard_of(key);
+        self.shards.get_mut(at)?.get_mut(&key)
+    }
+
     /// Returns what the key stood for before.
-    pub(super) fn insert(&mut self, key: u64, value: V) -> Option<V> {
+    pub(crate) fn insert(&mut self, key: u64, value: V) -> Option<V> {
         if self.len >= self.shards.len() * SHARD_KEYS {
             self.split();
         }
@@ -73,7 +78,7 @@ impl<V> ShardedMap<V> {
         old
     }
 
-    pub(super) fn remove(&mut self, key: u64) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: u64) -> Option<V> {
         let at = self.shard_of(key);
         let old = self.shards.get_mut(at)?.remove(&key);
         self.len -= usize::from(old.is_some());
@@ -173,7 +178,7 @@ impl<V> IntoIterator for ShardedMap<V> {
 
 /// Takes a table apart and gives its memory back shard by shard.
 #[derive(Debug)]
-pub(super) struct IntoIter<V> {
+pub(crate) struct IntoIter<V> {
     left: usize,
     shards: std::vec::IntoIter<Shard<V>>,
     open: std::collections::hash_map::IntoIter<u64, V>,
