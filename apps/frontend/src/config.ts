@@ -141,6 +141,11 @@ const MODEL_OPTIONS = optionGroup('Models', {
     default: 60_000,
     help: 'How long a model whose workers have all left stays known: 503 within that time, 404 after it; from 25d on it is never forgotten.',
   }),
+  listUnavailableModels: option.boolean({
+    flag: 'list-unavailable-models',
+    env: 'DYN_LIST_UNAVAILABLE_MODELS',
+    help: 'List models that are known and have no worker now, because they sleep or were scaled to zero, with "available": false; without it they are left out.',
+  }),
   modelCacheDir: option.path({
     flag: 'model-cache-dir',
     env: 'DYN_MODEL_CACHE_DIR',

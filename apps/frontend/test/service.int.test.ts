@@ -47,13 +47,20 @@ describe('workers that fail', () => {
   });
 
   it('and leave altogether make 503 with Retry-After, then 404', async () => {
-    await using test = await testFrontend({ argv: ['--model-linger=2s'] });
+    const argv = ['--model-linger=2s', '--list-unavailable-models'];
+    await using test = await testFrontend({ argv });
+    const listed = async (): Promise<readonly unknown[]> => {
+      const list = (await (await fetch(`${test.url}/v1/models`)).json()) as { data: unknown[] };
+      return list.data;
+    };
+    expect(await listed()).toEqual([expect.not.objectContaining({ available: false })]);
     await test.workers[0]?.close();
     await vi.waitFor(async () => {
       const response = await test.post('/v1/chat/completions', CHAT);
       expect([response.status, response.headers.get('retry-after')]).toEqual([503, '1']);
     });
     expect((await fetch(`${test.url}/v1/models/mock`)).status).toBe(503);
+    expect(await listed()).toMatchObject([{ id: 'mock', available: false }]);
     await vi.waitFor(
       async () => {
         expect((await test.post('/v1/chat/completions', CHAT)).status).toBe(404);

@@ -7,6 +7,8 @@ export interface ServedModel {
   readonly created: number;
   /** 0 when it is not known. */
   readonly contextLength: number;
+  /** Known, but no worker serves it now. */
+  readonly isUnavailable?: boolean;
 }
 
 /** One entry of the list. */
@@ -17,13 +19,16 @@ export interface ModelBody {
   readonly owned_by: 'dynamo';
   /** Most tokens of prompt and answer together; absent when it is not known. */
   readonly max_model_len?: number;
+  /** Only there when no worker serves the model now. */
+  readonly available?: false;
 }
 
 /** One model. */
 export function modelBody(model: ServedModel): ModelBody {
   const { id, created, contextLength } = model;
   const limit = contextLength === 0 ? {} : { max_model_len: contextLength };
-  return { id, object: 'model', created, owned_by: 'dynamo', ...limit };
+  const availability = model.isUnavailable === true ? { available: false as const } : {};
+  return { id, object: 'model', created, owned_by: 'dynamo', ...limit, ...availability };
 }
 
 /** All models, sorted by name. */

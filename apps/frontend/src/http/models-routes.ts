@@ -6,16 +6,21 @@ import type { FastifyInstance } from 'fastify';
 
 import type { WorkerSet } from '../models/worker-set.ts';
 
+/** What the list tells of a model. */
+export type ModelFacts = Pick<WorkerSet, 'name' | 'created' | 'card'>;
+
 /** What is listed; the catalogue of models is one. */
 export interface ListedModels {
   /** What can take requests; the first of a name is shown. */
-  servable(): readonly Pick<WorkerSet, 'name' | 'created' | 'card'>[];
+  servable(): readonly ModelFacts[];
+  /** What is listed besides, as unavailable: models whose workers sleep or have left. */
+  unavailable(): readonly ModelFacts[];
   canonicalName(name: string): string | undefined;
 }
 
 /** Adds the routes. */
 export function addModelRoutes(app: FastifyInstance, catalog: ListedModels, path: string): void {
-  app.get(path, () => modelListBody(servedModels(catalog)));
+  app.get(path, () => modelListBody([...servedModels(catalog), ...unavailableModels(catalog)]));
   app.get<{ Params: { '*': string } }>(`${path}/*`, (request) => {
     const wanted = request.params['*'];
     const canonical = catalog.canonicalName(wanted);
@@ -31,10 +36,20 @@ export function addModelRoutes(app: FastifyInstance, catalog: ListedModels, path
 
 /** One entry per name; the same model may be served at several endpoints. */
 function servedModels(catalog: ListedModels): readonly ServedModel[] {
-  const byName = new Map<string, ServedModel>();
-  for (const { name, created, card } of catalog.servable()) {
-    if (!byName.has(name))
-      byName.set(name, { id: name, created, contextLength: card.contextLength });
+  return byName(catalog.servable());
+}
+
+function unavailableModels(catalog: ListedModels): readonly ServedModel[] {
+  const served = new Set(catalog.servable().map(({ name }) => name));
+  return byName(catalog.unavailable())
+    .filter(({ id }) => !served.has(id))
+    .map((model) => ({ ...model, isUnavailable: true }));
+}
+
+function byName(models: readonly ModelFacts[]): readonly ServedModel[] {
+  const found = new Map<string, ServedModel>();
+  for (const { name, created, card } of models) {
+    if (!found.has(name)) found.set(name, { id: name, created, contextLength: card.contextLength });
   }
-  return [...byName.values()];
+  return [...found.values()];
 }

@@ -27,12 +27,18 @@ export interface RoutesOptions {
 export function addRoutes(app: FastifyInstance, options: RoutesOptions): void {
   const { config, handler, models, admission, metrics, thresholds } = options;
   addGenerationRoutes(app, handler, { chat: config.chatPath, completions: config.completionsPath });
-  addModelRoutes(app, models.catalog, config.modelsPath);
+  const { catalog } = models;
+  const listed = {
+    servable: () => catalog.servable(),
+    unavailable: () => (config.listUnavailableModels ? catalog.sets() : []),
+    canonicalName: (name: string) => catalog.canonicalName(name),
+  };
+  addModelRoutes(app, listed, config.modelsPath);
   addStatusRoutes(
     app,
     { admission, models, metrics },
     { health: config.healthPath, live: config.livePath, metrics: config.metricsPath },
   );
-  if (!config.disableAdminApi) addBusyRoutes(app, thresholds, models.catalog);
-  if (isLoopback(config.httpHost)) addDecisionRoutes(app, () => models.catalog.decisionSources());
+  if (!config.disableAdminApi) addBusyRoutes(app, thresholds, catalog);
+  if (isLoopback(config.httpHost)) addDecisionRoutes(app, () => catalog.decisionSources());
 }

@@ -133,6 +133,7 @@ function assemble(options: ServingOptions): ServingParts {
   const both = [state.chatCompletions, state.completions];
   const listed = {
     servable: () => both.flatMap((engines) => engines.servable()),
+    unavailable: () => [],
     canonicalName: (name: string) => both.find((engines) => engines.contains(name)) && name,
   };
   addModelRoutes(app, listed, config.modelsPath);

@@ -1,6 +1,6 @@
 import { DynamoError } from '@dynamo-ts/base';
 
-import type { ListedModels } from '../http/models-routes.ts';
+import type { ModelFacts } from '../http/models-routes.ts';
 import type { ModelSource, ServedModel } from '../models/served-model.ts';
 
 /** An engine under its name. */
@@ -12,7 +12,7 @@ interface Entry<Engine> {
 }
 
 /** Engines of one kind by model name. Requests that run on an engine that is removed go on. */
-export class ModelEngines<Engine> implements ModelSource, ListedModels {
+export class ModelEngines<Engine> implements ModelSource {
   readonly #serve: (name: string, engine: Engine) => ServedModel;
   readonly #entries = new Map<string, Entry<Engine>>();
   #defaultName: string | undefined;
@@ -64,7 +64,7 @@ export class ModelEngines<Engine> implements ModelSource, ListedModels {
     return this.#entry(name).served;
   }
 
-  servable(): ReturnType<ListedModels['servable']> {
+  servable(): readonly ModelFacts[] {
     return [...this.#entries].map(([name, { served, created }]) => ({
       name,
       created,
