@@ -1,5 +1,4 @@
 import { createRequire } from 'node:module';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 import { describe, expect, it } from 'vitest';
 
@@ -132,14 +131,11 @@ describe('NativeTextModel', () => {
     const model = await load(undefined, { prefixCacheBytes: 0 });
     const body = chat('word '.repeat(20_000));
     await model.encodeChat(body, { blockSize: 16 });
-    const delay = monitorEventLoopDelay({ resolution: 1 });
     const { eventLoopUtilization } = performance;
     const before = eventLoopUtilization();
-    delay.enable();
     const prompt = await model.encodeChat(body, { blockSize: 16 });
-    delay.disable();
     expect(prompt.tokenIds.length).toBeGreaterThan(100_000);
-    expect(eventLoopUtilization(before).active).toBeLessThan(5);
+    expect(eventLoopUtilization(before).utilization).toBeLessThan(0.5);
   });
 });
 
