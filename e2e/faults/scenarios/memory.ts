@@ -11,6 +11,8 @@ import type { Service } from '../service.ts';
 
 const WIDTH = 32;
 const MOST_GROWTH = 1.3;
+/** Heaps find their size within some 40,000 requests; the short form ends before. */
+const MOST_SHORT_MIB = 600;
 const TELL_EVERY = 10_000;
 
 /** A soak. */
@@ -18,7 +20,7 @@ export const SOAK: Scenario = {
   name: 'soak',
   load: `${WIDTH} clients, short requests with different prompts (1,000,000 in the long form)`,
   fault: 'none: only their number',
-  assertion: `memory of frontend and router stays below ${MOST_GROWTH} times that of the steady state`,
+  assertion: `memory of frontend and router stays below ${MOST_GROWTH} times that of the steady state, in the short form below ${MOST_SHORT_MIB} MiB`,
   alone: true,
   async run({ size, soakRequests, progress }) {
     const total = soakRequests ?? bySize(size, { short: 30_000, long: 1_000_000 });
@@ -48,6 +50,8 @@ export const SOAK: Scenario = {
     await Promise.all(Array.from({ length: WIDTH }, client));
     const end = resident(services);
     const growth = end.map((mib, index) => mib / (steady[index] ?? mib));
+    const isBounded =
+      size === 'short' ? Math.max(...end) < MOST_SHORT_MIB : Math.max(...growth) < MOST_GROWTH;
     const notes = [
       `after ${warm} requests ${memory(services, steady)}`,
       `after ${total} ${memory(services, end)}`,
@@ -60,7 +64,7 @@ export const SOAK: Scenario = {
       notes,
       problems: [
         ...unless(failed + stuck === 0, endings.text),
-        ...unless(Math.max(...growth) < MOST_GROWTH, `memory grew: ${notes.join('; ')}`),
+        ...unless(isBounded, `memory grew: ${notes.join('; ')}`),
       ],
     };
   },
