@@ -5,8 +5,8 @@ import { nullLogger } from '@dynamo-ts/telemetry';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import type { Engine } from '../src/engines/engine.ts';
-import { LlamaServerEngine } from '../src/engines/llama-server.ts';
-import { OpenAiEngine } from '../src/engines/openai.ts';
+import { LlamaServerEngine } from '../src/engines/llama-server/llama-server.ts';
+import { OpenAiEngine } from '../src/engines/openai/openai.ts';
 import { PROPS } from './llama-server-frames.ts';
 import { CollectingSink, ScriptedEngine, events } from './scripted-engine.ts';
 import type { Script, ScriptedRequest } from './scripted-engine.ts';

@@ -11,8 +11,8 @@ import { nullLogger } from '@dynamo-ts/telemetry';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
 import type { EngineHost, EngineVocabulary } from '../src/engines/engine.ts';
-import { LlamaServerEngine } from '../src/engines/llama-server.ts';
-import type { LlamaServerOptions } from '../src/engines/llama-server.ts';
+import { LlamaServerEngine } from '../src/engines/llama-server/llama-server.ts';
+import type { LlamaServerOptions } from '../src/engines/llama-server/llama-server.ts';
 import { MODELS, PROPS, last, token } from './llama-server-frames.ts';
 import { CollectingSink, ScriptedEngine, events, refusal } from './scripted-engine.ts';
 import type { Script, ScriptedRequest } from './scripted-engine.ts';

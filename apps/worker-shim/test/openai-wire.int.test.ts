@@ -10,8 +10,8 @@ import { Context } from '@dynamo-ts/runtime';
 import { nullLogger } from '@dynamo-ts/telemetry';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
-import { OpenAiEngine } from '../src/engines/openai.ts';
-import type { OpenAiEngineOptions } from '../src/engines/openai.ts';
+import { OpenAiEngine } from '../src/engines/openai/openai.ts';
+import type { OpenAiEngineOptions } from '../src/engines/openai/openai.ts';
 import { CollectingSink, ScriptedEngine, events, refusal } from './scripted-engine.ts';
 import type { Script, ScriptedRequest } from './scripted-engine.ts';
 

@@ -2,7 +2,7 @@
 import { nullLogger } from '@dynamo-ts/telemetry';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 
-import { OpenAiEngine } from '../src/engines/openai.ts';
+import { OpenAiEngine } from '../src/engines/openai/openai.ts';
 import { ScriptedEngine } from './scripted-engine.ts';
 import type { Script, ScriptedRequest } from './scripted-engine.ts';
 

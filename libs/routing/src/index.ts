@@ -44,7 +44,7 @@ export type {
   DisaggregatedRouterOptions,
 } from './disagg/disaggregated-router.ts';
 export { DisaggregatedRouter } from './disagg/disaggregated-router.ts';
-export { learnBlockSize } from './kv/block-size.ts';
+export { learnBlockSize } from './kv/fleet/block-size.ts';
 export type {
   BusyRanks,
   LoadSharing,
@@ -58,10 +58,10 @@ export type {
   SessionTarget,
   SharedBooking,
 } from './kv/collaborators.ts';
-export type { DecisionFileOptions } from './kv/decision-file.ts';
-export { DecisionFile } from './kv/decision-file.ts';
-export type { IndexReport } from './kv/index-health.ts';
-export type { AskWorker } from './kv/worker-kv-query.ts';
+export type { DecisionFileOptions } from './kv/decisions/decision-file.ts';
+export { DecisionFile } from './kv/decisions/decision-file.ts';
+export type { IndexReport } from './kv/health/index-health.ts';
+export type { AskWorker } from './kv/feed/worker-kv-query.ts';
 export type { KvRouterConfig } from './kv/kv-router-config.ts';
 export { kvRouterSettings } from './kv/kv-router-config.ts';
 export type { KvRouterFactoryOptions } from './kv/kv-router-factory.ts';
@@ -70,8 +70,8 @@ export type { CollaboratorSeat, KvRouterOptions } from './kv/kv-router-parts.ts'
 export type { KvRouterSettings } from './kv/kv-router-settings.ts';
 export { KV_ROUTER_DEFAULTS } from './kv/kv-router-settings.ts';
 export { KvRouter } from './kv/kv-router.ts';
-export { ModelRouter } from './kv/model-router.ts';
-export type { RoutedPool } from './kv/shared-routers.ts';
+export { ModelRouter } from './kv/models/model-router.ts';
+export type { RoutedPool } from './kv/models/shared-routers.ts';
 export { KV_INDEX_METRICS, KV_ROUTER_METRICS, ROUTED_WORKER_METRICS } from './kv/metrics.ts';
 export type { DynamoEndpointsOptions } from './forward/dynamo-endpoints.ts';
 export { ENDPOINT_HEADER, endpointOf, serveDynamoEndpoints } from './forward/dynamo-endpoints.ts';

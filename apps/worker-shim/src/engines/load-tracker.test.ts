@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 
 import { LoadTracker } from './load-tracker.ts';
-import { parseVllmLoad } from './vllm-load.ts';
+import { parseVllmLoad } from './openai/vllm-load.ts';
 
 function tracker(ranks = 1) {
   const loadChanged = vi.fn();

@@ -7,13 +7,13 @@ import type { WorkerConfig } from '../config.ts';
 import { EchoEngine } from '../engines/echo.ts';
 import type { Engine } from '../engines/engine.ts';
 import type { HttpEngineOptions } from '../engines/http-engine.ts';
-import { LlamaServerEngine } from '../engines/llama-server.ts';
-import { MockerEngine } from '../engines/mocker.ts';
-import { OpenAiEngine } from '../engines/openai.ts';
+import { LlamaServerEngine } from '../engines/llama-server/llama-server.ts';
+import { MockerEngine } from '../engines/mocker/mocker.ts';
+import { OpenAiEngine } from '../engines/openai/openai.ts';
 import { configuredAddresses } from '../kv/event-addresses.ts';
 import { parseEngineCommand } from '../supervise/engine-command.ts';
 import type { EngineSource } from '../supervise/engine-connection.ts';
-import { loadModelText, modelSourceOf } from './model-source.ts';
+import { loadModelText, modelSourceOf } from './model/model-source.ts';
 
 /** What {@link createEngine} works with. */
 export interface CreateEngineOptions {

@@ -11,7 +11,7 @@ import type { BoundCounter, Logger } from '@dynamo-ts/telemetry';
 import type { Engine } from '../engines/engine.ts';
 import { CANCELLED_RESPONSE } from '../engines/response-encoding.ts';
 import type { CancellationMeter, CancelledPhase } from './cancellation-meter.ts';
-import type { OwedRequest } from './stuck-requests.ts';
+import type { OwedRequest } from './health/stuck-requests.ts';
 import { TrackedSink } from './tracked-sink.ts';
 import type { Progress } from './tracked-sink.ts';
 

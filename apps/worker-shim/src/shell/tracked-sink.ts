@@ -5,7 +5,7 @@ import type { Logger } from '@dynamo-ts/telemetry';
 
 import type { EngineSink } from '../engines/engine.ts';
 import type { CancelledPhase } from './cancellation-meter.ts';
-import type { OwedRequest } from './stuck-requests.ts';
+import type { OwedRequest } from './health/stuck-requests.ts';
 
 /** Who knows all sinks of a worker. */
 export interface SinkOwner {

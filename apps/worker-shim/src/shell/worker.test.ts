@@ -26,7 +26,7 @@ import { WORKER_OPTIONS } from '../config.ts';
 import type { WorkerConfig } from '../config.ts';
 import { EchoEngine } from '../engines/echo.ts';
 import type { Engine, EngineFacts, EngineHost } from '../engines/engine.ts';
-import { loadModelText } from './model-source.ts';
+import { loadModelText } from './model/model-source.ts';
 import { Worker } from './worker.ts';
 
 const PATH = { namespace: 'dynamo', component: 'backend', endpoint: 'generate' };

@@ -12,8 +12,8 @@ import type {
   ServedEndpoint,
 } from '@dynamo-ts/runtime';
 
-import { KV_EVENTS_TOPIC } from '../kv/index-feed.ts';
-import { WORKER_KV_QUERY_ENDPOINT } from '../kv/worker-kv-query.ts';
+import { KV_EVENTS_TOPIC } from '../kv/feed/index-feed.ts';
+import { WORKER_KV_QUERY_ENDPOINT } from '../kv/feed/worker-kv-query.ts';
 
 /** Settings of a {@link KvEventPublisher}. */
 export interface KvEventPublisherOptions {

@@ -3,7 +3,7 @@ import type { InstanceId } from '@dynamo-ts/base';
 import type { DistributedRuntime } from '@dynamo-ts/runtime';
 import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
-import { WorkerFacts } from '../kv/worker-facts.ts';
+import { WorkerFacts } from '../kv/fleet/worker-facts.ts';
 import type { InstanceView } from '../local-router.ts';
 import { withoutBusy } from './busy-instance-view.ts';
 import { BusyMonitor } from './busy-monitor.ts';

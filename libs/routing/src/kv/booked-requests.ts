@@ -7,12 +7,12 @@ import type { PlacementCore, Selected } from '@dynamo-ts/kv';
 
 import type { PlacementRequest, RequestOutcome } from '../placement-router.ts';
 import type { LoadSharing, SessionBindings } from './collaborators.ts';
-import type { DecisionLog } from './decision-log.ts';
-import type { IndexGauges } from './index-gauges.ts';
+import type { DecisionLog } from './decisions/decision-log.ts';
+import type { IndexGauges } from './health/index-gauges.ts';
 import type { KvRouterMeter } from './kv-router-meter.ts';
 import type { KvRouterSettings } from './kv-router-settings.ts';
 import { LiveBookings } from './live-bookings.ts';
-import type { WorkerRoster } from './worker-roster.ts';
+import type { WorkerRoster } from './fleet/worker-roster.ts';
 
 /** Who counts a router's requests. */
 export interface BookedRequestsOptions {

@@ -19,14 +19,14 @@ import { ModelQueues } from '../queue/model-queues.ts';
 import { SchedulerQueue } from '../queue/scheduler-queue.ts';
 import { ReplicaSync } from '../replica/replica-sync.ts';
 import type { PlacementHost } from './collaborators.ts';
-import { DecisionFile, prepareDecisionFile } from './decision-file.ts';
+import { DecisionFile, prepareDecisionFile } from './decisions/decision-file.ts';
 import { kvRouterSettings } from './kv-router-config.ts';
 import type { KvRouterConfig } from './kv-router-config.ts';
 import type { CollaboratorSeat, KvRouterOptions } from './kv-router-parts.ts';
 import { KvRouter } from './kv-router.ts';
-import type { ModelRouter } from './model-router.ts';
-import { SharedRouters } from './shared-routers.ts';
-import type { JoinedRouter, RoutedPool } from './shared-routers.ts';
+import type { ModelRouter } from './models/model-router.ts';
+import { SharedRouters } from './models/shared-routers.ts';
+import type { JoinedRouter, RoutedPool } from './models/shared-routers.ts';
 
 /** Settings of a {@link KvRouterFactory}. */
 export interface KvRouterFactoryOptions {

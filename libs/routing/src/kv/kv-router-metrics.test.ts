@@ -10,7 +10,7 @@ import { Context } from '@dynamo-ts/runtime';
 import { MetricsRegistry, nullLogger } from '@dynamo-ts/telemetry';
 
 import { TestCluster, WORKER_ENDPOINT } from '../testing-cluster.ts';
-import { DecisionFile } from './decision-file.ts';
+import { DecisionFile } from './decisions/decision-file.ts';
 import type { KvRouterOptions } from './kv-router-parts.ts';
 import { KvRouter } from './kv-router.ts';
 import { TEST_BLOCK_SIZE, TestKvWorker, testPrompt } from './testing-kv-worker.ts';

@@ -15,11 +15,11 @@ import type {
   RequestQueue,
   SessionBindings,
 } from './collaborators.ts';
-import type { DecisionFile } from './decision-file.ts';
-import { IndexFeed } from './index-feed.ts';
+import type { DecisionFile } from './decisions/decision-file.ts';
+import { IndexFeed } from './feed/index-feed.ts';
 import { KV_ROUTER_DEFAULTS } from './kv-router-settings.ts';
 import type { KvRouterSettings } from './kv-router-settings.ts';
-import type { WorkerRoster } from './worker-roster.ts';
+import type { WorkerRoster } from './fleet/worker-roster.ts';
 
 /** What collaborators of a `KvRouter` are made from. */
 export interface CollaboratorSeat {

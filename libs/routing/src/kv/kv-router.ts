@@ -28,21 +28,21 @@ import type {
   SessionBindings,
 } from './collaborators.ts';
 import { BookedRequests } from './booked-requests.ts';
-import { DecisionLog } from './decision-log.ts';
-import type { DecisionListener } from './decision-log.ts';
-import { IndexGauges } from './index-gauges.ts';
-import { indexReport } from './index-health.ts';
-import type { IndexReport } from './index-health.ts';
+import { DecisionLog } from './decisions/decision-log.ts';
+import type { DecisionListener } from './decisions/decision-log.ts';
+import { IndexGauges } from './health/index-gauges.ts';
+import { indexReport } from './health/index-health.ts';
+import type { IndexReport } from './health/index-health.ts';
 import { KvRouterMeter } from './kv-router-meter.ts';
 import { closeParts, openParts } from './kv-router-parts.ts';
 import type { KvRouterOptions, KvRouterParts } from './kv-router-parts.ts';
 import { Placer } from './placer.ts';
 import { Readiness } from './readiness.ts';
 import { placeInSession } from './session-placement.ts';
-import { WorkerFacts } from './worker-facts.ts';
-import { WorkerRoster } from './worker-roster.ts';
-import type { AskWorker } from './worker-kv-query.ts';
-import type { RosterChange } from './worker-roster.ts';
+import { WorkerFacts } from './fleet/worker-facts.ts';
+import { WorkerRoster } from './fleet/worker-roster.ts';
+import type { AskWorker } from './feed/worker-kv-query.ts';
+import type { RosterChange } from './fleet/worker-roster.ts';
 
 /** In-process {@link PlacementRouter} that knows what is cached where. */
 export class KvRouter implements PlacementRouter, PlacementHost {

@@ -16,7 +16,7 @@ import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { PlacementRequest, RouterConfigOverride } from '../placement-router.ts';
 import type { RouterMode } from '../router-mode.ts';
 import type { BusyRanks, PrefillBusy, QueuedFor, RankLoad } from './collaborators.ts';
-import type { FollowedInstances, WorkerRoster } from './worker-roster.ts';
+import type { FollowedInstances, WorkerRoster } from './fleet/worker-roster.ts';
 
 /** What a {@link Placer} works with. */
 export interface PlacerOptions {

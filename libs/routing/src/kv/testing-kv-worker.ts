@@ -15,8 +15,8 @@ import type {
 
 import { WORKER_ENDPOINT } from '../testing-cluster.ts';
 import type { TestCluster } from '../testing-cluster.ts';
-import { KV_EVENTS_TOPIC } from './index-feed.ts';
-import { WORKER_KV_QUERY_ENDPOINT } from './worker-kv-query.ts';
+import { KV_EVENTS_TOPIC } from './feed/index-feed.ts';
+import { WORKER_KV_QUERY_ENDPOINT } from './feed/worker-kv-query.ts';
 
 /** Tokens per block of test workers. */
 export const TEST_BLOCK_SIZE = 16;

@@ -31,7 +31,7 @@ import type {
   PlacementRouter,
   RequestOutcome,
 } from '../placement-router.ts';
-import type { IndexReport } from '../kv/index-health.ts';
+import type { IndexReport } from '../kv/health/index-health.ts';
 import { outcomeMessage, placementOf, routeMessage } from '../service/route-message.ts';
 import { ROUTER_COMPONENT } from '../service/router-names.ts';
 import type { RouterMethodName } from '../service/router-names.ts';

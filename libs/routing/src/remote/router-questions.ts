@@ -11,7 +11,7 @@ import {
 import type { Decision } from '@dynamo-ts/protocol';
 import { Context } from '@dynamo-ts/runtime';
 
-import type { IndexReport } from '../kv/index-health.ts';
+import type { IndexReport } from '../kv/health/index-health.ts';
 import type { RouterMethodName } from '../service/router-names.ts';
 import type { RouterReplicas } from './router-replicas.ts';
 

@@ -2,8 +2,8 @@ import type { AbortOptions, InstanceId } from '@dynamo-ts/base';
 import type { PromptQuery, RankLoads, RankOverlaps, WorkerEntry } from '@dynamo-ts/kv';
 import type { Decision } from '@dynamo-ts/protocol';
 
-import type { IndexReport } from '../kv/index-health.ts';
-import type { AskWorker } from '../kv/worker-kv-query.ts';
+import type { IndexReport } from '../kv/health/index-health.ts';
+import type { AskWorker } from '../kv/feed/worker-kv-query.ts';
 import type { PlacementRouter } from '../placement-router.ts';
 
 /** Requests that wait in a router's queue. */

@@ -6,7 +6,7 @@ import { DynamoError, asInstanceId } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import { RegisterWorkerRequest } from '@dynamo-ts/protocol';
 
-import { MOST_RANKS } from '../kv/worker-facts.ts';
+import { MOST_RANKS } from '../kv/fleet/worker-facts.ts';
 import type { EndpointRouter } from './endpoint-router.ts';
 
 /** Listens to the KV events of one engine and hands every encoded `KvEventBatch` to `sink`. */
