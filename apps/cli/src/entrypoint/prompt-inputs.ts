@@ -5,7 +5,7 @@ import { waitUntilServable } from '../up/readiness.ts';
 import { answerBatch } from './batch-input.ts';
 import type { PromptInput } from './input.ts';
 import { PromptClient } from './prompt-client.ts';
-import type { RunInputOptions } from './run-input.ts';
+import type { RunInputOptions } from './run-input-options.ts';
 import { answerOnce, converse } from './text-input.ts';
 
 /** What {@link runPrompts} needs. */

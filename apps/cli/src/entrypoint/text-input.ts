@@ -6,7 +6,7 @@ import type { Interface } from 'node:readline';
 import { DynamoError, toDynamoError } from '@dynamo-ts/base';
 
 import type { Message, PromptClient } from './prompt-client.ts';
-import type { InputStreams } from './run-input.ts';
+import type { InputStreams } from './run-input-options.ts';
 
 /** What a conversation needs. */
 export interface TextInputOptions {

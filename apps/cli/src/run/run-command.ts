@@ -11,7 +11,7 @@ import type { Input } from '../entrypoint/input.ts';
 import { EngineType } from '../entrypoint/make-engine.ts';
 import type { EntrypointEngine } from '../entrypoint/make-engine.ts';
 import { runInput } from '../entrypoint/run-input.ts';
-import type { ReadyInput } from '../entrypoint/run-input.ts';
+import type { ReadyInput } from '../entrypoint/run-input-options.ts';
 import { RUN_OPTIONS, engineOf, flagOfWord } from './run-options.ts';
 import type { RunConfig } from './run-options.ts';
 
