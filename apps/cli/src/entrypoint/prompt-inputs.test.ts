@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text as readAll } from 'node:stream/consumers';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { DistributedRuntime, createLocalPlanes } from '@dynamo-ts/runtime';
 import { nullLogger } from '@dynamo-ts/telemetry';
@@ -118,14 +119,15 @@ describe('converse', () => {
       client: {
         ask: async (messages, { onText }) => {
           asked.push(messages);
+          await nextTurn(); // the input ends meanwhile
           if (asked.length === 2) throw new Error('the engine broke');
           onText?.(`answer ${asked.length}`);
-          return Promise.resolve({
+          return {
             text: `answer ${asked.length}`,
             tokensIn: 1,
             tokensOut: 1,
             finishReason: 'stop',
-          });
+          };
         },
       },
     });

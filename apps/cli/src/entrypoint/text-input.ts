@@ -35,10 +35,13 @@ export async function converse(options: TextInputOptions): Promise<void> {
   const { streams, signal } = options;
   const lines = createInterface({ ...streams, prompt: '> ', signal });
   const messages: Message[] = [];
+  // Ctrl-D in the middle of an answer: a closed reader shows no prompt, and throws when asked to.
+  const reader = { isClosed: false };
+  lines.once('close', () => (reader.isClosed = true));
   lines.prompt();
   for await (const line of lines) {
     if (line.trim() !== '') await takeTurn(options, { lines, messages, prompt: line });
-    lines.prompt();
+    if (!reader.isClosed) lines.prompt();
   }
   streams.output.write('\n');
 }
