@@ -17,7 +17,7 @@ export interface PromptAnswer {
 
 /** Settings of a {@link PromptClient}. */
 export interface PromptClientOptions {
-  /** `http://host:port` of the frontend. */
+  /** Where the frontend answers chats, `http://host:port/path`. */
   readonly url: string;
   readonly model: string;
   /** Longest answer in tokens. */
@@ -42,7 +42,7 @@ export class PromptClient {
   /** Asks for the next turn. @throws `request.invalid` when it is refused, `backend.error` when it breaks */
   async ask(messages: readonly Message[], { signal, onText }: AskOptions): Promise<PromptAnswer> {
     const { url, model, maxTokens } = this.#options;
-    const response = await fetch(`${url}/v1/chat/completions`, {
+    const response = await fetch(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({

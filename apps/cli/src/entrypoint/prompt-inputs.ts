@@ -22,7 +22,7 @@ export async function runPrompts(options: RunPromptsOptions): Promise<void> {
   const { input, signal, streams = { input: process.stdin, output: process.stdout } } = options;
   try {
     const client = new PromptClient({
-      url: options.url,
+      url: options.url + options.engine.frontend.chatPath,
       model: await servedModel(options),
       maxTokens: options.maxTokens ?? DEFAULT_MAX_TOKENS,
     });
