@@ -20,6 +20,7 @@ struct HeldBlock {
 /// How far the reading of one rank is, and what it has found.
 #[derive(Debug, Default)]
 pub struct RankReading {
+    rank: Option<WorkerRank>,
     /// None when there is nothing to read.
     number: Option<u32>,
     tier: usize,
@@ -32,6 +33,7 @@ impl ExactIndex {
     #[must_use]
     pub fn begin_reading(&self, rank: WorkerRank) -> RankReading {
         RankReading {
+            rank: Some(rank),
             number: self.ranks.find(rank),
             ..RankReading::default()
         }
@@ -42,7 +44,12 @@ impl ExactIndex {
         let Some(&tier) = CacheTier::ALL.get(reading.tier) else {
             return false;
         };
-        let table = reading.number.and_then(|n| self.ranks.table(n, tier));
+        // A rank that was cleared meanwhile has another number or none, and its old one may be another rank's.
+        let number = reading.rank.and_then(|rank| self.ranks.find(rank));
+        if number != reading.number {
+            return false;
+        }
+        let table = number.and_then(|number| self.ranks.table(number, tier));
         let Some(table) = table else { return false };
         let blocks = table.places.iter_in(reading.shard);
         let blocks = blocks.filter_map(|(hash, &place)| self.held_block(hash, place));
@@ -196,6 +203,30 @@ mod tests {
             index.rank_stats(RANK).map(|s| s.entries)
         );
         assert_eq!(again.snapshot(&[RANK]).len(), index.snapshot(&[RANK]).len());
+    }
+
+    #[test]
+    fn a_rank_that_is_cleared_meanwhile_is_given_nothing_of_the_one_that_takes_its_place() {
+        let other = WorkerRank {
+            worker_id: 2,
+            ..RANK
+        };
+        let mut index = ExactIndex::default();
+        store(&mut index, CacheTier::Device, None, &[1]);
+        let mut reading = index.begin_reading(RANK);
+        index.remove_rank(RANK);
+        while index.sweep(100) {}
+        let blocks = &[StoredBlock {
+            engine_hash: 5,
+            local_hash: 5,
+        }];
+        let stored = CacheChange::Stored {
+            parent: None,
+            blocks,
+        };
+        index.apply(other, CacheTier::Device, &stored);
+        while index.read_more(&mut reading) {}
+        assert!(reading.into_runs().is_empty());
     }
 
     #[test]
