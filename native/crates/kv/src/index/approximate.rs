@@ -109,12 +109,16 @@ impl ApproximateIndex {
         let Some(expiries) = self.expiries.get_mut(&prompt.rank) else {
             return 0;
         };
-        let mut gone = self.index.path_to(prompt.rank, prompt.last);
         let due = |hash: &u64| {
             expiries
                 .get(*hash)
                 .is_some_and(|&at| at <= prompt.expires_ms)
         };
+        // Most prompts are routed again, or gone on from: their paths need not be walked for that.
+        if !due(&prompt.last) {
+            return 0;
+        }
+        let mut gone = self.index.path_to(prompt.rank, prompt.last);
         let count = gone.iter().take_while(|hash| due(hash)).count();
         gone.truncate(count);
         for hash in &gone {
