@@ -39,8 +39,11 @@ describe('models that the same workers serve', () => {
     const answer = await fetch(`${test.url}/debug/decisions`);
     const { decisions } = (await answer.json()) as { decisions: { decision_id: string }[] };
     expect(decisions.filter(({ decision_id: id }) => id === decision)).toHaveLength(1);
-    const health = (await (await fetch(`${test.url}/health`)).json()) as { routers: unknown[] };
-    expect(health.routers).toHaveLength(1);
+    const health = (await (await fetch(`${test.url}/health`)).json()) as {
+      routers: unknown[];
+      instances: unknown[];
+    };
+    expect([health.routers.length, health.instances.length]).toEqual([1, 3]);
   });
 
   it('are refused when their blocks differ, and the others are served on', async () => {

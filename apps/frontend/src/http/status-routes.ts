@@ -49,6 +49,8 @@ export function addMetricsRoute(
 
 function healthBody({ admission, models }: StatusRoutesOptions) {
   const sets = models.catalog.servable();
+  // Models of one endpoint share its router and its instances.
+  const endpoints = new Map(sets.map((set) => [endpointUri(set.path), set]));
   const status = admission.refusing ? 'shutting_down' : models.ready ? 'healthy' : 'not_ready';
   return {
     status,
@@ -56,13 +58,12 @@ function healthBody({ admission, models }: StatusRoutesOptions) {
     initial_discovery_complete: models.ready,
     initial_discovery_error: null,
     models: [...new Set(sets.map((set) => set.name))],
-    endpoints: [...new Set(sets.map((set) => endpointUri(set.path)))],
-    // Models of one endpoint share its router.
-    routers: [...new Map(sets.map((set) => [endpointUri(set.path), set])).values()].flatMap((set) =>
-      routerBody(set.loaded?.workers.routerState()),
+    endpoints: [...endpoints.keys()],
+    routers: [...endpoints.values()].flatMap(({ loaded }) =>
+      routerBody(loaded?.workers.routerState()),
     ),
-    instances: sets.flatMap((set) =>
-      (set.loaded?.workers.client.instances() ?? []).map((instance) =>
+    instances: [...endpoints.values()].flatMap(({ loaded }) =>
+      (loaded?.workers.client.instances() ?? []).map((instance) =>
         EndpointInstance.toJSON(instance),
       ),
     ),
