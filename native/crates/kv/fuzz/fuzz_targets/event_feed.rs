@@ -6,10 +6,10 @@
 #![no_main]
 
 use dynamo_kv::{
-    CacheEvent, CacheEventData, CacheTier, EventFeed, ExactIndex, ExactOptions, KvEvent, KvEventBatch, KvIndex,
-    KvPublisher, KvQueryInvalidRange, KvQueryResult, KvQueryTooNew, KvSnapshotChunk,
-    ParsedRecovery, PublisherOptions, StoredBlock, WorkerKvQueryRequest, WorkerKvQueryResponse,
-    WorkerRank,
+    CacheEvent, CacheEventData, CacheTier, EventFeed, ExactIndex, ExactOptions, KvEvent,
+    KvEventBatch, KvIndex, KvPublisher, KvQueryInvalidRange, KvQueryResult, KvQueryTooNew,
+    KvSnapshotChunk, ParsedRecovery, PublisherOptions, StoredBlock, WorkerKvQueryRequest,
+    WorkerKvQueryResponse, WorkerRank,
 };
 use libfuzzer_sys::fuzz_target;
 use prost::Message;
