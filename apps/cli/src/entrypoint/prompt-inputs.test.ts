@@ -7,12 +7,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { DistributedRuntime, createLocalPlanes } from '@dynamo-ts/runtime';
 import { nullLogger } from '@dynamo-ts/telemetry';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
 import { EngineType, makeEngine } from './make-engine.ts';
 import type { Message } from './prompt-client.ts';
 import { runInput } from './run-input.ts';
-import { converse } from './text-input.ts';
+import { answerOnce, converse } from './text-input.ts';
 
 let folder = '';
 
@@ -105,6 +105,20 @@ describe('runInput over prompts', { timeout: 30_000 }, () => {
     await writeFile(path, '{"text":"a"}');
     await expect(run(`batch:${path}`)).rejects.toThrow('another name');
     expect(await readFile(path, 'utf8')).toBe('{"text":"a"}');
+  });
+});
+
+describe('answerOnce', () => {
+  it('ends with the signal while the prompt is still typed, and asks nothing', async () => {
+    const ask = vi.fn();
+    const streams = { input: new PassThrough(), output: new PassThrough() };
+    const stop = new AbortController();
+    const answering = answerOnce({ client: { ask }, streams, signal: stop.signal });
+    streams.input.write('half a pro');
+    stop.abort();
+    await expect(answering).rejects.toMatchObject({ name: 'AbortError' });
+    expect(streams.input.destroyed).toBe(true);
+    expect(ask).not.toHaveBeenCalled();
   });
 });
 

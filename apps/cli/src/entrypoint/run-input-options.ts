@@ -1,10 +1,13 @@
+import type { Readable } from 'node:stream';
+
 import type { DistributedRuntime } from '@dynamo-ts/runtime';
 
 import type { EntrypointEngine } from './make-engine.ts';
 
 /** Where prompts come from and answers go. */
 export interface InputStreams {
-  readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  /** Destroyed when it is still read when the signal comes. */
+  readonly input: Readable & { readonly isTTY?: boolean };
   readonly output: NodeJS.WritableStream;
 }
 

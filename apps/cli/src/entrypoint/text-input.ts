@@ -1,7 +1,8 @@
 /** Prompts that somebody types or pipes in. */
-import { text as readAll } from 'node:stream/consumers';
 import { createInterface } from 'node:readline';
 import type { Interface } from 'node:readline';
+import { addAbortSignal } from 'node:stream';
+import { text as readAll } from 'node:stream/consumers';
 
 import { DynamoError, toDynamoError } from '@dynamo-ts/base';
 
@@ -15,10 +16,15 @@ export interface TextInputOptions {
   readonly signal: AbortSignal;
 }
 
-/** Answers the whole of the input as one prompt. @throws `request.invalid` when it is empty, and what the answer fails with */
+/**
+ * Answers the whole of the input as one prompt. The signal ends reading too, and the input with it: a terminal that is left
+ * open would hold the process.
+ *
+ * @throws `request.invalid` when it is empty, `AbortError` when the signal comes first, and what the answer fails with
+ */
 export async function answerOnce({ client, streams, signal }: TextInputOptions): Promise<void> {
   const { input, output } = streams;
-  const prompt = (await readAll(input)).trimEnd();
+  const prompt = (await readAll(addAbortSignal(signal, input))).trimEnd();
   if (prompt === '') {
     throw new DynamoError(
       'request.invalid',
