@@ -11,8 +11,11 @@ import type { Service } from '../service.ts';
 
 const WIDTH = 32;
 const MOST_GROWTH = 1.3;
-/** Heaps find their size within some 40,000 requests; the short form ends before. */
+/** Heaps find their size within some 40,000 requests; the short form ends before, and has a fixed bound. */
 const MOST_SHORT_MIB = 600;
+/** What the long form showed on 2026-11-21, for the table of a short one. */
+const LONG_FORM =
+  'the long form went from frontend 388 MiB, router 367 MiB after 50,000 requests to 432 and 366 MiB after 1,000,000';
 const TELL_EVERY = 10_000;
 
 /** A soak. */
@@ -20,7 +23,7 @@ export const SOAK: Scenario = {
   name: 'soak',
   load: `${WIDTH} clients, short requests with different prompts (1,000,000 in the long form)`,
   fault: 'none: only their number',
-  assertion: `memory of frontend and router stays below ${MOST_GROWTH} times that of the steady state, in the short form below ${MOST_SHORT_MIB} MiB`,
+  assertion: `long form: memory of frontend and of router stays below ${MOST_GROWTH} times that after 50,000 requests; short form, in which heaps still grow to their size: below ${MOST_SHORT_MIB} MiB each`,
   alone: true,
   async run({ size, soakRequests, progress }) {
     const total = soakRequests ?? bySize(size, { short: 30_000, long: 1_000_000 });
@@ -55,6 +58,7 @@ export const SOAK: Scenario = {
     const notes = [
       `after ${warm} requests ${memory(services, steady)}`,
       `after ${total} ${memory(services, end)}`,
+      ...bySize(size, { short: [`bound ${MOST_SHORT_MIB} MiB each; ${LONG_FORM}`], long: [] }),
     ];
     const { failed, stuck } = endings;
     return {
