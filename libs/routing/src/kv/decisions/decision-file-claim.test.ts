@@ -9,6 +9,7 @@ import { nullLogger } from '@dynamo-ts/telemetry';
 import type { LogFields, Logger } from '@dynamo-ts/telemetry';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
+import { abandonedClaim, readClaim, takeOver } from './claim-file.ts';
 import { DecisionFileClaim } from './decision-file-claim.ts';
 import { ownMark } from './process-mark.ts';
 
@@ -76,6 +77,32 @@ describe('DecisionFileClaim', () => {
     const claim = take();
     expect(claim.path).toBe(path);
     claim.release();
+  });
+
+  it('takes over once, however many have seen that it was abandoned', async () => {
+    await claimLeftBy({ began: '1' });
+    const seen = [abandonedClaim(path), abandonedClaim(path)];
+    expect(seen).toEqual(['other', 'other']);
+    const mine = { ...ownMark(), token: 'mine' };
+    // While one is about to replace it, and when one has.
+    await writeFile(`${path}.claim.other`, '');
+    expect(takeOver(path, 'other', mine)).toBe(false);
+    await rm(`${path}.claim.other`);
+    expect(takeOver(path, 'other', mine)).toBe(true);
+    expect(takeOver(path, 'other', { ...ownMark(), token: 'third' })).toBe(false);
+    expect(readClaim(path)).toEqual(mine);
+    expect(await readdir(folder)).toEqual(['log.ndjson.claim']);
+  });
+
+  it('takes over when a process has ended while it took over', async () => {
+    await claimLeftBy({ began: '1' });
+    await writeFile(`${path}.claim.other`, '');
+    const before = new Date(Date.now() - 60_000);
+    await utimes(`${path}.claim.other`, before, before);
+    const first = take();
+    const second = take();
+    expect([first.path, second.path]).toEqual([join(folder, 'log-2.ndjson'), path]);
+    for (const claim of [first, second]) claim.release();
   });
 
   it('takes over from another container when that has been silent', async () => {
@@ -150,6 +177,14 @@ describe('two processes with one decision log', { timeout: 3 * SLOW_MS }, () => 
       expect(new Set(lines.map(({ name }) => name)).size).toBe(1);
     }
     expect((await readdir(folder)).filter((name) => name.endsWith('.claim'))).toEqual([]);
+  });
+
+  it('gives the file of a process that was killed to one of those that start at once', async () => {
+    await claimLeftBy({ began: '1' });
+    const writers = ['one', 'two', 'three'].map((name) => writer(name));
+    const files = await Promise.all(writers.map((each) => each.writes()));
+    expect(new Set(files).size).toBe(3);
+    expect(files).toContain(path);
   });
 
   it('gives the file of a process that was killed to the next one', async () => {

@@ -7,14 +7,15 @@
  * machine) when it has not been touched for half a minute.
  */
 import { randomUUID } from 'node:crypto';
-import { readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, parse } from 'node:path';
 
 import { DynamoError } from '@dynamo-ts/base';
 import type { Logger } from '@dynamo-ts/telemetry';
 
-import { hasEnded, ownMark } from './process-mark.ts';
-import type { ProcessMark } from './process-mark.ts';
+import { abandonedClaim, claimOf, readClaim, takeOver, touch } from './claim-file.ts';
+import type { Claim } from './claim-file.ts';
+import { ownMark } from './process-mark.ts';
 
 /** What a {@link DecisionFileClaim} is told. */
 export interface DecisionFileClaimOptions {
@@ -23,12 +24,7 @@ export interface DecisionFileClaimOptions {
   readonly logger: Logger;
 }
 
-interface Claim extends ProcessMark {
-  readonly token: string;
-}
-
 const TOUCH_MS = 5000;
-const ABANDONED_MS = 30_000;
 /** More processes than share a folder of logs. */
 const MOST_FILES = 1000;
 
@@ -100,7 +96,8 @@ export class DecisionFileClaim {
       return true;
     }
     try {
-      if (isAbandoned(file)) rmSync(claimOf(file), { force: true });
+      const abandoned = abandonedClaim(file);
+      if (abandoned !== undefined) return takeOver(file, abandoned, this.#claim);
       writeFileSync(claimOf(file), JSON.stringify(this.#claim), { flag: 'wx' });
       return true;
     } catch (error) {
@@ -132,32 +129,7 @@ function fileOf(path: string, number: number): string {
   return join(dir, `${name}-${number}${ext}`);
 }
 
-function claimOf(file: string): string {
-  return `${file}.claim`;
-}
-
 function isDevice(file: string): boolean {
   const found = statSync(file, { throwIfNoEntry: false });
   return found !== undefined && !found.isFile();
-}
-
-function isAbandoned(file: string): boolean {
-  const found = statSync(claimOf(file), { throwIfNoEntry: false });
-  if (found === undefined) return false;
-  const claim = readClaim(file);
-  const ended = claim && hasEnded(claim);
-  return ended === true || Date.now() - found.mtimeMs > ABANDONED_MS;
-}
-
-function readClaim(file: string): Claim | undefined {
-  try {
-    return JSON.parse(readFileSync(claimOf(file), 'utf8')) as Claim; // written by this class alone
-  } catch {
-    return undefined;
-  }
-}
-
-function touch(file: string): void {
-  const now = new Date();
-  utimesSync(claimOf(file), now, now);
 }
