@@ -4,6 +4,8 @@
  * Whoever talks to etcd reports what happened; while it is away, a probe finds out when it is back, because nobody else
  * may be asking.
  */
+import { setImmediate } from 'node:timers/promises';
+
 import { Backoff } from '@dynamo-ts/base';
 import type { Clock, TaskGroup } from '@dynamo-ts/base';
 import type { Logger } from '@dynamo-ts/telemetry';
@@ -39,10 +41,10 @@ export class EtcdHealth {
     return this.#state === 'connected' ? 'connected' : 'disconnected';
   }
 
-  /** Whether etcd has been there for so long, without a break that was noticed. */
-  isSettled(forMs: number): boolean {
-    if (this.#state === 'disconnected') return false;
-    return this.#options.clock.monotonicMs() - this.#returnedAtMs >= forMs;
+  /** Milliseconds until etcd has been there for so long without a break that was noticed; all of them while it is away. */
+  settlesInMs(forMs: number): number {
+    if (this.#state === 'disconnected') return forMs;
+    return Math.max(this.#returnedAtMs + forMs - this.#options.clock.monotonicMs(), 0);
   }
 
   /** etcd answered. */
@@ -68,12 +70,16 @@ export class EtcdHealth {
     tasks.start('probe', (signal) => this.#probeUntilUp(signal));
   }
 
-  /** Asks etcd and notes what comes of it; no answer in time is a failure. */
+  /**
+   * Asks etcd and notes what comes of it; no answer in time is a failure. When this process stood still itself the answer
+   * may be here and unread: it is read before the verdict.
+   */
   async check(timeoutMs: number, signal: AbortSignal): Promise<void> {
     const { clock, probe } = this.#options;
     const answered = new AbortController();
     const late = clock
       .sleep(timeoutMs, { signal: AbortSignal.any([signal, answered.signal]) })
+      .then(() => setImmediate())
       .then(() => Promise.reject(new Error(`etcd did not answer within ${timeoutMs} ms`)));
     late.catch(() => undefined); // aborted by the answer
     try {

@@ -5,7 +5,8 @@
  * It does not trust a watch to survive a reconnect: one that resumes on an etcd whose data was wiped waits for a
  * revision that is far in the future and delivers nothing. What vanishes while etcd is out of reach, or just after, need
  * not be dead: a wiped etcd has forgotten processes that live, and one that lives on behind a cut network lets their
- * leases end. Such records stay in the view for a grace time in which they register again.
+ * leases end. Such records stay in the view for a grace time in which they register again: the whole of it after etcd's
+ * last return, for a second cut takes the time that the first one left.
  */
 import { Backoff, onAbort } from '@dynamo-ts/base';
 import type { Clock } from '@dynamo-ts/base';
@@ -36,7 +37,8 @@ export class EtcdWatch {
   readonly #missing = new Set<string>();
   #clusterId: string | undefined;
   #revision = 0n;
-  #graceTimer: NodeJS.Timeout | undefined;
+  /** Runs while records are missing. */
+  #grace: Promise<void> | undefined;
 
   constructor(options: EtcdWatchOptions) {
     this.#options = options;
@@ -47,7 +49,7 @@ export class EtcdWatch {
     const { health, clock } = this.#options;
     while (!signal.aborted) {
       try {
-        const nextRevision = await this.#list();
+        const nextRevision = await this.#list(signal);
         health.noteAnswer();
         await this.#follow(nextRevision, signal);
       } catch (error) {
@@ -55,18 +57,18 @@ export class EtcdWatch {
       }
       await clock.sleep(this.#backoff.nextMs(), { signal }).catch(() => {});
     }
-    clearTimeout(this.#graceTimer);
+    await this.#grace;
   }
 
   /** Takes a full list into the view. @returns the revision to watch from */
-  async #list(): Promise<bigint> {
+  async #list(signal: AbortSignal): Promise<bigint> {
     const { client, prefix, view, onResync } = this.#options;
     const response = await client.kv.range(prefixRange(prefix));
     if (this.#clusterId !== undefined) onResync();
     const listed = new Set(response.kvs.map(({ key }) => key.toString()));
     for (const key of listed) this.#missing.delete(key);
-    if (this.#isWiped(response.header) || !this.#isSettled())
-      for (const key of view.keys()) if (!listed.has(key)) this.#spare(key);
+    if (this.#isWiped(response.header) || this.#settlesInMs() > 0)
+      for (const key of view.keys()) if (!listed.has(key)) this.#spare(key, signal);
     view.replace(
       response.kvs.map(({ key, value }) => ({ key: key.toString(), value })),
       (key) => this.#missing.has(key),
@@ -82,25 +84,23 @@ export class EtcdWatch {
     return header.cluster_id !== this.#clusterId || BigInt(header.revision) < this.#revision;
   }
 
-  #isSettled(): boolean {
+  #settlesInMs(): number {
     const { graceMs, health } = this.#options;
-    return health.isSettled(graceMs);
+    return health.settlesInMs(graceMs);
   }
 
   /** Keeps a record that has vanished for the grace time. */
-  #spare(key: string): void {
+  #spare(key: string, signal: AbortSignal): void {
     this.#missing.add(key);
-    this.#graceTimer ??= setTimeout(() => this.#endGrace(), this.#options.graceMs);
+    this.#grace ??= this.#endGrace(signal).catch(() => undefined);
   }
 
-  /** While etcd is away again, nobody can say who is dead. */
-  #endGrace(): void {
-    const { graceMs, health, view } = this.#options;
-    this.#graceTimer = undefined;
-    if (health.state === 'disconnected') {
-      this.#graceTimer = setTimeout(() => this.#endGrace(), graceMs);
-      return;
-    }
+  /** While etcd is away again, or has just come back again, nobody can say who is dead. */
+  async #endGrace(signal: AbortSignal): Promise<void> {
+    const { clock, graceMs, view } = this.#options;
+    for (let leftMs = graceMs; leftMs > 0; leftMs = this.#settlesInMs())
+      await clock.sleep(leftMs, { signal });
+    this.#grace = undefined;
     for (const key of this.#missing) view.delete(key);
     this.#missing.clear();
   }
@@ -117,7 +117,7 @@ export class EtcdWatch {
     stream.on('data', (response) => {
       if (response.canceled)
         ended.reject(new Error(`etcd cancelled the watch: ${reasonOf(response)}`));
-      else this.#apply(response);
+      else this.#apply(response, signal);
     });
     const off = onAbort(signal, end);
     stream.write({
@@ -132,15 +132,15 @@ export class EtcdWatch {
     }
   }
 
-  #apply(response: IWatchResponse): void {
+  #apply(response: IWatchResponse, signal: AbortSignal): void {
     const { view } = this.#options;
     this.#backoff.reset();
     const revision = BigInt(response.header.revision);
     if (revision > this.#revision) this.#revision = revision;
     for (const { type, kv } of response.events) {
       const key = kv.key.toString();
-      if (type === 'Delete' && !this.#isSettled()) {
-        this.#spare(key);
+      if (type === 'Delete' && this.#settlesInMs() > 0) {
+        this.#spare(key, signal);
         continue;
       }
       this.#missing.delete(key);
