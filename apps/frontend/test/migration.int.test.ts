@@ -17,6 +17,7 @@ const CODES: readonly (ErrorCode | 'end')[] = [
   'backend.engine_shutdown',
   'backend.stream_incomplete',
   'backend.response_timeout',
+  'backend.request_stuck',
   'transport.timeout',
   'end',
 ];

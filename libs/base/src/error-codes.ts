@@ -35,6 +35,7 @@ export type ErrorCode =
   | 'backend.engine_shutdown'
   | 'backend.stream_incomplete'
   | 'backend.response_timeout'
+  | 'backend.request_stuck'
   | 'backend.error'
   | 'capacity.frontend_limit'
   | 'capacity.worker_overloaded'
@@ -228,6 +229,12 @@ export const ERROR_CODES: Readonly<Record<ErrorCode, ErrorCodeInfo>> = {
     'DEADLINE_EXCEEDED',
     true,
     'The instance sent nothing for longer than the inactivity limit.',
+  ),
+  'backend.request_stuck': transient(
+    504,
+    'DEADLINE_EXCEEDED',
+    false,
+    'The engine gave this request no token for too long while it served others; it can move to another instance.',
   ),
   'backend.error': client(
     500,

@@ -89,6 +89,22 @@ describe('dispatchAgain', () => {
     expect(clock.sleeping).toBe(0);
   });
 
+  it('says what broke the request when nobody could be reached any more', async () => {
+    const { again, clock } = fleet(Array.from({ length: 40 }, () => 'transport.cannot_connect'));
+    const answer = expect(again([])).rejects.toMatchObject({ message: 'the worker broke' });
+    for (let step = 0; step < 10; step += 1) await clock.advance(100);
+    await answer;
+  });
+
+  it('gives a request up that gets stuck wherever it goes', async () => {
+    const stuck = 'backend.request_stuck' as const;
+    const { again, asked, clock } = fleet([stuck, stuck, stuck, stuck]);
+    const answer = expect(again([])).rejects.toMatchObject({ code: stuck });
+    await clock.advance(1000);
+    await answer;
+    expect(asked).toHaveLength(3);
+  });
+
   it("does not repeat what is the client's fault", async () => {
     const { again, asked } = fleet(['request.invalid']);
     await expect(again([])).rejects.toMatchObject({ code: 'request.invalid' });

@@ -42,7 +42,7 @@ export async function dispatchAgain(options: DispatchAgainOptions): Promise<Disp
     if (last !== undefined) {
       const leftMs = deadlineMs - clock.monotonicMs();
       // The client learns what broke its answer and not that nobody was there to mend it.
-      if (leftMs <= 0) throw last.code === 'backend.unavailable' ? cause : last;
+      if (leftMs <= 0) throw isNobody(last) ? cause : last;
       await clock.sleep(Math.min(backoff.nextMs(), leftMs), { signal: request.context.stopped });
     }
     try {
@@ -62,7 +62,18 @@ export function isRetryable(error: unknown): error is DynamoError {
   return error instanceof DynamoError && error.retryable;
 }
 
+/** Whether a worker has failed the request, which is more than to have no room for it. */
+export function isFailure({ code, info }: DynamoError): boolean {
+  // A worker that serves the others is not left alone, but has failed this one.
+  return info.inhibits || code === 'backend.request_stuck';
+}
+
 /** Whether the request may have broken the worker: it had reached it. */
-function isBreak({ code, info }: DynamoError): boolean {
-  return info.inhibits && code !== 'transport.cannot_connect';
+function isBreak(error: DynamoError): boolean {
+  return isFailure(error) && error.code !== 'transport.cannot_connect';
+}
+
+/** Whether the request has reached no worker. */
+function isNobody({ code }: DynamoError): boolean {
+  return code === 'backend.unavailable' || code === 'transport.cannot_connect';
 }

@@ -12,7 +12,7 @@ import { GenerateRequest, GenerateResponse, tokenIdsFromBytes } from '@dynamo-ts
 import type { DispatchRequest, DispatchedStream, Placement } from '@dynamo-ts/routing';
 
 import type { Dispatches } from '../models/served-model.ts';
-import { dispatchAgain, isRetryable } from './dispatch-again.ts';
+import { dispatchAgain, isFailure, isRetryable } from './dispatch-again.ts';
 import type { MigrationObstacle, MigrationOutcome, MigrationReport } from './migration-report.ts';
 import type { MigrationSettings } from './migration-settings.ts';
 import { replayRequest, requestObstacle } from './replay-request.ts';
@@ -75,7 +75,7 @@ export class MigratingStream {
         .dispatch({ ...request, excluded: excluded(), onRetry })
         .catch((cause: unknown) => {
           // Nobody to ask, or all at capacity: that is the client's to know at once.
-          const isBroken = isRetryable(cause) && cause.info.inhibits;
+          const isBroken = isRetryable(cause) && isFailure(cause);
           if (!isBroken || request.context.isStopped()) throw cause;
           return dispatchAgain({
             ...options,

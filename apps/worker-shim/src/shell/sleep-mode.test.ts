@@ -29,6 +29,7 @@ describe('SleepMode', () => {
     return new SleepMode({
       engine,
       host: {
+        check: () => undefined,
         leave: () => tell('leave'),
         asleep: () => void told.push('asleep'),
         comeBack: () => tell('come back'),
@@ -94,6 +95,16 @@ describe('SleepMode', () => {
     ]);
     failing = undefined;
     expect((await act(mode, 'wake_up'))[1].message).toBe('Engine woke');
+    expect((await act(mode, 'sleep'))[0]).toBe(200);
+  });
+
+  it('can be woken up after it has left in part', async () => {
+    await using mode = create();
+    failing = 'leave';
+    expect(await act(mode, 'sleep')).toEqual([500, { status: 'error', message: 'leave failed' }]);
+    failing = undefined;
+    expect((await act(mode, 'wake_up'))[1].message).toBe('Engine woke');
+    expect(told).toEqual(['check', 'leave', 'wake weights kv_cache', 'come back']);
     expect((await act(mode, 'sleep'))[0]).toBe(200);
   });
 

@@ -14,7 +14,9 @@ import type { EngineSleep, SleepingPart } from '../engines/engine-sleep.ts';
 
 /** What the worker does around its engine's sleep. */
 export interface SleepHost {
-  /** Leaves discovery and lets requests finish. @throws `backend.engine_shutdown` when the engine is not running */
+  /** Whether there is something to leave. @throws `backend.engine_shutdown` when the engine is not running */
+  check(): void;
+  /** Leaves discovery and lets requests finish. */
   leave(signal: AbortSignal): Promise<void>;
   /** The engine sleeps and holds no cache. */
   asleep(): void;
@@ -68,8 +70,10 @@ export class SleepMode implements AsyncDisposable {
         throw new DynamoError('request.conflict', 'wake_up required before retrying sleep');
       const engine = this.#engine();
       await engine.check({ signal });
-      await this.#options.host.leave(signal);
+      this.#options.host.check();
+      // A worker that has left, or half of it, comes back by being woken up, whatever goes wrong from here on.
       this.#enter({ kind: 'unclear' });
+      await this.#options.host.leave(signal);
       await this.#fallAsleep(engine, level, signal);
       return `Engine slept (level=${level})`;
     });

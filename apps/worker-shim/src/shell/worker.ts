@@ -188,6 +188,7 @@ export class Worker {
     return new SleepMode({
       engine,
       host: {
+        check: () => this.#checkRuns(),
         leave: (signal) => this.#leave(signal),
         asleep: () => this.#kv?.clear(),
         comeBack: () => this.#comeBack(),
@@ -197,11 +198,14 @@ export class Worker {
     });
   }
 
+  #checkRuns(): void {
+    if (this.#state !== 'registered')
+      throw new DynamoError('backend.engine_shutdown', 'the engine is not running');
+  }
+
   /** The card stays: the model is known and cannot be used. */
   async #leave(signal: AbortSignal): Promise<void> {
     const { config } = this.#options;
-    if (this.#state !== 'registered')
-      throw new DynamoError('backend.engine_shutdown', 'the engine is not running');
     this.#enter('asleep');
     await this.#canary?.close();
     await this.#publication.hide();
@@ -253,7 +257,7 @@ export class Worker {
     telemetry.metrics.counter(WORKER_METRICS.requestsStuckTotal).inc(labels);
     const message = `the engine gave no token for ${Math.round(silentMs)} ms although it serves others`;
     logger.warn('a request is stuck in the engine and moves on', { silent_ms: silentMs });
-    request.giveUp(new DynamoError('backend.response_timeout', message));
+    request.giveUp(new DynamoError('backend.request_stuck', message));
   }
 
   #probeOf(card: ModelDeploymentCard): Omit<EngineProbe, 'handler'> {
