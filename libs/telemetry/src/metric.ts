@@ -106,6 +106,12 @@ export class Gauge<Name extends string = never> {
     if (labels !== undefined) this.#table.remove(labels);
   }
 
+  /** Forgets a label set that several add to when no part is left; whoever adds to it later has it again. */
+  removeZero(labels: LabelsOf<Name>): void {
+    if (labels !== undefined && this.#table.tryCell(labels)?.value === 0)
+      this.#table.remove(labels);
+  }
+
   /** The lines of a scrape. */
   *samples(): Iterable<Sample> {
     for (const { labels, cell } of this.#table.all()) yield { labels, value: cell.value };

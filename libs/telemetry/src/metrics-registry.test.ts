@@ -78,6 +78,18 @@ describe('MetricsRegistry', () => {
     expect(text).not.toContain('worker="a"');
   });
 
+  it('removes a series that several add to when none of them has a part left', async () => {
+    const registry = new MetricsRegistry();
+    const load = registry.gauge({ name: 'load', help: 'h', labels: ['model'] });
+    load.inc({ model: 'a' }, 2);
+    load.removeZero({ model: 'a' });
+    expect(await registry.text()).toContain('load{model="a"} 2');
+    load.dec({ model: 'a' }, 2);
+    load.removeZero({ model: 'a' });
+    load.removeZero({ model: 'a' });
+    expect(await registry.text()).not.toContain('model="a"');
+  });
+
   it('gives the same metric for the same definition and refuses another one of that name', () => {
     const registry = new MetricsRegistry();
     const spec = { name: 'x_total', help: 'h', labels: ['a'] } as const;

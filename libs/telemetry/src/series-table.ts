@@ -51,6 +51,11 @@ export class SeriesTable<Cell> {
     this.#series.delete(this.#key(labels));
   }
 
+  /** The cell of these labels, if there is one of their own. */
+  tryCell(labels: Readonly<Record<string, string | number>>): Cell | undefined {
+    return this.#series.get(this.#key(labels))?.cell;
+  }
+
   /** All series, the folded one last. */
   *all(): Iterable<Series<Cell>> {
     yield* this.#series.values();
