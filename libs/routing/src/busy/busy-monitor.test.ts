@@ -156,6 +156,27 @@ describe('BusyMonitor', () => {
     await monitor.close();
   });
 
+  it('shows a model for as long as an endpoint serves it', async () => {
+    const metrics = new MetricsRegistry();
+    const served = new Set(['m', 'n']);
+    const busy = { modelsOf: () => ['m', 'n'], metrics };
+    const one = setUp({ ...busy, models: () => served });
+    const other = setUp({ ...busy, models: () => ['n'] });
+    for (const { monitor, thresholds } of [one, other]) {
+      thresholds.set('m', { activeDecodeBlocksThreshold: 0.5 });
+      monitor.start();
+      monitor.accept(reportOf(1n, { activeDecodeBlocks: 90 }));
+    }
+    const shown = async (): Promise<readonly string[]> =>
+      (await metrics.text()).match(/busy_ranks\{.*/g) ?? [];
+    expect(await shown()).toEqual(['busy_ranks{model="m"} 1', 'busy_ranks{model="n"} 2']);
+    served.clear();
+    expect(await shown()).toEqual(['busy_ranks{model="n"} 1']);
+    await other.monitor.close();
+    expect(await shown()).toEqual([]);
+    await one.monitor.close();
+  });
+
   it('calls a worker busy when all its ranks are', () => {
     const { thresholds, monitor } = setUp();
     thresholds.set('m', { activeDecodeBlocksThreshold: 0.5 });

@@ -240,20 +240,28 @@ export class BusyMonitor implements BusyRanks {
     if (freed.length + filled.length > 0) onChange?.();
   }
 
-  /** Busy ranks of every model. */
+  /** Busy ranks of the models that are shown here. */
   #byModel(): Map<string, number> {
     const { models, modelsOf } = this.#options;
     const counts = new Map(Array.from(models(), (model) => [model, 0]));
     for (const { instanceId } of this.#busy.values())
-      for (const model of modelsOf(instanceId)) counts.set(model, (counts.get(model) ?? 0) + 1);
+      for (const model of modelsOf(instanceId)) {
+        const count = counts.get(model);
+        if (count !== undefined) counts.set(model, count + 1);
+      }
     return counts;
   }
 
-  /** Other endpoints may serve the same model: each adds its part. */
+  /** Other endpoints may serve the same model: each adds its part, and a series goes with the last of them. */
   #show(counts: Map<string, number>): void {
     const gauge = this.#options.metrics?.gauge(BUSY_METRICS.busyRanks);
-    for (const model of new Set([...this.#shown.keys(), ...counts.keys()]))
-      gauge?.inc({ model }, (counts.get(model) ?? 0) - (this.#shown.get(model) ?? 0));
+    for (const [model, count] of counts)
+      gauge?.inc({ model }, count - (this.#shown.get(model) ?? 0));
+    for (const [model, count] of this.#shown) {
+      if (counts.has(model)) continue;
+      gauge?.dec({ model }, count);
+      gauge?.removeZero({ model });
+    }
     this.#shown = counts;
   }
 }
