@@ -92,6 +92,14 @@ export class Service implements AsyncDisposable {
     await this.ready();
   }
 
+  /** Waits until it answers at all. */
+  async started(): Promise<void> {
+    await eventually(async () => (await fetch(`${this.url}/live`)).status > 0, {
+      timeoutMs: START_TIMEOUT_MS,
+      what: `${this.name} answers`,
+    });
+  }
+
   /** Waits until it says that it is ready. */
   async ready(): Promise<void> {
     await eventually(async () => (await fetch(`${this.url}/health`)).status === 200, {
