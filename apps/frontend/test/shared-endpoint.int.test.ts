@@ -1,4 +1,4 @@
-/** Several models at one endpoint: one router, one index, one set of series. */
+/** Several models at one endpoint: one router for each block size, one index, one set of series. */
 import { describe, expect, it, vi } from 'vitest';
 
 import { testFrontend } from './scripted-worker.ts';
@@ -45,16 +45,27 @@ describe('models that the same workers serve', () => {
     };
     expect([health.routers.length, health.instances.length]).toEqual([1, 3]);
   });
+});
 
-  it('are refused when their blocks differ, and the others are served on', async () => {
+describe('models of one endpoint whose blocks differ in size', () => {
+  it('are both served, and every worker is counted by the router of its block size', async () => {
     await using test = await testFrontend();
     await test.addWorker({ model: 'other', blockSize: 32 });
-    await vi.waitFor(() =>
-      expect(test.logs.join('')).toContain(
-        'other has blocks of 32 tokens, but dynamo.backend.generate is routed in blocks of 16',
-      ),
-    );
-    expect((await ask(test, 'other')).status).toBe(503);
-    expect((await ask(test, 'mock')).status).toBe(200);
+    await vi.waitFor(async () => expect((await ask(test, 'other')).status).toBe(200), 10_000);
+    const workers = [
+      await workerOf(await ask(test, 'mock')),
+      await workerOf(await ask(test, 'other')),
+    ];
+    expect(new Set(workers).size).toBe(2);
+    expect(await workerOf(await ask(test, 'mock'))).toBe(workers[0]);
+    const blocks = await series(test, 'dynamo_component_router_kv_index_blocks');
+    const shown = blocks.map((line) => /worker_id="(\w+)"/.exec(line)?.[1]);
+    expect(shown).toHaveLength(2);
+    expect(new Set(shown).size).toBe(2);
+    const { routers } = (await (await fetch(`${test.url}/health`)).json()) as {
+      routers: { endpoint: string; block_size: number; total: number }[];
+    };
+    expect(routers.map(({ block_size: size }) => size).sort()).toEqual([16, 32]);
+    expect(new Set(routers.map(({ endpoint }) => endpoint)).size).toBe(1);
   });
 });

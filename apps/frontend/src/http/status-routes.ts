@@ -49,8 +49,14 @@ export function addMetricsRoute(
 
 function healthBody({ admission, models }: StatusRoutesOptions) {
   const sets = models.catalog.servable();
-  // Models of one endpoint share its router and its instances.
+  // Models of one endpoint share its instances, and those with blocks of one size its router.
   const endpoints = new Map(sets.map((set) => [endpointUri(set.path), set]));
+  const routers = new Map(
+    sets.flatMap(({ loaded }) => {
+      const state = loaded?.workers.routerState();
+      return state === undefined ? [] : [[`${state.endpoint}/${state.blockSize}`, state] as const];
+    }),
+  );
   const status = admission.refusing ? 'shutting_down' : models.ready ? 'healthy' : 'not_ready';
   return {
     status,
@@ -59,9 +65,7 @@ function healthBody({ admission, models }: StatusRoutesOptions) {
     initial_discovery_error: null,
     models: [...new Set(sets.map((set) => set.name))],
     endpoints: [...endpoints.keys()],
-    routers: [...endpoints.values()].flatMap(({ loaded }) =>
-      routerBody(loaded?.workers.routerState()),
-    ),
+    routers: [...routers.values()].map(routerBody),
     instances: [...endpoints.values()].flatMap(({ loaded }) =>
       (loaded?.workers.client.instances() ?? []).map((instance) =>
         EndpointInstance.toJSON(instance),
@@ -71,22 +75,19 @@ function healthBody({ admission, models }: StatusRoutesOptions) {
 }
 
 /** How far a router is with learning what its workers have cached, and whom it trusts. */
-function routerBody(state: RouterState | undefined) {
-  if (state === undefined) return [];
-  const { endpoint, restored, index } = state;
+function routerBody({ endpoint, blockSize, restored, index }: RouterState) {
   const ranks = Map.groupBy(index.ranks, (rank) => rank.state);
-  return [
-    {
-      endpoint,
-      restored: restored.done,
-      total: restored.total,
-      index: {
-        blocks: Number(index.blocks),
-        bytes: Number(index.bytes),
-        ranks: Object.fromEntries([...ranks].map(([name, those]) => [name, those.length])),
-      },
+  return {
+    endpoint,
+    block_size: blockSize,
+    restored: restored.done,
+    total: restored.total,
+    index: {
+      blocks: Number(index.blocks),
+      bytes: Number(index.bytes),
+      ranks: Object.fromEntries([...ranks].map(([name, those]) => [name, those.length])),
     },
-  ];
+  };
 }
 
 const MESSAGES = {

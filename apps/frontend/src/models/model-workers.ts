@@ -22,9 +22,11 @@ export interface ModelWorkersOptions {
   readonly streamTimeoutMs: number;
 }
 
-/** How far the router of an endpoint is. */
+/** How far a router of an endpoint is. */
 export interface RouterState {
   readonly endpoint: string;
+  /** Tokens per block. */
+  readonly blockSize: number;
   /** Ranks whose caches have been restored since the start, of all. */
   readonly restored: { readonly done: number; readonly total: number };
   readonly index: IndexReport;
@@ -86,6 +88,7 @@ export class ModelWorkers implements AsyncDisposable {
     if (router instanceof RemoteRouter) return undefined;
     return {
       endpoint: formatEndpointPath(this.client.path),
+      blockSize: router.shared.blockSize,
       restored: router.restored,
       index: router.indexHealth(),
     };

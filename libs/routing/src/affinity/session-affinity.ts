@@ -69,6 +69,8 @@ export class SessionAffinity implements SessionBindings {
   readonly #requests = new Map<string, SessionRequest>();
   readonly #tasks: TaskGroup;
   readonly #count: BoundGauge | undefined;
+  /** What it has of {@link #count}. */
+  #shown = 0;
   readonly #ended:
     Counter<'dynamo_namespace' | 'dynamo_component' | 'dynamo_endpoint' | 'reason'> | undefined;
   #publisher: EventPublisher | undefined;
@@ -194,6 +196,7 @@ export class SessionAffinity implements SessionBindings {
 
   /** Stops sharing. Idempotent. */
   async close(): Promise<void> {
+    this.#show(0);
     await this.#tasks.close();
     await this.#publisher?.close();
   }
@@ -228,7 +231,7 @@ export class SessionAffinity implements SessionBindings {
     const nowMs = this.#clock.monotonicMs();
     const binding: Binding = { ...facts, active: 0, idleSinceMs: nowMs, announcedAtMs: nowMs };
     this.#table.set(key, binding, nowMs);
-    this.#count?.set(this.#table.size);
+    this.#show(this.#table.size);
     return binding;
   }
 
@@ -262,8 +265,14 @@ export class SessionAffinity implements SessionBindings {
     this.#publisher?.publish(SessionBinding.encode(event).finish());
   }
 
+  /** Another router of the endpoint may have sessions too: each adds its part. */
+  #show(size: number): void {
+    this.#count?.inc(size - this.#shown);
+    this.#shown = size;
+  }
+
   #onEnded(reason: BindingEnd): void {
-    this.#count?.set(this.#table.size);
+    this.#show(this.#table.size);
     this.#ended?.inc({ ...endpointLabels(this.#options.path), reason });
   }
 }

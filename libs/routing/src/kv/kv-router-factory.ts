@@ -1,5 +1,5 @@
 /**
- * Makes the routers of a process, one per endpoint, with queue, affinity, shared load and busy thresholds as the
+ * Makes the routers of a process, one per endpoint and block size, with queue, affinity, shared load and busy thresholds as the
  * configuration says. What they have in common is here: thresholds, queue classes, the decision log.
  */
 import { deadlineSignal, throwIfAborted } from '@dynamo-ts/base';
@@ -74,11 +74,10 @@ export class KvRouterFactory implements AsyncDisposable {
   }
 
   /**
-   * Joins the router that all models of an endpoint share, opening it for the first one, and waits a while until as many
-   * workers as must be there at first are restored.
+   * Joins the router that all models of an endpoint with blocks of one size share, opening it for the first one, and waits
+   * a while until as many workers as must be there at first are restored.
    *
-   * @throws `request.conflict` when other models of the endpoint have blocks of another size; the signal's reason when
-   * aborted
+   * @throws the signal's reason when aborted
    */
   async openRestored(pool: RoutedPool, { signal }: AbortOptions = {}): Promise<ModelRouter> {
     const router = await this.#shared.join(pool);

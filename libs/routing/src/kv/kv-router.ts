@@ -75,7 +75,9 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     this.#readiness = new Readiness(() => this.#isReady());
     this.#meter = metrics && new KvRouterMeter(metrics, path, runtime.instanceId);
     const routerId = instanceIdHex(runtime.instanceId);
-    this.#gauges = metrics && new IndexGauges({ core, registry: metrics, path, routerId, clock });
+    const countsAlike = (id: InstanceId): boolean => this.#roster.countsAlike(id);
+    this.#gauges =
+      metrics && new IndexGauges({ core, registry: metrics, path, routerId, clock, countsAlike });
     const { discovery } = runtime;
     const onFact = (id: InstanceId): void => this.#roster.refresh(id);
     this.#facts = new WorkerFacts({ path, discovery, blockSize, logger, onChange: onFact });
@@ -244,7 +246,8 @@ export class KvRouter implements PlacementRouter, PlacementHost {
 
   /** What the index holds and how far it can be trusted. */
   indexHealth(): IndexReport {
-    return indexReport(this.#parts.core, this.#parts.clock.monotonicMs());
+    const { core, clock } = this.#parts;
+    return indexReport(core, clock.monotonicMs(), (id) => this.#roster.countsAlike(id));
   }
 
   /** Content of the index, read off the event loop: an encoded `QueryIndexResponse`. */

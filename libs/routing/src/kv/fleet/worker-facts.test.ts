@@ -27,12 +27,14 @@ describe('WorkerFacts', () => {
     await vi.waitFor(() => expect(states(router)).toEqual(['silent', 'live', 'live']));
   });
 
-  it('expects no events of a worker that counts in other blocks', async () => {
+  it('expects no events of a worker that counts in other blocks, and leaves its index to another router', async () => {
     await using cluster = await TestCluster.start();
     await using router = await openRouter(cluster);
     const worker = await TestKvWorker.start(cluster, { cardBlockSize: 2 * TEST_BLOCK_SIZE });
-    await TestKvWorker.start(cluster);
-    await vi.waitFor(() => expect(states(router)).toEqual(['silent', 'live']));
+    const { id } = await TestKvWorker.start(cluster);
+    const ranks = () => router.indexHealth().ranks.map((rank) => [rank.workerId, rank.state]);
+    await vi.waitFor(() => expect(ranks()).toEqual([[id, 'live']]));
+    expect(router.workers).toBe(2);
     expect(worker.queries).toBe(0);
   });
 });

@@ -22,6 +22,8 @@ export interface WorkerFact {
   readonly taints: readonly string[];
   /** Names of the models that it serves. */
   readonly models: readonly string[];
+  /** Its blocks have the size that is wanted, as far as it is known: otherwise another router counts its cache. */
+  readonly countsAlike: boolean;
 }
 
 /** Settings of {@link WorkerFacts}. */
@@ -47,6 +49,7 @@ export const PLAIN_WORKER: WorkerFact = {
   kvEvents: false,
   taints: [],
   models: [],
+  countsAlike: true,
 };
 
 /** What one model record of a worker says. */
@@ -145,21 +148,23 @@ export class WorkerFacts {
         `worker ${instanceIdHex(instanceId)} says that it has ${dataParallelSize} data-parallel ranks; at most ${MOST_RANKS} are taken`,
       );
     }
+    const countsAlike = this.#countsAlike(instanceId, card?.kvCacheBlockSize ?? 0);
     return {
       dpStart,
       dpSize: Math.max(dataParallelSize, 1),
       totalKvBlocks: config.totalKvBlocks,
       maxBatchedTokens: config.maxNumBatchedTokens,
-      kvEvents: config.kvEvents && this.#countsAlike(instanceId, card?.kvCacheBlockSize ?? 0),
+      kvEvents: config.kvEvents && countsAlike,
       taints: config.taints,
       models,
+      countsAlike,
     };
   }
 
   #countsAlike(instanceId: bigint, cardBlockSize: number): boolean {
     const { blockSize = cardBlockSize, logger } = this.#options;
     if (cardBlockSize === 0 || cardBlockSize === blockSize) return true;
-    logger.warn('a worker has blocks of another size; it is scored by what is routed to it', {
+    logger.info('a worker has blocks of another size; it is scored by what is routed to it', {
       worker_id: instanceIdHex(instanceId),
       worker_block_size: cardBlockSize,
       router_block_size: blockSize,

@@ -75,11 +75,15 @@ export class WorkerRoster {
     return this.#entries.get(workerId);
   }
 
-  /** Names of the models that the workers serve. */
+  /** Names of the models that the workers serve, those of another block size left out: they have another router. */
   models(): ReadonlySet<string> {
-    const models = new Set<string>();
-    for (const fact of this.#entries.values()) for (const model of fact.models) models.add(model);
-    return models;
+    const facts = [...this.#entries.values()].filter((fact) => fact.countsAlike);
+    return new Set(facts.flatMap((fact) => fact.models));
+  }
+
+  /** Whether a worker's cache is counted here, as far as it is known. */
+  countsAlike(workerId: InstanceId): boolean {
+    return this.#entries.get(workerId)?.countsAlike ?? true;
   }
 
   /** Begins to follow the instances. */
@@ -110,7 +114,7 @@ export class WorkerRoster {
   addExternal({ workerId, ...fact }: WorkerEntry, ask?: AskWorker): void {
     this.#external.set(workerId, ask);
     this.#options.feed?.remove(workerId);
-    this.#set(workerId, { ...fact, models: [] });
+    this.#set(workerId, { ...fact, models: [], countsAlike: true });
   }
 
   /** Takes an added engine out. Idempotent. */
@@ -141,7 +145,7 @@ export class WorkerRoster {
     const hasEvents = fact.kvEvents && feed !== undefined;
     this.#entries.set(workerId, fact);
     this.#free = undefined;
-    const { models: _, ...entry } = fact;
+    const { models: _, countsAlike: __, ...entry } = fact;
     core.setWorker({ workerId, ...entry, kvEvents: hasEvents });
     const ask = this.#external.get(workerId);
     // Of an engine that was added by hand and cannot be asked nothing can be restored.

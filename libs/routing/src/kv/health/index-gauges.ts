@@ -1,11 +1,12 @@
 /**
- * The index and the load of every rank as metrics, read from the core at each scrape. Series go with their rank.
+ * The index and the load of every rank as metrics, read from the core at each scrape. Series go with their rank. Those of
+ * workers whose blocks have another size are another router's.
  */
-import { instanceIdHex } from '@dynamo-ts/base';
-import type { Clock } from '@dynamo-ts/base';
+import { asInstanceId, instanceIdHex } from '@dynamo-ts/base';
+import type { Clock, InstanceId } from '@dynamo-ts/base';
 import type { IndexHealth, IndexTotals, PlacementCore, PresentLoads } from '@dynamo-ts/kv';
 import type { EndpointPath } from '@dynamo-ts/protocol';
-import type { BoundCounter, MetricsRegistry } from '@dynamo-ts/telemetry';
+import type { BoundCounter, BoundGauge, MetricsRegistry } from '@dynamo-ts/telemetry';
 
 import { endpointLabels } from '../../endpoint-labels.ts';
 import { KV_ROUTER_METRICS } from '../metrics.ts';
@@ -19,6 +20,8 @@ export interface IndexGaugesOptions {
   /** Hex. */
   readonly routerId: string;
   readonly clock: Clock;
+  /** Whether a worker's cache is counted in the blocks of this router. */
+  readonly countsAlike: (workerId: InstanceId) => boolean;
 }
 
 /** What a request took that has ended. */
@@ -36,6 +39,9 @@ export class IndexGauges {
   readonly #off: () => void;
   readonly #evictedTotal: BoundCounter;
   #evicted = 0;
+  readonly #memory: BoundGauge;
+  /** What it has of {@link #memory}. */
+  #memoryBytes = 0;
 
   constructor(options: IndexGaugesOptions) {
     this.#options = options;
@@ -43,6 +49,7 @@ export class IndexGauges {
     this.#evictedTotal = registry
       .counter(KV_ROUTER_METRICS.indexEvictedTotal)
       .bind(this.#routerLabels());
+    this.#memory = registry.gauge(KV_ROUTER_METRICS.indexMemoryBytes).bind(this.#routerLabels());
     this.#off = registry.onCollect(() => this.#collect());
   }
 
@@ -51,30 +58,30 @@ export class IndexGauges {
     { workerId, dpRank }: { readonly workerId: bigint; readonly dpRank: number },
     request: EndedRequest,
   ): void {
-    this.#series(workerId, dpRank).ended(request);
+    if (this.#isOwn(workerId)) this.#series(workerId, dpRank).ended(request);
   }
 
   /** Takes the series away. Idempotent. */
   close(): void {
     this.#off();
+    this.#showMemory(0);
     for (const series of this.#ranks.values()) series.remove();
     this.#ranks.clear();
   }
 
   #collect(): void {
-    const { core, clock, registry } = this.#options;
+    const { core, clock } = this.#options;
     const health = core.health(clock.monotonicMs());
     this.#publishHealth(health);
     this.#publishLoads(core.loads());
     this.#publishTotals(health.totals);
-    registry
-      .gauge(KV_ROUTER_METRICS.indexMemoryBytes)
-      .set(this.#routerLabels(), core.memoryBytes());
+    this.#showMemory(core.memoryBytes());
   }
 
   #publishHealth(health: IndexHealth): void {
     const present = new Set<RankSeries>();
     for (const [index, workerId] of health.workerIds.entries()) {
+      if (!this.#isOwn(workerId)) continue;
       const series = this.#series(workerId, health.dpRanks[index] ?? 0);
       series.setHealth(health, index);
       present.add(series);
@@ -87,11 +94,19 @@ export class IndexGauges {
   }
 
   #publishLoads(loads: PresentLoads): void {
-    for (const [index, workerId] of loads.workerIds.entries())
+    for (const [index, workerId] of loads.workerIds.entries()) {
+      if (!this.#isOwn(workerId)) continue;
       this.#series(workerId, loads.dpRanks[index] ?? 0).setLoad(
         loads.decodeBlocks[index] ?? 0,
         loads.prefillTokens[index] ?? 0,
       );
+    }
+  }
+
+  /** The routers of one endpoint have the series together: each adds its part. */
+  #showMemory(bytes: number): void {
+    this.#memory.inc(bytes - this.#memoryBytes);
+    this.#memoryBytes = bytes;
   }
 
   #publishTotals({ eventsByStatus, evicted }: IndexTotals): void {
@@ -105,6 +120,10 @@ export class IndexGauges {
     }
     this.#evictedTotal.inc(evicted - this.#evicted);
     this.#evicted = evicted;
+  }
+
+  #isOwn(workerId: bigint): boolean {
+    return this.#options.countsAlike(asInstanceId(workerId));
   }
 
   #series(workerId: bigint, dpRank: number): RankSeries {

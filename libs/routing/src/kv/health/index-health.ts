@@ -1,3 +1,5 @@
+import { asInstanceId } from '@dynamo-ts/base';
+import type { InstanceId } from '@dynamo-ts/base';
 import type { PlacementCore } from '@dynamo-ts/kv';
 import { IndexRank } from '@dynamo-ts/protocol';
 
@@ -8,10 +10,14 @@ export interface IndexReport {
   readonly bytes: bigint;
 }
 
-/** What the index holds and how far it can be trusted, as peers and people get it. */
-export function indexReport(core: PlacementCore, nowMs: number): IndexReport {
+/** What the index holds and how far it can be trusted, as peers and people get it, of the workers that count in it. */
+export function indexReport(
+  core: PlacementCore,
+  nowMs: number,
+  countsAlike: (workerId: InstanceId) => boolean,
+): IndexReport {
   const health = core.health(nowMs);
-  const ranks = Array.from(health.workerIds, (workerId, index) =>
+  const all = Array.from(health.workerIds, (workerId, index) =>
     IndexRank.create({
       workerId,
       dpRank: health.dpRanks[index] ?? 0,
@@ -27,6 +33,7 @@ export function indexReport(core: PlacementCore, nowMs: number): IndexReport {
       reportedCachedTokens: whole(health.reportedCachedTokens[index]),
     }),
   );
+  const ranks = all.filter(({ workerId }) => countsAlike(asInstanceId(workerId)));
   return { ranks, blocks: whole(health.totals.blocks), bytes: whole(health.totals.bytes) };
 }
 

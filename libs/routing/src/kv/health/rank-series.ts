@@ -1,6 +1,6 @@
 import type { IndexHealth } from '@dynamo-ts/kv';
 import type { EndpointPath } from '@dynamo-ts/protocol';
-import type { BoundCounter, BoundGauge, Labels, MetricsRegistry } from '@dynamo-ts/telemetry';
+import type { Labels, MetricsRegistry } from '@dynamo-ts/telemetry';
 
 import { endpointLabels } from '../../endpoint-labels.ts';
 import { KV_INDEX_METRICS, ROUTED_WORKER_METRICS } from '../metrics.ts';
@@ -18,22 +18,21 @@ const COUNTERS = [
   'reportedTokensTotal',
 ] as const;
 
-type LoadName = 'activeDecodeBlocks' | 'activePrefillTokens';
-
-/** A counter that is told totals. */
-interface TotalCounter {
-  readonly counter: BoundCounter;
-  counted: number;
-}
-
-/** All series of one rank, bound once. */
+/**
+ * All series of one rank. Labels are looked up for every value: another router of the endpoint may have taken the series
+ * away that it thought was its own before the worker said in what blocks it counts.
+ */
 export class RankSeries {
   readonly #registry: MetricsRegistry;
   readonly #labels: RankLabels;
   readonly #workerLabels: WorkerLabels;
-  readonly #gauges: Readonly<Record<(typeof GAUGES)[number], BoundGauge>>;
-  readonly #counters: Readonly<Record<(typeof COUNTERS)[number], TotalCounter>>;
-  readonly #loads: Readonly<Record<LoadName, BoundGauge>>;
+  /** Totals that the counters have been told. */
+  readonly #counted: Record<(typeof COUNTERS)[number], number> = {
+    gapsTotal: 0,
+    resyncsTotal: 0,
+    predictedTokensTotal: 0,
+    reportedTokensTotal: 0,
+  };
 
   constructor(
     registry: MetricsRegistry,
@@ -45,49 +44,25 @@ export class RankSeries {
     this.#labels = { ...endpointLabels(path), worker_id, dp_rank };
     // Workers that prefill and decode report as decode workers (RP 5.5).
     this.#workerLabels = { worker_id, dp_rank, worker_type: 'decode' };
-    const index = KV_INDEX_METRICS;
-    const gauge = (name: (typeof GAUGES)[number]): BoundGauge =>
-      registry.gauge(index[name]).bind(this.#labels);
-    const counter = (name: (typeof COUNTERS)[number]): TotalCounter => ({
-      counter: registry.counter(index[name]).bind(this.#labels),
-      counted: 0,
-    });
-    const load = (name: LoadName): BoundGauge =>
-      registry.gauge(ROUTED_WORKER_METRICS[name]).bind(this.#workerLabels);
-    this.#gauges = {
-      blocks: gauge('blocks'),
-      bytes: gauge('bytes'),
-      stalenessSeconds: gauge('stalenessSeconds'),
-      demoted: gauge('demoted'),
-    };
-    this.#counters = {
-      gapsTotal: counter('gapsTotal'),
-      resyncsTotal: counter('resyncsTotal'),
-      predictedTokensTotal: counter('predictedTokensTotal'),
-      reportedTokensTotal: counter('reportedTokensTotal'),
-    };
-    this.#loads = {
-      activeDecodeBlocks: load('activeDecodeBlocks'),
-      activePrefillTokens: load('activePrefillTokens'),
-    };
   }
 
   /** Takes the rank's entry of the index's health. */
   setHealth(health: IndexHealth, index: number): void {
-    this.#gauges.blocks.set(health.blocks[index] ?? 0);
-    this.#gauges.bytes.set(health.bytes[index] ?? 0);
-    this.#gauges.stalenessSeconds.set((health.stalenessMs[index] ?? 0) / 1000);
-    this.#gauges.demoted.set(health.states[index] === 'demoted' ? 1 : 0);
-    count(this.#counters.gapsTotal, health.gaps[index]);
-    count(this.#counters.resyncsTotal, health.resyncs[index]);
-    count(this.#counters.predictedTokensTotal, health.predictedCachedTokens[index]);
-    count(this.#counters.reportedTokensTotal, health.reportedCachedTokens[index]);
+    this.#set('blocks', health.blocks[index] ?? 0);
+    this.#set('bytes', health.bytes[index] ?? 0);
+    this.#set('stalenessSeconds', (health.stalenessMs[index] ?? 0) / 1000);
+    this.#set('demoted', health.states[index] === 'demoted' ? 1 : 0);
+    this.#count('gapsTotal', health.gaps[index]);
+    this.#count('resyncsTotal', health.resyncs[index]);
+    this.#count('predictedTokensTotal', health.predictedCachedTokens[index]);
+    this.#count('reportedTokensTotal', health.reportedCachedTokens[index]);
   }
 
   /** Takes the rank's load. */
   setLoad(decodeBlocks: number, prefillTokens: number): void {
-    this.#loads.activeDecodeBlocks.set(decodeBlocks);
-    this.#loads.activePrefillTokens.set(prefillTokens);
+    const { activeDecodeBlocks, activePrefillTokens } = ROUTED_WORKER_METRICS;
+    this.#registry.gauge(activeDecodeBlocks).set(this.#workerLabels, decodeBlocks);
+    this.#registry.gauge(activePrefillTokens).set(this.#workerLabels, prefillTokens);
   }
 
   /** Takes what a request took that has ended on the rank; undefined figures stay as they are. */
@@ -113,9 +88,14 @@ export class RankSeries {
     for (const metric of Object.values(ROUTED_WORKER_METRICS))
       this.#registry.gauge(metric).remove(this.#workerLabels);
   }
-}
 
-function count(total: TotalCounter, now = 0): void {
-  total.counter.inc(Math.max(now - total.counted, 0));
-  total.counted = now;
+  #set(name: (typeof GAUGES)[number], value: number): void {
+    this.#registry.gauge(KV_INDEX_METRICS[name]).set(this.#labels, value);
+  }
+
+  #count(name: (typeof COUNTERS)[number], total = 0): void {
+    const more = Math.max(total - this.#counted[name], 0);
+    this.#registry.counter(KV_INDEX_METRICS[name]).inc(this.#labels, more);
+    this.#counted[name] = total;
+  }
 }

@@ -13,6 +13,7 @@ import { TEST_BLOCK_SIZE, TestKvWorker, testPrompt } from '../testing-kv-worker.
 
 const path = parseEndpointPath(WORKER_ENDPOINT);
 const poolOf = (model: string, blockSize = TEST_BLOCK_SIZE) => ({ path, blockSize, model });
+const MEMORY = 'dynamo_component_router_kv_memory_bytes{';
 const BLOCKS = 'dynamo_component_router_kv_index_blocks{';
 
 function factoryOf(cluster: TestCluster, metrics?: MetricsRegistry): KvRouterFactory {
@@ -82,18 +83,32 @@ describe('models of one endpoint', () => {
     expect(await linesOf(metrics, BLOCKS)).toHaveLength(1);
   });
 
-  it('must have blocks of the same size', async () => {
+  it('have a router for each block size, which shows the workers that count in it', async () => {
     await using cluster = await TestCluster.start();
-    await TestKvWorker.start(cluster);
-    await using factory = factoryOf(cluster);
-    await using router = await factory.openRestored(poolOf('one'));
-    await expect(factory.openRestored(poolOf('two', 64))).rejects.toMatchObject({
-      code: 'request.conflict',
-      message: expect.stringContaining('routed in blocks of 16') as string,
-    });
-    await router.close();
-    await using other = await factory.openRestored(poolOf('two', 64));
-    expect(other.shared.blockSize).toBe(64);
+    const worker = await TestKvWorker.start(cluster);
+    worker.store(testPrompt(7, 20));
+    const metrics = new MetricsRegistry();
+    await using factory = factoryOf(cluster, metrics);
+    const [one, two, three] = [
+      await factory.openRestored(poolOf('one')),
+      await factory.openRestored(poolOf('two', 64)),
+      await factory.openRestored(poolOf('three', 64)),
+    ];
+    expect([one.shared.blockSize, two.shared.blockSize]).toEqual([TEST_BLOCK_SIZE, 64]);
+    expect(three.shared).toBe(two.shared);
+    expect((await route(one)).cachedTokens).toBe(320);
+    expect(await linesOf(metrics, BLOCKS)).toEqual([expect.stringMatching(/\} 20$/)]);
+    expect([one.indexHealth().ranks.length, two.indexHealth().ranks]).toEqual([1, []]);
+    const memory = async (): Promise<number> =>
+      Number(/ (\d+)$/.exec(String(await linesOf(metrics, MEMORY)))?.[1]);
+    const both = await memory();
+    await Promise.all([two.close(), three.close()]);
+    const left = await memory();
+    expect(left).toBeGreaterThan(0);
+    expect(left).toBeLessThan(both);
+    expect(await linesOf(metrics, BLOCKS)).toHaveLength(1);
+    await one.close();
+    expect(await memory()).toBe(0);
   });
 
   it('have sessions of their own', async () => {

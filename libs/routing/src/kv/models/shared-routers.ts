@@ -1,8 +1,8 @@
 /**
- * One router per endpoint, shared by the models that are served there: they run on the same workers, whose caches and
- * load are the same for all of them. It opens with the first model and closes with the last.
+ * One router per endpoint and block size, shared by the models that are served there in blocks of that size: they run on
+ * the same workers, whose caches and load are the same for all of them. It opens with the first model and closes with the
+ * last. Models whose blocks differ run on workers of their own, so that their routers have nothing in common.
  */
-import { DynamoError } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 
@@ -26,31 +26,25 @@ export interface JoinedRouter {
 }
 
 interface Entry {
-  readonly blockSize: number;
   readonly opening: Promise<JoinedRouter>;
   users: number;
 }
 
-/** The routers of a process by endpoint. */
+/** The routers of a process by endpoint and block size. */
 export class SharedRouters {
   readonly #open: (pool: RoutedPool) => Promise<JoinedRouter>;
   readonly #entries = new Map<string, Entry>();
-  /** Two routers of one endpoint would write the same series. */
+  /** Two routers of the same workers would write the same series. */
   readonly #closing = new Map<string, Promise<void>>();
 
   constructor(open: (pool: RoutedPool) => Promise<JoinedRouter>) {
     this.#open = open;
   }
 
-  /**
-   * Joins the router of the pool's endpoint, opening it for the first model.
-   *
-   * @throws `request.conflict` when the endpoint is routed in blocks of another size; why it cannot be opened
-   */
+  /** Joins the router of the pool's endpoint and block size, opening it for the first model. @throws why it cannot be opened */
   async join(pool: RoutedPool): Promise<ModelRouter> {
-    const name = formatEndpointPath(pool.path);
+    const name = `${formatEndpointPath(pool.path)}/${pool.blockSize}`;
     const entry = this.#entries.get(name) ?? this.#begin(name, pool);
-    if (entry.blockSize !== pool.blockSize) throw conflict(name, entry.blockSize, pool);
     entry.users += 1;
     try {
       const { router, joined, left } = await entry.opening;
@@ -69,7 +63,7 @@ export class SharedRouters {
       await this.#closing.get(name);
       return this.#open(pool);
     })();
-    const entry = { blockSize: pool.blockSize, opening, users: 0 };
+    const entry = { opening, users: 0 };
     this.#entries.set(name, entry);
     return entry;
   }
@@ -86,12 +80,4 @@ export class SharedRouters {
       if (this.#closing.get(name) === closing) this.#closing.delete(name);
     }
   }
-}
-
-function conflict(name: string, blockSize: number, pool: RoutedPool): DynamoError {
-  const model = pool.model ?? 'a model';
-  return new DynamoError(
-    'request.conflict',
-    `${model} has blocks of ${pool.blockSize} tokens, but ${name} is routed in blocks of ${blockSize}: give its workers another endpoint, or the same block size`,
-  );
 }
