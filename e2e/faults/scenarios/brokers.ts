@@ -11,6 +11,8 @@ import { outcomeOf } from '../outcome.ts';
 import { bySize } from '../scenario.ts';
 import type { Scenario, ScenarioContext, ScenarioResult } from '../scenario.ts';
 
+const WORKERS = 3;
+
 type Fault = (reached: ReachedBroker, awayMs: number) => Promise<void>;
 
 const killed: Fault = async ({ broker }, awayMs) => {
@@ -47,7 +49,7 @@ async function hurt(
   const awayMs = bySize(size, { short: 8000, long: 60_000 });
   await using fleet = await Fleet.start({
     planes: 'brokers',
-    workers: 3,
+    workers: WORKERS,
     routers: 1,
     frontends: 2,
   });
@@ -61,11 +63,12 @@ async function hurt(
   // How long a process takes to start on a busy machine is not the broker's doing.
   await newcomer.started();
   const backMs = performance.now();
+  await Promise.all(fleet.urls.map((url) => listsInstances(url, WORKERS + 1)));
+  const recoverySeconds = (performance.now() - backMs) / 1000;
   await eventually(async () => (await newcomer.metric('dynamo_component_requests_total')) > 0, {
     timeoutMs: 30_000,
     what: 'the worker that joined meanwhile is used',
   });
-  const recoverySeconds = (performance.now() - backMs) / 1000;
   // What was known before must have registered again: no request fails after every lease has had its time.
   await delay(bySize(size, { short: which === 'etcd' ? 12_000 : 4000, long: 20_000 }));
   const counts = await load.stop();
@@ -74,6 +77,17 @@ async function hurt(
     recoverySeconds,
     problems: ending.kind === 'answered' ? [] : [`afterwards: ${JSON.stringify(ending)}`],
   });
+}
+
+/** Waits until a frontend knows so many workers. */
+async function listsInstances(url: string, count: number): Promise<void> {
+  await eventually(
+    async () => {
+      const health: unknown = await (await fetch(`${url}/health`)).json();
+      return (health as { readonly instances: readonly unknown[] }).instances.length >= count;
+    },
+    { timeoutMs: 30_000, what: `the worker that joined meanwhile is known to ${url}` },
+  );
 }
 
 function brokerScenario(
