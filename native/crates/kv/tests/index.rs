@@ -204,6 +204,24 @@ fn the_byte_budget_holds_and_the_coldest_prompts_go() {
 }
 
 #[test]
+fn a_lookup_finds_what_is_not_too_old() {
+    let mut index = ApproximateIndex::new(ApproximateOptions {
+        ttl_ms: 100,
+        ..ApproximateOptions::default()
+    });
+    index.record_routed(RANK, &[1, 2, 3, 4], 0);
+    index.record_routed(RANK, &[1, 2], 60);
+    let fresh = |now_ms| {
+        let mut matches = Matches::default();
+        index.find_fresh(&sequence_hashes(&[1, 2, 3, 4]), now_ms, &mut matches);
+        matches.get(RANK).map(|row| row.blocks)
+    };
+    assert_eq!(fresh(99), Some([4, 0, 0, 0]));
+    assert_eq!(fresh(100), Some([2, 0, 0, 0]));
+    assert_eq!(fresh(160), None);
+}
+
+#[test]
 fn routed_blocks_expire_unless_they_are_routed_again() {
     let mut index = ApproximateIndex::new(ApproximateOptions {
         ttl_ms: 100,
@@ -254,11 +272,28 @@ fn no_call_pays_for_all_that_was_routed() {
     assert!(before < 50_000 - 64, "pruned below the limit: {before}");
     let mut ticks = 0;
     while index.stats().entries > 0 {
-        assert!(index.expire(1000) <= 2048 + 64);
+        let mut matches = Matches::default();
+        index.find_fresh(&sequence_hashes(&prompt(1999)), 1000, &mut matches);
+        assert_eq!(matches.rows(), [], "too old, gone or not");
+        assert!(index.expire(1000) < 2048 + 64);
         ticks += 1;
     }
     assert!(ticks > 10, "{ticks}");
     assert_eq!(found(&index, RANK, &prompt(1999)), None);
+}
+
+#[test]
+fn no_tick_looks_at_all_that_was_routed_again() {
+    let mut index = ApproximateIndex::new(ApproximateOptions {
+        ttl_ms: 1000,
+        ..ApproximateOptions::default()
+    });
+    for _ in 0..3000 {
+        index.record_routed(RANK, &[1, 2, 3], 0);
+    }
+    index.record_routed(RANK, &[1, 2, 3], 1);
+    assert_eq!(index.expire(1001), 0);
+    assert_eq!(index.expire(1001), 3);
 }
 
 #[test]

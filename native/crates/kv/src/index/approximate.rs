@@ -14,8 +14,9 @@ use crate::sequence_hashes;
 /// Holdings that go with each routed prompt, beside five for four of its blocks: routing keeps up with itself, and no
 /// prompt pays for a thousand others.
 const DROPPED_PER_PROMPT: usize = 64;
-/// Holdings that go at once when it is time to.
-const DROPPED_PER_TICK: usize = 1024;
+/// Holdings that go at once when it is time to, and prompts that are looked at for them: some milliseconds. A million take
+/// minutes to go, in which [`ApproximateIndex::find_fresh`] finds none of them.
+const DROPPED_PER_TICK: usize = 2048;
 
 /// Settings of an [`ApproximateIndex`].
 #[derive(Debug, Clone, Copy)]
@@ -75,13 +76,39 @@ impl ApproximateIndex {
         }
     }
 
-    /// Ends prompts whose time is over, until about so many holdings are gone; returns how many were.
+    /// Like [`KvIndex::find_matches`], without holdings whose time is over and that have not gone yet.
+    pub fn find_fresh(&self, sequence_hashes: &[u64], now_ms: u64, matches: &mut Matches) {
+        self.index.find_matches(sequence_hashes, false, matches);
+        if self.prompts.front().is_none_or(|p| p.expires_ms > now_ms) {
+            return;
+        }
+        for row in &mut matches.rows {
+            let expiries = self.expiries.get(&row.rank);
+            let is_fresh = |hash: &u64| {
+                expiries
+                    .and_then(|expiries| expiries.get(*hash))
+                    .is_some_and(|&at| at > now_ms)
+            };
+            let blocks = &mut row.blocks[CacheTier::Device.index()];
+            let held = &sequence_hashes[..*blocks as usize];
+            // No block goes before one that comes after it in a prompt.
+            if !held.last().is_none_or(is_fresh) {
+                *blocks = u32::try_from(held.partition_point(is_fresh)).unwrap_or(*blocks);
+            }
+        }
+        matches.rows.retain(|row| row.device_blocks() > 0);
+    }
+
+    /// Ends prompts whose time is over, until about so many holdings are gone; returns how many were. A prompt of which
+    /// nothing goes counts as one.
     fn expire_some(&mut self, now_ms: u64, budget: usize) -> usize {
-        let mut ended = 0;
-        while ended < budget
+        let (mut ended, mut left) = (0, budget);
+        while left > 0
             && let Some(prompt) = self.prompts.pop_front_if(|p| p.expires_ms <= now_ms)
         {
-            ended += self.end(prompt);
+            let count = self.end(prompt);
+            ended += count;
+            left = left.saturating_sub(count.max(1));
         }
         ended
     }

@@ -114,8 +114,12 @@ impl Placement {
         if mode == SelectionMode::Kv {
             let ((), took) = timed(|| {
                 let overlaps = &mut view.overlaps;
-                self.knowledge
-                    .overlaps(&self.fleet, &self.sources, sequence, overlaps);
+                self.knowledge.overlaps(
+                    &self.fleet,
+                    &self.sources,
+                    (sequence, self.now_ms),
+                    overlaps,
+                );
             });
             matching = Some(took);
             let cached = ranks.iter().zip(&self.sources);

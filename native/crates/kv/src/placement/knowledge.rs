@@ -47,12 +47,12 @@ impl Knowledge {
         }
     }
 
-    /// Fills the overlaps of every rank with a prompt of these sequence hashes.
+    /// Fills the overlaps of every rank with a prompt of these sequence hashes, as of a time.
     pub(super) fn overlaps(
         &self,
         fleet: &Fleet,
         sources: &[Source],
-        sequence_hashes: &[u64],
+        (sequence_hashes, now_ms): (&[u64], u64),
         overlaps: &mut Overlaps,
     ) {
         overlaps.reset(fleet.ranks.len());
@@ -61,11 +61,11 @@ impl Knowledge {
         overlaps.take_confirmed(fleet, sources);
         if sources.iter().any(|source| *source != Source::Events) {
             self.approximate
-                .find_matches(sequence_hashes, false, &mut overlaps.matches);
+                .find_fresh(sequence_hashes, now_ms, &mut overlaps.matches);
             overlaps.take_longer(fleet, |at| sources[at] != Source::Events);
         }
         if let Some(predicted) = &self.predicted {
-            predicted.find_matches(sequence_hashes, false, &mut overlaps.matches);
+            predicted.find_fresh(sequence_hashes, now_ms, &mut overlaps.matches);
             overlaps.take_longer(fleet, |_| true);
         }
     }

@@ -81,8 +81,12 @@ impl Placement {
         chain(&local, &mut sequence);
         self.ring.give_spare(local);
         let mut overlaps = std::mem::take(&mut self.view.overlaps);
-        self.knowledge
-            .overlaps(&self.fleet, &self.sources, &sequence, &mut overlaps);
+        self.knowledge.overlaps(
+            &self.fleet,
+            &self.sources,
+            (&sequence, self.now_ms),
+            &mut overlaps,
+        );
         let answer = read(self, &overlaps);
         (self.sequence, self.view.overlaps) = (sequence, overlaps);
         answer
