@@ -1,7 +1,7 @@
 //! How long one call can hold the loop of a router or of a worker, for everything that grows with an index:
 //! `cargo run --release --example stall_bench -p dynamo-kv [-- blocks [part of a name]]`, a million blocks by default.
 //!
-//! Every story is told three times and a call counts with its shortest time: what is left is its own work, not what else
+//! Every case is run three times and a call counts with its shortest time: what is left is its own work, not what else
 //! the machine did meanwhile.
 
 use std::time::{Duration, Instant};
@@ -25,19 +25,19 @@ fn main() {
         "{:<58} {:>9} {:>10} {:>10}",
         "one call", "calls", "p99", "longest"
     );
-    tell(
+    case(
         "events of 16 blocks, index growing to {} blocks",
         blocks,
         |clock| {
             fill(&mut events_only(None), clock, blocks);
         },
     );
-    tell("a batch of 8,192 blocks", blocks, |clock| {
+    case("a batch of 8,192 blocks", blocks, |clock| {
         let batch = batch(1, 1, &[stored(None, 0, 8192)]);
         let mut placement = events_only(None);
         clock.time(|| placement.apply_events(&batch, 1));
     });
-    tell(
+    case(
         "all blocks of a worker cleared, and 100,000 events after",
         blocks,
         |clock| {
@@ -51,13 +51,13 @@ fn main() {
             }
         },
     );
-    tell("a worker removed, and a thousand ticks", blocks, |clock| {
+    case("a worker removed, and a thousand ticks", blocks, |clock| {
         let mut placement = events_only(None);
         fill(&mut placement, &mut Clock::default(), blocks);
         clock.time(|| placement.remove_worker(1));
         (0..1000).for_each(|at| clock.time(|| placement.expire(at)));
     });
-    tell(
+    case(
         "stored into an index that is over its budget",
         blocks,
         |clock| {
@@ -65,13 +65,13 @@ fn main() {
             fill(&mut events_only(Some(budget)), clock, blocks);
         },
     );
-    tell("health and memory of a full index", blocks, |clock| {
+    case("health and memory of a full index", blocks, |clock| {
         let mut placement = events_only(None);
         fill(&mut placement, &mut Clock::default(), blocks);
         clock.time(|| placement.health(1));
         clock.time(|| placement.bytes());
     });
-    tell(
+    case(
         "decisions without events: as many blocks as the tree takes",
         blocks,
         |clock| {
@@ -79,7 +79,7 @@ fn main() {
             route(&mut placement, clock, blocks * 5 / 4);
         },
     );
-    tell(
+    case(
         "a tick when all that was routed is too old",
         blocks,
         |clock| {
@@ -88,7 +88,7 @@ fn main() {
             (0..100).for_each(|at| clock.time(|| placement.expire(1_000_000 + at)));
         },
     );
-    tell(
+    case(
         "a worker removed to which all was routed",
         blocks,
         |clock| {
@@ -100,7 +100,7 @@ fn main() {
     );
 }
 
-/// Times of the calls of one telling.
+/// Times of the calls of one run.
 #[derive(Default)]
 struct Clock(Vec<Duration>);
 
@@ -113,7 +113,7 @@ impl Clock {
     }
 }
 
-fn tell(name: &str, blocks: u64, story: impl Fn(&mut Clock)) {
+fn case(name: &str, blocks: u64, run: impl Fn(&mut Clock)) {
     if !std::env::args()
         .nth(2)
         .is_none_or(|part| name.contains(&part))
@@ -123,7 +123,7 @@ fn tell(name: &str, blocks: u64, story: impl Fn(&mut Clock)) {
     let mut shortest: Vec<Duration> = Vec::new();
     for _ in 0..3 {
         let mut clock = Clock::default();
-        story(&mut clock);
+        run(&mut clock);
         shortest.resize(clock.0.len(), Duration::MAX);
         for (least, time) in shortest.iter_mut().zip(clock.0) {
             *least = time.min(*least);
