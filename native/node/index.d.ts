@@ -140,7 +140,7 @@ export declare class NativePlacement {
    */
   decision(id: string): Uint8Array | null
   /**
-   * The newest decisions, newest first.
+   * The newest decisions, newest first; at most 1,000 however many are asked for.
    *
    * # Errors
    * When closed.

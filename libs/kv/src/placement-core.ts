@@ -159,7 +159,7 @@ export class PlacementCore implements AsyncDisposable {
     return nativeCall(() => this.#native.decision(decisionId) ?? undefined);
   }
 
-  /** Encoded `Decision`s, newest first. */
+  /** Encoded `Decision`s, newest first; at most 1,000 in one call. */
   recentDecisions(limit: number): readonly Uint8Array[] {
     return nativeCall(() => this.#native.recentDecisions(limit));
   }

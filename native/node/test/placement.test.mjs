@@ -118,6 +118,16 @@ describe('NativePlacement', () => {
     core.close();
   });
 
+  it('gives a thousand decisions at once and no more', () => {
+    const core = placement({ decisionRingBytes: 16 << 20 });
+    core.setWorker(worker(1n));
+    const tokens = TOKENS.subarray(0, 16);
+    for (let at = 0; at < 1001; at += 1) core.select(request(`r${at}`, tokens));
+    expect(core.recentDecisions(3)).toHaveLength(3);
+    expect(core.recentDecisions(2 ** 32 - 1)).toHaveLength(1000);
+    core.close();
+  });
+
   it('answers failures and throws only for what the caller did wrong', () => {
     const core = placement();
     expect(core.select(request('a', TOKENS))).toMatchObject({ failure: 'no_endpoints' });

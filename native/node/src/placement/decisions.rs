@@ -9,6 +9,9 @@ use super::{NativePlacement, Thrown};
 use crate::error::NativeError;
 use crate::job::{Job, start};
 
+/// Most recent decisions in one call, which encodes them on the loop.
+const MOST_RECENT: u32 = 1000;
+
 #[napi]
 impl NativePlacement {
     /// A recorded decision as `dynamo.router.v1.Decision`; undefined when it is not recorded any more.
@@ -24,14 +27,14 @@ impl NativePlacement {
         })
     }
 
-    /// The newest decisions, newest first.
+    /// The newest decisions, newest first; at most 1,000 however many are asked for.
     ///
     /// # Errors
     /// When closed.
     #[napi]
     pub fn recent_decisions(&self, limit: u32) -> Result<Vec<Uint8Array>, Thrown> {
         self.run(|placement| {
-            let recent = placement.recent_decisions(limit as usize);
+            let recent = placement.recent_decisions(limit.min(MOST_RECENT) as usize);
             let context = placement.decision_context();
             let encoded = recent
                 .iter()
