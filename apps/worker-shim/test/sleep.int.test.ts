@@ -124,6 +124,26 @@ describe('a worker with a mocker', { timeout: 30_000 }, () => {
     await sleeping;
   });
 
+  it('is woken up when discovery failed while it left', async () => {
+    const { discovery } = planes;
+    const register = discovery.register.bind(discovery);
+    let isAway = false;
+    vi.spyOn(discovery, 'register').mockImplementation(async (record, options) => {
+      const registration = await register(record, options);
+      const close = (): Promise<void> =>
+        isAway ? Promise.reject(new Error('discovery is away')) : registration.close();
+      return { close, [Symbol.asyncDispose]: close };
+    });
+    await start('--speedup-ratio=0');
+    isAway = true;
+    await expect(worker.sleepMode.sleep(1)).rejects.toThrow('discovery is away');
+    await expect(worker.sleepMode.sleep(1)).rejects.toMatchObject({ code: 'request.conflict' });
+    isAway = false;
+    expect(await worker.sleepMode.wake()).toBe('Engine woke');
+    expect((await lastOf(await open(4)))?.usage?.completionTokens).toBe(4);
+    vi.restoreAllMocks();
+  });
+
   it('stops while its engine sleeps', async () => {
     await start('--speedup-ratio=0');
     await worker.sleepMode.sleep(1);
