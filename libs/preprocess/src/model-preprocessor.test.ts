@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 
+import { NativeTextModel } from '@dynamo-ts/native';
 import {
   GenerateResponse,
   SamplingOptions,
@@ -73,6 +74,20 @@ describe('ModelPreprocessor of the built-in model', () => {
         expect(decode(tokenIds)).toBe(text.toWellFormed());
       }),
     );
+  });
+
+  it('prepares texts of up to 2 KiB at once, and longer ones on another thread', async () => {
+    const now = vi.spyOn(NativeTextModel.prototype, 'encodeTextNow');
+    const elsewhere = vi.spyOn(NativeTextModel.prototype, 'encodeText');
+    const calls = (): readonly number[] => [now.mock.calls.length, elsewhere.mock.calls.length];
+    const plain = { addSpecialTokens: false };
+    const short = 'ab'.repeat(1024);
+    expect(decode((await model.prepareText(short, plain)).tokenIds)).toBe(short);
+    expect(calls()).toEqual([1, 0]);
+    for (const long of [`${short}a`, 'ä'.repeat(1025)])
+      expect(decode((await model.prepareText(long, plain)).tokenIds)).toBe(long);
+    expect(calls()).toEqual([1, 2]);
+    vi.restoreAllMocks();
   });
 
   it('takes one of several prompts from a raw body', async () => {

@@ -163,7 +163,7 @@ export class ModelPreprocessor implements AsyncDisposable {
     }
     const { model } = vocabulary;
     const settings = this.#encodeOptions(wanted);
-    return text.length <= AT_ONCE_BYTES
+    return Buffer.byteLength(text) <= AT_ONCE_BYTES
       ? encoded(() => model.encodeTextNow(text, settings))
       : encoded(() => model.encodeText(text, settings));
   }
