@@ -14,9 +14,9 @@ use crate::sequence_hashes;
 /// Holdings that go with each routed prompt, beside five for four of its blocks: routing keeps up with itself, and no
 /// prompt pays for a thousand others.
 const DROPPED_PER_PROMPT: usize = 64;
-/// Holdings that go at once when it is time to, and prompts that are looked at for them: some milliseconds. A million take
+/// Holdings that go at once when it is time to, and prompts that are looked at for them: a few milliseconds. A million take
 /// minutes to go, in which [`ApproximateIndex::find_fresh`] finds none of them.
-const DROPPED_PER_TICK: usize = 2048;
+const DROPPED_PER_TICK: usize = 1024;
 
 /// Settings of an [`ApproximateIndex`].
 #[derive(Debug, Clone, Copy)]
