@@ -16,7 +16,7 @@ async function metric(test: TestFrontend, name: string): Promise<number | undefi
 
 describe('a prompt that is tokenised already', () => {
   it('reaches the worker as it is, at any size, and is checked against the vocabulary', async () => {
-    let received = new Uint32Array();
+    let received: Uint32Array = new Uint32Array();
     const script: Script = (request, sink, context) => {
       received = tokenIdsFromBytes(request.tokenIdsLe);
       return sayScript('ok')(request, sink, context);
