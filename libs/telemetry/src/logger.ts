@@ -1,8 +1,16 @@
 /** Severity of a log line, least first. */
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error';
 
-/** Facts of one log line. Errors are written with their code, stack and causes; bigints as decimal numbers. */
-export type LogFields = Readonly<Record<string, unknown>>;
+/**
+ * Facts of one log line. Errors are written with their code, stack and causes; bigints as decimal numbers. The keys that
+ * every line has of its own are not free.
+ */
+export interface LogFields {
+  readonly [key: string]: unknown;
+  readonly level?: never;
+  readonly time?: never;
+  readonly message?: never;
+}
 
 /**
  * Writes structured log lines.

@@ -79,8 +79,8 @@ function configPage(): string {
     `Every value can be given as a flag, as an environment variable, or in a YAML file (\`--config FILE\`) whose keys are the
 flag names; a section named after the service (\`frontend:\`, \`router:\`, \`worker:\`, \`up:\`) applies to it alone. A flag wins
 over the environment, which wins over the file, which wins over the default. \`--dump-config-to FILE\` writes every value with
-its origin. Anything unknown or invalid stops the process with a message that names where it was written. Durations take
-units (\`500ms\`, \`10s\`, \`2m\`); without one they count what the name of the variable or the default says.`,
+its origin. An unknown flag or key, or an invalid value, stops the process with a message that names where it was written.
+Durations take units (\`500ms\`, \`10s\`, \`2m\`); without one they count what the name of the variable or the default says.`,
     [
       `## dynamo up\n\nTakes all flags of frontend, router and worker, beside these; some defaults differ.\n\n${renderMarkdown(own)}`,
       ...services,
@@ -119,7 +119,8 @@ function errorsPage(): string {
   );
   return page(
     'Errors',
-    `Every error has one of these codes. Retryable: the same request may succeed on another instance or a little later.
+    `Every error has one of these codes. In answers of the OpenAI-compatible routes two have the names that OpenAI's clients
+know: \`model_not_found\` and \`context_length_exceeded\`. Retryable: the same request may succeed on another instance or a little later.
 Inhibits: the instance that produced it is left alone for a while.`,
     [
       `| code | HTTP | gRPC | retryable | inhibits | meaning |\n|---|---|---|---|---|---|\n${rows.join('\n')}`,

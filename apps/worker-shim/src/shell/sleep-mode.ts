@@ -102,6 +102,7 @@ export class SleepMode implements AsyncDisposable {
       }
       await this.#options.host.comeBack();
       this.#enter({ kind: 'awake' });
+      this.#options.logger.info('the engine is awake');
       return 'Engine woke';
     });
   }
@@ -132,7 +133,7 @@ export class SleepMode implements AsyncDisposable {
     await engine.sleep(level, { signal });
     this.#enter({ kind: 'asleep', level, parts: new Set(SLEEPING_PARTS) });
     this.#options.host.asleep();
-    this.#options.logger.info('the engine sleeps', { level });
+    this.#options.logger.info('the engine sleeps', { sleep_level: level });
   }
 
   #engine(): EngineSleep {

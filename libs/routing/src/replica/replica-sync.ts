@@ -197,7 +197,10 @@ export class ReplicaSync implements LoadSharing {
       } catch (error) {
         if (!hasCode(error, 'request.conflict')) throw error;
         if (isFirst)
-          this.#options.logger.warn('bookings are not shared while another router does', { error });
+          this.#options.logger.info(
+            'bookings are shared as they change; at the start others ask the first router of this endpoint in this process',
+            { error },
+          );
         await this.#clock.sleep(UPKEEP_MS, { signal });
       }
     }

@@ -164,7 +164,7 @@ export class WorkerFacts {
   #countsAlike(instanceId: bigint, cardBlockSize: number): boolean {
     const { blockSize = cardBlockSize, logger } = this.#options;
     if (cardBlockSize === 0 || cardBlockSize === blockSize) return true;
-    logger.info('a worker has blocks of another size; it is scored by what is routed to it', {
+    logger.info('a worker has blocks of another size; this router does not count what it holds', {
       worker_id: instanceIdHex(instanceId),
       worker_block_size: cardBlockSize,
       router_block_size: blockSize,
