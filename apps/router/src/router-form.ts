@@ -87,6 +87,7 @@ function openService(seat: RouterSeat, runtime: DistributedRuntime): RouterParts
   const factory = KvRouterFactory.create({ config, runtime, logger, metrics });
   const service = new RouterService({
     open: (path, options) => openRouter({ factory, runtime, config }, path, options),
+    blockSize: config.routerBlockSize,
     openFeed: (worker, sink) => openFeed(seat, worker, sink),
     leaseMs: config.routerLeaseMs,
     logger,
@@ -175,14 +176,16 @@ async function restore(
   }
 }
 
-/** How far the index of each endpoint has come, for `/health`. */
+/** How far the index of each router has come, for `/health`. */
 function progressOf(service: RouterService): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(
-    service.endpoints.all().map(({ name, router }) => {
-      const { done, total } = router.restored;
-      return [name, { restored_ranks: done, ranks: total }];
-    }),
-  );
+  const progress: Record<string, unknown> = {};
+  for (const { name, router } of service.endpoints.all()) {
+    const { blockSize, restored } = router;
+    // The first one has the endpoint's name, also when others have come.
+    const key = name in progress ? `${name}/${blockSize}` : name;
+    progress[key] = { block_size: blockSize, restored_ranks: restored.done, ranks: restored.total };
+  }
+  return progress;
 }
 
 async function serveGrpc(

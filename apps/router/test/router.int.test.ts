@@ -231,6 +231,22 @@ describe('a frontend with the router service', () => {
   }, 20_000);
 });
 
+describe('a router without a configured block size', () => {
+  it('has a router for each size that callers name, and shows how far each is', async () => {
+    await using fleet = await Fleet.start();
+    const worker = await fleet.worker(answering('ok'));
+    const app = await fleet.routerOfAnySize();
+    for (const blockSize of [16, 64, 0])
+      await vi.waitFor(async () => {
+        const { instanceId } = await grpcRoute(app, { blockSize });
+        expect(instanceId).toBe(worker.instanceId);
+      });
+    expect(JSON.parse((await statusOf(app, '/health')).text)).toMatchObject({
+      routers: { [ENDPOINT]: { block_size: 16 }, [`${ENDPOINT}/64`]: { block_size: 64 } },
+    });
+  });
+});
+
 describe('the calls as JSON over HTTP', () => {
   it('are those of the contract', async () => {
     await using fleet = await Fleet.start();

@@ -29,13 +29,17 @@ export class Fleet implements AsyncDisposable {
     return new Fleet(await mkdtemp(join(tmpdir(), 'router-')));
   }
 
-  /** Starts a router in this process, with a runtime of its own. */
+  /** Starts a router in this process, with a runtime of its own, for blocks of 16 tokens. */
   async router(...flags: readonly string[]): Promise<RouterApp> {
+    return this.routerOfAnySize('--router-block-size', '16', ...flags);
+  }
+
+  /** The same without a configured block size. */
+  async routerOfAnySize(...flags: readonly string[]): Promise<RouterApp> {
     const env = { DYN_LOG: 'error', DYN_DISCOVERY_BACKEND: 'file', DYN_FILE_KV: this.folder };
     const argv = [
       ...['--event-plane', 'local', '--rpc-host', '127.0.0.1', '--router-grpc-port', '0'],
-      ...['--system-port', '0', '--graceful-shutdown-grace-period', '0'],
-      ...['--router-block-size', '16', ...flags],
+      ...['--system-port', '0', '--graceful-shutdown-grace-period', '0', ...flags],
     ];
     const { config } = loadConfig(ROUTER_OPTIONS, { argv, env, command: 'router', summary: '' });
     const app = createRouter(config);

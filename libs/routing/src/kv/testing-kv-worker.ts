@@ -30,7 +30,7 @@ export interface TestKvWorkerOptions {
   /** @default true */
   readonly kvEvents?: boolean;
   readonly taints?: readonly string[];
-  /** Tokens per block, by its card. @default {@link TEST_BLOCK_SIZE} */
+  /** Tokens per block, by its card and in its events. @default {@link TEST_BLOCK_SIZE} */
   readonly cardBlockSize?: number;
   /** Has an endpoint for index queries. @default true */
   readonly serves?: boolean;
@@ -183,7 +183,7 @@ export class TestKvWorker {
     return new LocalKvIndexer({
       workerId: this.id,
       epoch: this.#epoch,
-      blockSize: TEST_BLOCK_SIZE,
+      blockSize: this.#options.cardBlockSize ?? TEST_BLOCK_SIZE,
       dpStart: 0,
       ringEvents: this.#options.ringEvents ?? 64,
     });

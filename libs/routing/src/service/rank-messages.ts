@@ -1,5 +1,9 @@
+import { asInstanceId } from '@dynamo-ts/base';
 import type { RankLoads, RankOverlaps } from '@dynamo-ts/kv';
-import { PotentialLoad, WorkerOverlap } from '@dynamo-ts/protocol';
+import { PotentialLoad, QueryIndexResponse, WorkerOverlap } from '@dynamo-ts/protocol';
+import type { QueryIndexRequest } from '@dynamo-ts/protocol';
+
+import type { EndpointRouter } from './endpoint-router.ts';
 
 /** One message per rank. */
 export function overlapMessages({ workerIds, dpRanks, blocks }: RankOverlaps): WorkerOverlap[] {
@@ -25,4 +29,28 @@ export function loadMessages(loads: RankLoads): PotentialLoad[] {
       activeRequests: loads.activeRequests[at] ?? 0,
     }),
   );
+}
+
+/** The index of an endpoint's routers as one: each worker is in that of the router which counts in its blocks. */
+export async function indexMessage(
+  routers: readonly EndpointRouter[],
+  { workerId, includeBlocks }: QueryIndexRequest,
+): Promise<QueryIndexResponse> {
+  const id = workerId === undefined ? undefined : asInstanceId(workerId);
+  const parts = await Promise.all(
+    routers.map(async (router) => {
+      const health = router.indexHealth();
+      if (!includeBlocks) return health;
+      const counted = new Set(health.ranks.map((rank) => rank.workerId));
+      const { ranks } = QueryIndexResponse.decode(await router.readIndex(id));
+      return { ...health, ranks: ranks.filter((rank) => counted.has(rank.workerId)) };
+    }),
+  );
+  const sum = (of: 'blocks' | 'bytes'): bigint => parts.reduce((all, each) => all + each[of], 0n);
+  const ranks = parts.flatMap((part) => part.ranks);
+  return QueryIndexResponse.create({
+    ranks: id === undefined ? ranks : ranks.filter((rank) => rank.workerId === id),
+    blocks: sum('blocks'),
+    bytes: sum('bytes'),
+  });
 }

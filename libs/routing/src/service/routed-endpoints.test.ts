@@ -14,10 +14,12 @@ async function setUp() {
   const runtime = await DistributedRuntime.connect({ ...planes, logger: nullLogger });
   const open = openTestRouter(runtime);
   const given: AbortSignal[] = [];
-  const endpoints = new RoutedEndpoints(async (path, options) => {
-    given.push(options.signal);
-    await raceAbort(options.blockSize, options.signal);
-    return open(path, options);
+  const endpoints = new RoutedEndpoints({
+    open: async (path, options) => {
+      given.push(options.signal);
+      await raceAbort(options.blockSize, options.signal);
+      return open(path, options);
+    },
   });
   return {
     endpoints,

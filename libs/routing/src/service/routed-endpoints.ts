@@ -1,8 +1,10 @@
 /**
- * One router per endpoint that is asked for, opened once and kept.
+ * The routers of the endpoints that are asked for, opened once and kept: one per endpoint and block size, because models
+ * whose blocks differ run on workers of their own, as in `SharedRouters`.
  *
- * A router needs the block size of its workers. A caller that names one opens it at once; otherwise it opens when the
- * first worker has said its block size, and calls for it wait a while for that.
+ * The first router of an endpoint needs a block size. A caller that names one opens it at once; otherwise it opens when
+ * the first worker has said its block size, and calls for it wait a while for that. A further one opens when a caller
+ * names another size.
  */
 import {
   AbortReasonError,
@@ -39,10 +41,17 @@ export interface RoutedEndpoint {
 
 /** What a call for an endpoint says. */
 export interface EndpointCall {
-  /** 0 when it says none. @default 0 */
+  /** 0 when it says none: the first router will do. @default 0 */
   readonly blockSize?: number | undefined;
   /** Gives up waiting. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Settings of {@link RoutedEndpoints}. */
+export interface RoutedEndpointsOptions {
+  readonly open: OpenEndpointRouter;
+  /** Tokens per block of every router, whatever callers name: then each endpoint has one. @default as callers and workers say */
+  readonly blockSize?: number | undefined;
 }
 
 interface Opening {
@@ -55,32 +64,40 @@ interface Opening {
   waiting: number;
 }
 
-/** A caller that makes up endpoint names must not make the process grow. */
+/** Routers: a caller that makes up endpoint names or block sizes must not make the process grow. */
 const MOST_ENDPOINTS = 64;
 
 /** How long a call waits for the first worker of an endpoint. */
 const WAIT_MS = 3000;
 
-/** The routers of a service by endpoint. */
+/** The routers of a service by endpoint and block size. */
 export class RoutedEndpoints implements AsyncDisposable {
-  readonly #openRouter: OpenEndpointRouter;
+  readonly #options: RoutedEndpointsOptions;
+  /** By {@link keyOf}. */
   readonly #openings = new Map<string, Opening>();
-  readonly #opened = new Map<string, EndpointRouter>();
+  readonly #opened = new Map<string, RoutedEndpoint>();
   readonly #listeners = new Set<(endpoint: RoutedEndpoint) => void>();
   #closing: Promise<void> | undefined;
 
-  constructor(open: OpenEndpointRouter) {
-    this.#openRouter = open;
+  constructor(options: RoutedEndpointsOptions) {
+    this.#options = options;
   }
 
-  /** Those that are open. */
+  /** Those that are open; of an endpoint, the first one first. */
   all(): readonly RoutedEndpoint[] {
-    return [...this.#opened].map(([name, router]) => ({ name, router }));
+    return [...this.#opened.values()];
   }
 
-  /** The router of an endpoint if it is open. */
+  /** The first router of an endpoint if it is open. */
   tryGet(endpoint: string): EndpointRouter | undefined {
-    return this.#opened.get(endpoint);
+    return this.#opened.get(keyOf(endpoint))?.router;
+  }
+
+  /** Those of an endpoint that are open. A booking is known to one of them; to the others its id is unknown. */
+  routersOf(endpoint: string): readonly EndpointRouter[] {
+    return this.all()
+      .filter(({ name }) => name === endpoint)
+      .map(({ router }) => router);
   }
 
   /**
@@ -89,36 +106,22 @@ export class RoutedEndpoints implements AsyncDisposable {
    * @throws `request.invalid`
    */
   prepare(endpoint: string): Promise<EndpointRouter> {
-    const opening = this.#opening(endpoint);
+    const opening = this.#opening(keyOf(endpoint), endpoint);
     opening.isKept = true;
     return opening.router;
   }
 
   /**
-   * The router of an endpoint, opening it when it is the first time.
+   * The router of an endpoint whose blocks have the size that the call names, opening it when it is the first time.
    *
-   * @throws `request.invalid` for a name that is none, or one more endpoint than a service takes; `backend.unavailable`
+   * @throws `request.invalid` for a name that is none, or one more router than a service takes; `backend.unavailable`
    * when neither the call nor a worker says a block size
    */
   async open(endpoint: string, call: EndpointCall = {}): Promise<EndpointRouter> {
-    const opened = this.#opened.get(endpoint);
-    if (opened !== undefined) return opened;
-    const opening = this.#opening(endpoint);
-    const { blockSize = 0, signal } = call;
-    if (blockSize > 0) opening.blockSize.resolve(blockSize);
-    const deadline = deadlineSignal(WAIT_MS, signal);
-    opening.waiting += 1;
-    try {
-      return await raceAbort(opening.router, deadline);
-    } catch (error) {
-      if (!deadline.aborted || signal?.aborted === true) throw error;
-      const message = `${endpoint} has no worker that has said its block size; name it in block_size, or retry later`;
-      throw new DynamoError('backend.unavailable', message);
-    } finally {
-      opening.waiting -= 1;
-      if (opening.waiting === 0 && !opening.isKept && !this.#opened.has(endpoint))
-        this.#giveUp(endpoint, opening);
-    }
+    const blockSize = this.#options.blockSize === undefined ? (call.blockSize ?? 0) : 0;
+    const first = await this.#reach(keyOf(endpoint), endpoint, { ...call, blockSize });
+    if (blockSize === 0 || first.blockSize === blockSize) return first;
+    return this.#reach(keyOf(endpoint, blockSize), endpoint, { ...call, blockSize });
   }
 
   /** Calls `listener` for every router that is open and every later one. @returns an unsubscribe */
@@ -140,8 +143,29 @@ export class RoutedEndpoints implements AsyncDisposable {
     await this.close();
   }
 
-  #opening(endpoint: string): Opening {
-    const known = this.#openings.get(endpoint);
+  async #reach(key: string, endpoint: string, call: EndpointCall): Promise<EndpointRouter> {
+    const opened = this.#opened.get(key);
+    if (opened !== undefined) return opened.router;
+    const opening = this.#opening(key, endpoint);
+    const { blockSize = 0, signal } = call;
+    if (blockSize > 0) opening.blockSize.resolve(blockSize);
+    const deadline = deadlineSignal(WAIT_MS, signal);
+    opening.waiting += 1;
+    try {
+      return await raceAbort(opening.router, deadline);
+    } catch (error) {
+      if (!deadline.aborted || signal?.aborted === true) throw error;
+      const message = `${endpoint} has no worker that has said its block size; name it in block_size, or retry later`;
+      throw new DynamoError('backend.unavailable', message);
+    } finally {
+      opening.waiting -= 1;
+      if (opening.waiting === 0 && !opening.isKept && !this.#opened.has(key))
+        this.#giveUp(key, opening);
+    }
+  }
+
+  #opening(key: string, endpoint: string): Opening {
+    const known = this.#openings.get(key);
     if (known !== undefined) return known;
     if (this.#closing !== undefined)
       throw new DynamoError('runtime.closed', 'the router service is closed');
@@ -149,33 +173,37 @@ export class RoutedEndpoints implements AsyncDisposable {
     if (this.#openings.size >= MOST_ENDPOINTS) {
       throw new DynamoError(
         'request.invalid',
-        `this router already serves ${MOST_ENDPOINTS} endpoints and takes no further one`,
+        `this router already serves ${MOST_ENDPOINTS} endpoints and block sizes and takes no further one`,
       );
     }
     const abort = new AbortController();
     const blockSize = Promise.withResolvers<number>();
-    const router = this.#open(path, { blockSize: blockSize.promise, signal: abort.signal });
+    const router = this.#open(key, path, { blockSize: blockSize.promise, signal: abort.signal });
     const opening: Opening = { router, blockSize, abort, isKept: false, waiting: 0 };
-    this.#openings.set(endpoint, opening);
-    router.catch(() => this.#forget(endpoint, opening));
+    this.#openings.set(key, opening);
+    router.catch(() => this.#forget(key, opening));
     return opening;
   }
 
   /** Nobody waits for it any more. */
-  #giveUp(endpoint: string, opening: Opening): void {
-    this.#forget(endpoint, opening);
+  #giveUp(key: string, opening: Opening): void {
+    this.#forget(key, opening);
     opening.abort.abort(new AbortReasonError('superseded'));
   }
 
-  #forget(endpoint: string, opening: Opening): void {
-    if (this.#openings.get(endpoint) === opening) this.#openings.delete(endpoint);
+  #forget(key: string, opening: Opening): void {
+    if (this.#openings.get(key) === opening) this.#openings.delete(key);
   }
 
-  async #open(path: EndpointPath, options: OpenRouterOptions): Promise<EndpointRouter> {
-    const router = await this.#openRouter(path, options);
-    const name = formatEndpointPath(path);
-    this.#opened.set(name, router);
-    for (const listener of this.#listeners) listener({ name, router });
+  async #open(
+    key: string,
+    path: EndpointPath,
+    options: OpenRouterOptions,
+  ): Promise<EndpointRouter> {
+    const router = await this.#options.open(path, options);
+    const endpoint = { name: formatEndpointPath(path), router };
+    this.#opened.set(key, endpoint);
+    for (const listener of this.#listeners) listener(endpoint);
     return router;
   }
 
@@ -183,10 +211,15 @@ export class RoutedEndpoints implements AsyncDisposable {
     const openings = [...this.#openings.values()];
     for (const { abort } of openings) abort.abort(new AbortReasonError('shutdown'));
     await Promise.allSettled(openings.map(({ router }) => router));
-    await Promise.all([...this.#opened.values()].map((router) => router.close()));
+    await Promise.all(this.all().map(({ router }) => router.close()));
     this.#opened.clear();
     this.#openings.clear();
   }
+}
+
+/** Of a router; without a block size that of the first one. No endpoint's name, however odd, makes two of them equal. */
+function keyOf(endpoint: string, blockSize = 0): string {
+  return `${blockSize} ${endpoint}`;
 }
 
 function requestedPath(endpoint: string): EndpointPath {

@@ -1,17 +1,16 @@
 /**
- * Placement for other processes, whatever carries the calls: one router per endpoint that is asked for, and the
- * bookings of all callers under leases.
+ * Placement for other processes, whatever carries the calls: one router per endpoint and block size that is asked for,
+ * and the bookings of all callers under leases.
  *
  * A request that is routed again gives its earlier booking back first, whether that one is made or still on its way, so
  * that a call which was repeated by its caller books once.
  */
-import { DynamoError, asInstanceId, instanceIdHex } from '@dynamo-ts/base';
+import { DynamoError, instanceIdHex } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import {
   ListDecisionsResponse,
   OverlapResponse,
   PotentialLoadsResponse,
-  QueryIndexResponse,
   RouterServiceSubscribeResponse,
 } from '@dynamo-ts/protocol';
 import type {
@@ -27,6 +26,7 @@ import type {
   PotentialLoadsRequest,
   PrefillDoneRequest,
   QueryIndexRequest,
+  QueryIndexResponse,
   RegisterWorkerRequest,
   RenewRequest,
   RenewResponse,
@@ -38,14 +38,14 @@ import type {
 import type { Context } from '@dynamo-ts/runtime';
 import type { Logger } from '@dynamo-ts/telemetry';
 
-import type { Placement, PlacementRequest } from '../placement-router.ts';
+import type { Placement, PlacementRequest, RequestOutcome } from '../placement-router.ts';
 import { BookingLeases } from './booking-leases.ts';
 import type { LeasedBooking } from './booking-leases.ts';
 import { decisionFeed } from './decision-feed.ts';
 import type { EndpointRouter } from './endpoint-router.ts';
 import { ExternalWorkers } from './external-workers.ts';
 import type { OpenEngineFeed } from './external-workers.ts';
-import { loadMessages, overlapMessages } from './rank-messages.ts';
+import { indexMessage, loadMessages, overlapMessages } from './rank-messages.ts';
 import { outcomeOf, placementMessage, placementRequest, promptQuery } from './route-message.ts';
 import { RoutedEndpoints } from './routed-endpoints.ts';
 import type { OpenEndpointRouter } from './routed-endpoints.ts';
@@ -54,6 +54,8 @@ import type { OpenEndpointRouter } from './routed-endpoints.ts';
 export interface RouterServiceOptions {
   /** Makes the router of an endpoint. */
   readonly open: OpenEndpointRouter;
+  /** Of every router. @default as callers and workers say */
+  readonly blockSize?: number | undefined;
   /** Listens to the events of engines that are registered; without it they are scored by what was routed to them. */
   readonly openFeed?: OpenEngineFeed | undefined;
   /** How long bookings of callers that are silent stay. @default 5 minutes */
@@ -87,7 +89,7 @@ export class RouterService implements AsyncDisposable {
 
   constructor(options: RouterServiceOptions) {
     this.#logger = options.logger;
-    this.endpoints = new RoutedEndpoints(options.open);
+    this.endpoints = new RoutedEndpoints(options);
     this.#workers = new ExternalWorkers(options.openFeed);
     this.#leases = new BookingLeases({
       leaseMs: options.leaseMs ?? DEFAULT_LEASE_MS,
@@ -126,13 +128,15 @@ export class RouterService implements AsyncDisposable {
   /** First token seen. Unknown requests are ignored. */
   prefillDone(request: PrefillDoneRequest): void {
     this.#leases.touch(request);
-    this.endpoints.tryGet(request.endpoint)?.prefillDone(request.requestId);
+    for (const router of this.endpoints.routersOf(request.endpoint))
+      router.prefillDone(request.requestId);
   }
 
   /** Output has filled one more block. Unknown requests are ignored. */
   outputBlock(request: OutputBlockRequest): void {
     this.#leases.touch(request);
-    this.endpoints.tryGet(request.endpoint)?.outputBlock(request.requestId);
+    for (const router of this.endpoints.routersOf(request.endpoint))
+      router.outputBlock(request.requestId);
   }
 
   /** The request ended, also one that is still being placed. Idempotent. */
@@ -140,7 +144,7 @@ export class RouterService implements AsyncDisposable {
     const outcome = outcomeOf(request.outcome);
     this.#placing.get(bookingName(request))?.kill('superseded');
     this.#leases.release(request);
-    this.endpoints.tryGet(request.endpoint)?.free(request.requestId, outcome);
+    this.#free(request, outcome);
   }
 
   /** The caller is alive. */
@@ -177,15 +181,8 @@ export class RouterService implements AsyncDisposable {
 
   /** What the index holds and how far it can be trusted. */
   async queryIndex(request: QueryIndexRequest, origin: CallOrigin): Promise<QueryIndexResponse> {
-    const router = await this.#routerOf(request, origin);
-    const { workerId, includeBlocks } = request;
-    if (includeBlocks) {
-      const id = workerId === undefined ? undefined : asInstanceId(workerId);
-      return QueryIndexResponse.decode(await router.readIndex(id));
-    }
-    const { ranks, blocks, bytes } = router.indexHealth();
-    const wanted = ranks.filter((rank) => workerId === undefined || rank.workerId === workerId);
-    return QueryIndexResponse.create({ ranks: wanted, blocks, bytes });
+    await this.#routerOf(request, origin);
+    return indexMessage(this.endpoints.routersOf(request.endpoint), request);
   }
 
   /** One recorded decision. @throws `request.invalid` without an id, `request.not_found` */
@@ -313,7 +310,12 @@ export class RouterService implements AsyncDisposable {
 
   #giveBack(booking: LeasedBooking): void {
     this.#leases.release(booking);
-    this.endpoints.tryGet(booking.endpoint)?.free(booking.requestId, { kind: 'cancelled' });
+    this.#free(booking, { kind: 'cancelled' });
+  }
+
+  /** Only the router that has the booking counts its end. */
+  #free({ endpoint, requestId }: LeasedBooking, outcome: RequestOutcome | undefined): void {
+    for (const router of this.endpoints.routersOf(endpoint)) router.free(requestId, outcome);
   }
 
   #onExpired({ endpoint, requestId }: LeasedBooking): void {
@@ -322,7 +324,7 @@ export class RouterService implements AsyncDisposable {
       request_id: requestId,
     });
     const outcome = { kind: 'failed', errorCode: 'request.deadline_exceeded' } as const;
-    this.endpoints.tryGet(endpoint)?.free(requestId, outcome);
+    this.#free({ endpoint, requestId }, outcome);
   }
 
   #logPlacement(placement: Placement, context: Context): void {
