@@ -11,6 +11,7 @@
  *                                    measure run by themselves
  */
 import { appendFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
 import { CompileCache } from './compile-cache.ts';
@@ -18,6 +19,9 @@ import { reliabilityPage, tableText } from './report.ts';
 import type { Row } from './report.ts';
 import type { Scenario, ScenarioResult, Size } from './scenario.ts';
 import { NOT_YET, SCENARIOS } from './scenarios.ts';
+
+/** Much longer than any takes on a busy machine; the long form of the soak takes an hour. */
+const LIMIT_MS: Readonly<Record<Size, number>> = { short: 8 * 60_000, long: 240 * 60_000 };
 
 const PAGE = new URL('../../docs/RELIABILITY.md', import.meta.url);
 
@@ -42,7 +46,11 @@ const chosen = SCENARIOS.filter(
 if (values.help || values.list) list();
 else if (chosen.length === 0)
   fail(`no scenario is called like ${values.only.join(' or ')}; see --list`);
-else await runAll();
+else {
+  await runAll();
+  // What a scenario that was given up has left behind would keep the process.
+  process.exit();
+}
 
 async function runAll(): Promise<void> {
   await using cache = await CompileCache.create();
@@ -102,13 +110,29 @@ async function runOne(scenario: Scenario): Promise<ScenarioResult> {
     process.stdout.write(`${scenario.name}: ${message}\n`);
   };
   say(scenario.fault);
-  const result = await scenario.run({ size, soakRequests, progress: say }).catch(broken);
+  const running = scenario.run({ size, soakRequests, progress: say });
+  const result = await inTime(running).catch(broken);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   for (const problem of result.problems) say(`PROBLEM: ${problem}`);
   for (const note of result.notes) say(note);
   const outcome = result.problems.length === 0 ? 'holds' : 'FAILED';
   say(`${result.skipped === undefined ? outcome : `skipped: ${result.skipped}`} (${seconds} s)`);
   return result;
+}
+
+/** A scenario that waits for ever must not keep the others from their table. */
+async function inTime(running: Promise<ScenarioResult>): Promise<ScenarioResult> {
+  const limitMs = LIMIT_MS[size];
+  const limit = new AbortController();
+  const late = delay(limitMs, undefined, { signal: limit.signal }).then(() => {
+    throw new Error(`not at its end after ${limitMs / 60_000} minutes`);
+  });
+  late.catch(() => undefined); // aborted by the scenario's end
+  try {
+    return await Promise.race([running, late]);
+  } finally {
+    limit.abort();
+  }
 }
 
 /** A scenario that could not come to its end has failed. */

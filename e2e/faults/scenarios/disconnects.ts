@@ -5,6 +5,7 @@ import { EngineServiceClient, GenerateRequest, tokenIdsToBytes } from '@dynamo-t
 import { eventually, freePort, quantile } from '@dynamo-ts/testing';
 import { credentials } from '@grpc/grpc-js';
 
+import { asSoonAs } from '../as-soon-as.ts';
 import { MODEL, post } from '../completion.ts';
 import { Fleet } from '../fleet.ts';
 import { unless } from '../outcome.ts';
@@ -98,7 +99,7 @@ async function leavePrefill(fleet: Fleet, round: number): Promise<number> {
   const client = new AbortController();
   const prompt = `${round} ${'long prompt '.repeat(1500)}`;
   post(fleet.urls[0] ?? '', body(prompt), client.signal).catch(() => undefined);
-  while ((await fleet.inFlight()) === 0);
+  await asSoonAs(async () => (await fleet.inFlight()) > 0, 'the engine has the request');
   return idleAfter(fleet, () => client.abort());
 }
 
@@ -125,7 +126,7 @@ async function leaveQueue(fleet: Fleet, rounds: number): Promise<readonly number
   const latencies = await again(rounds, async (round) => {
     const client = new AbortController();
     post(url, body(`waits ${round}`), client.signal).catch(() => undefined);
-    while ((await fleet.inFlight()) < 2);
+    await asSoonAs(async () => (await fleet.inFlight()) > 1, 'the engine has both requests');
     return idleAfter(fleet, () => client.abort(), 1);
   });
   await idleAfter(fleet, () => holder.abort());
@@ -148,8 +149,11 @@ async function leaveTokenising(fleet: Fleet, rounds: number): Promise<number> {
   for (let round = 0; round < rounds; round += 1) {
     const client = new AbortController();
     const prompt = `${round} `.padEnd(6_000_000, `tokens ${round} `);
-    post(url, body(prompt), client.signal).catch(() => undefined);
-    while ((await received()) === 0);
+    let isOver = false;
+    post(url, body(prompt), client.signal)
+      .catch(() => undefined)
+      .finally(() => (isOver = true));
+    await asSoonAs(async () => isOver || (await received()) > 0, 'the frontend has the request');
     await delay((round % 5) * 10);
     client.abort();
     // What is in native code comes to its end first; it must not be sent on.
@@ -170,7 +174,7 @@ async function leaveTokenising(fleet: Fleet, rounds: number): Promise<number> {
 async function idleAfter(fleet: Fleet, leave: () => void, most = 0): Promise<number> {
   const leftMs = performance.now();
   leave();
-  while ((await fleet.inFlight()) > most);
+  await asSoonAs(async () => (await fleet.inFlight()) <= most, 'the engine is idle');
   return performance.now() - leftMs;
 }
 

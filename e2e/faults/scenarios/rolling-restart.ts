@@ -1,4 +1,5 @@
 /** Every service of a deployment restarted under load, and services started in any order. */
+import { asSoonAs } from '../as-soon-as.ts';
 import { Fleet } from '../fleet.ts';
 import { Load, MIXED_BODIES } from '../load.ts';
 import { complete } from '../completion.ts';
@@ -57,12 +58,13 @@ export const FRONTEND_DRAINS: Scenario = {
     const frontend = fleet.one('frontend');
     const bodies = Array.from({ length: 20 }, (_, seed) => ({
       prompt: 'drain',
-      max_tokens: 150,
+      max_tokens: 600,
       seed,
       stream: true,
     }));
     const streams = bodies.map((body) => complete(frontend.url, body));
-    while ((await fleet.inFlight()) < bodies.length);
+    const half = bodies.length / 2;
+    await asSoonAs(async () => (await fleet.inFlight()) >= half, 'half of the streams run');
     const exit = await frontend.terminate();
     const endings = await Promise.all(streams);
     const failed = endings.filter(({ kind }) => kind !== 'answered');
