@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 
 import { PLACEMENT_DEFAULTS, PlacementCore } from '@dynamo-ts/kv';
 import { KvEventBatch } from '@dynamo-ts/protocol';
+import { quantile } from '@dynamo-ts/testing';
 
 const { values } = parseArgs({
   options: {
@@ -74,7 +75,6 @@ function batch(worker, step) {
   ).finish();
 }
 
-const quantile = (sorted, share) => sorted[Math.floor((sorted.length - 1) * share)] ?? 0;
 const steps = RATE * SECONDS;
 const calls = [];
 const decisions = [];
@@ -118,7 +118,6 @@ function report() {
   );
   console.log(`one core: ${(100 * share).toFixed(1)} % at that rate`);
   for (const [name, times] of Object.entries({ applyEvents: calls, select: decisions })) {
-    times.sort((a, b) => a - b);
     const figures = [0.5, 0.99, 0.999, 1].map((part) => quantile(times, part).toFixed(1));
     console.log(
       `${name}: p50 ${figures[0]} µs, p99 ${figures[1]} µs, p99.9 ${figures[2]} µs, longest ${figures[3]} µs`,

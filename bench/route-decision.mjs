@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { PLACEMENT_DEFAULTS, PlacementCore } from '@dynamo-ts/kv';
 import native from '@dynamo-ts/native';
 import { WorkerKvQueryRequest } from '@dynamo-ts/protocol';
+import { quantile } from '@dynamo-ts/testing';
 
 const { values } = parseArgs({
   options: {
@@ -78,12 +79,7 @@ async function fill(router, workerId) {
   publisher.close();
 }
 
-function quantile(sorted, share) {
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
-}
-
 function report(name, times) {
-  times.sort((a, b) => a - b);
   const figures = [0.5, 0.9, 0.99, 0.999].map((share) => quantile(times, share).toFixed(1));
   console.log(
     `${name.padEnd(22)} p50 ${figures[0]} µs  p90 ${figures[1]} µs  p99 ${figures[2]} µs  p99.9 ${figures[3]} µs`,
