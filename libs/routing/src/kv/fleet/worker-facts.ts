@@ -4,6 +4,7 @@
  */
 import { DynamoError, asInstanceId, instanceIdHex } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
+import type { WorkerEntry } from '@dynamo-ts/kv';
 import { readModelRecord } from '@dynamo-ts/protocol';
 import type { EndpointPath, ModelRecord } from '@dynamo-ts/protocol';
 import type { Discovery } from '@dynamo-ts/runtime';
@@ -11,15 +12,8 @@ import type { Logger } from '@dynamo-ts/telemetry';
 
 import { modelCardsPrefix } from './block-size.ts';
 
-/** Facts of one worker; a size of 0 is unknown. */
-export interface WorkerFact {
-  readonly dpStart: number;
-  readonly dpSize: number;
-  readonly totalKvBlocks: number;
-  readonly maxBatchedTokens: number;
-  /** Publishes KV events and answers index queries. */
-  readonly kvEvents: boolean;
-  readonly taints: readonly string[];
+/** What a core is told of a worker, and what only its router knows. */
+export interface WorkerFact extends Omit<WorkerEntry, 'workerId'> {
   /** Names of the models that it serves. */
   readonly models: readonly string[];
   /** Its blocks have the size that is wanted, as far as it is known: otherwise another router counts its cache. */
