@@ -110,6 +110,24 @@ describe('dynamo up --processes', { timeout: 3 * DYNAMO_START_TIMEOUT_MS }, () =
     for (const pid of pids.values()) expect(isAlive(pid)).toBe(false);
   });
 
+  it('lets one of two that want the same port win, and the other say so and end', async () => {
+    const free = createServer();
+    await new Promise<void>((resolve) => free.listen(0, '127.0.0.1', resolve));
+    const { port } = free.address() as AddressInfo;
+    await new Promise((resolve) => free.close(resolve));
+    const args = ['up', '--processes', '--speedup-ratio', '0', '--port', String(port)];
+    await using first = new DynamoProcess(args);
+    await using second = new DynamoProcess(args);
+    const loser = await Promise.race(
+      [first, second].map(async (dynamo) => dynamo.exit.then(() => dynamo)),
+    );
+    expect(await loser.exit).toBe(1);
+    expect(loser.out).toBe('');
+    await vi.waitFor(() => expect(loser.err).toMatch(/^dynamo up: .*--http-port$/m));
+    const winner = loser === first ? second : first;
+    expect(new URL(await winner.ready()).port).toBe(String(port));
+  });
+
   it('leaves no process behind when it is killed', async () => {
     await using dynamo = new DynamoProcess(['up', '--processes', ...FAST]);
     await dynamo.ready();

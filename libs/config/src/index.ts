@@ -10,6 +10,8 @@ export {
 } from './common-options.ts';
 export type { Environment } from './environment.ts';
 export { writeFlags } from './flags.ts';
+export type { ServiceMessage } from './launcher-channel.ts';
+export { tryServiceMessage } from './launcher-channel.ts';
 export { KV_ROUTER_OPTIONS } from './kv-router-options.ts';
 export type { LoadConfigInput, LoadedConfig } from './load-config.ts';
 export { LOADER_OPTIONS, loadConfig } from './load-config.ts';

@@ -10,6 +10,7 @@ import { get } from 'node:http';
 import { DynamoError } from '@dynamo-ts/base';
 
 import type { Environment } from './environment.ts';
+import { tellLauncher } from './launcher-channel.ts';
 import { loadConfig } from './load-config.ts';
 import type { ConfigOf, Options } from './option.ts';
 
@@ -58,6 +59,7 @@ export async function runService<O extends Options>(main: ServiceMain<O>): Promi
     else if (asksHealth) process.exitCode = (await probeHealth(main.health(config))) ? 0 : 1;
     else await serve(await main.create(config, origins), main.stopTimeoutMs?.(config));
   } catch (error) {
+    if (error instanceof DynamoError) tellLauncher({ kind: 'start-failed', error });
     failStart(error, main.command);
   }
 }
@@ -96,6 +98,7 @@ async function serve(service: RunnableService, stopTimeoutMs: number | undefined
   });
   try {
     await service.start();
+    tellLauncher({ kind: 'started' });
   } catch (error) {
     // A start that is interrupted fails in its own way; closing goes on and ends the process.
     if (!stopped.requested()) throw error;

@@ -9,6 +9,6 @@ export interface Fleet {
   readonly httpPort: number;
   /** Process ids by service name; empty when all run in this process. */
   readonly processIds: ReadonlyMap<string, number>;
-  /** Rejects when a service cannot start. */
+  /** Rejects when a service cannot start, at first or again. */
   readonly failed: Promise<never>;
 }

@@ -49,7 +49,7 @@ export class ProcessFleet implements Fleet {
     this.#telemetry = createTelemetry({ service: 'up', ...options.config });
     this.#httpPort = options.config.httpPort;
     this.failed = new Promise((_resolve, reject) => (this.#fail = reject));
-    this.failed.catch(() => undefined); // a failure after the start is logged by the supervision
+    this.failed.catch(() => undefined); // nobody may be waiting for it
   }
 
   get httpPort(): number {
@@ -64,7 +64,7 @@ export class ProcessFleet implements Fleet {
     const { config } = this.#options;
     this.#httpPort = await claimPort(config.httpHost, config.httpPort);
     this.#directory = await createFleetDirectory();
-    this.#add({
+    const frontend = this.#add({
       name: 'frontend',
       service: 'frontend',
       options: FRONTEND_OPTIONS,
@@ -82,6 +82,8 @@ export class ProcessFleet implements Fleet {
         settings: { ...engine },
       });
     for (const supervised of this.#processes) supervised.start();
+    // Until it has the port, whoever answers there may be somebody else's frontend.
+    await Promise.race([frontend.started, this.failed]);
   }
 
   /** From now on services that die are started again. */
@@ -99,7 +101,7 @@ export class ProcessFleet implements Fleet {
     await this.#telemetry.close();
   }
 
-  #add({ name, service, options, settings = {} }: ServiceProcess): void {
+  #add({ name, service, options, settings = {} }: ServiceProcess): SupervisedProcess {
     const flags = writeFlags(options, {
       ...this.#forwarded(options),
       ...settings,
@@ -111,15 +113,15 @@ export class ProcessFleet implements Fleet {
       rpcAdvertisedHost: '127.0.0.1',
       systemPort: -1,
     });
-    this.#processes.push(
-      new SupervisedProcess({
-        name,
-        command: [serviceEntry(service), ...flags],
-        env: this.#options.env,
-        logger: this.#telemetry.logger,
-        onStartFailure: (error) => this.#fail(error),
-      }),
-    );
+    const supervised = new SupervisedProcess({
+      name,
+      command: [serviceEntry(service), ...flags],
+      env: this.#options.env,
+      logger: this.#telemetry.logger,
+      onFailure: (error) => this.#fail(error),
+    });
+    this.#processes.push(supervised);
+    return supervised;
   }
 
   /** What was written as flags or in a file, and what `up` defaults differently. */

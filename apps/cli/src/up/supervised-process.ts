@@ -9,7 +9,9 @@ import type { ChildProcess } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { AbortReasonError, Backoff, DynamoError, systemClock } from '@dynamo-ts/base';
+import { AbortReasonError, Backoff, DynamoError, hasCode, systemClock } from '@dynamo-ts/base';
+import { tryServiceMessage } from '@dynamo-ts/config';
+import type { ServiceMessage } from '@dynamo-ts/config';
 import type { Logger } from '@dynamo-ts/telemetry';
 
 /** Settings of a {@link SupervisedProcess}. */
@@ -19,8 +21,8 @@ export interface SupervisedProcessOptions {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly logger: Logger;
-  /** Told when the process ends by itself before `ready()`: it will not be started again. */
-  readonly onStartFailure: (error: DynamoError) => void;
+  /** Told when the process ends by itself before `ready()`, or later for want of its port: it will not be started again. */
+  readonly onFailure: (error: DynamoError) => void;
 }
 
 /** Where Node keeps compiled code by default; services find there what the launcher and earlier runs compiled. */
@@ -42,7 +44,10 @@ export class SupervisedProcess {
     jitterRatio: 0,
   });
   readonly #stopping = new AbortController();
+  readonly #started: PromiseWithResolvers<void> = Promise.withResolvers();
   #child: ChildProcess | undefined;
+  /** Why the latest start failed, as the service says. */
+  #startError: DynamoError | undefined;
   #restarts = false;
   #done: Promise<void> = Promise.resolve();
 
@@ -56,6 +61,11 @@ export class SupervisedProcess {
 
   get pid(): number | undefined {
     return this.#child?.pid;
+  }
+
+  /** Resolves when the service has said that it is up. */
+  get started(): Promise<void> {
+    return this.#started.promise;
   }
 
   /** Starts the process. */
@@ -91,10 +101,10 @@ export class SupervisedProcess {
       const ending = await this.#runOnce();
       if (this.#restarts && ending === ENDED_WELL) await this.#sleep(SIGNAL_SPREAD_MS);
       if (this.#isStopping()) return;
-      if (!this.#restarts) {
-        this.#options.onStartFailure(
-          new DynamoError('backend.unavailable', `${this.name} could not start: ${ending}`),
-        );
+      // Whoever has the port now keeps it, and clients would be answered by them for ever.
+      if (!this.#restarts || hasCode(this.#startError, 'config.port_in_use')) {
+        const { code = 'backend.unavailable', message = ending } = this.#startError ?? {};
+        this.#options.onFailure(new DynamoError(code, `${this.name} could not start: ${message}`));
         return;
       }
       if (performance.now() - startedMs > HEALTHY_AFTER_MS) this.#backoff.reset();
@@ -124,10 +134,17 @@ export class SupervisedProcess {
       env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...this.#options.env },
     });
     this.#child = child;
+    this.#startError = undefined;
+    child.on('message', (sent) => this.#hear(tryServiceMessage(sent)));
     child.channel?.unref();
     return new Promise((resolve) => {
       child.once('error', (error) => resolve(error.message));
       child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code ?? 'unknown'}`));
     });
+  }
+
+  #hear(message: ServiceMessage | undefined): void {
+    if (message?.kind === 'started') this.#started.resolve();
+    if (message?.kind === 'start-failed') this.#startError = message.error;
   }
 }

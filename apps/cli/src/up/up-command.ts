@@ -1,6 +1,6 @@
 /** `dynamo up`: a frontend and workers on this machine, and a banner when a client would be answered. */
 import { AbortReasonError } from '@dynamo-ts/base';
-import { runService } from '@dynamo-ts/config';
+import { failStart, runService } from '@dynamo-ts/config';
 import type { Environment, RunnableService } from '@dynamo-ts/config';
 
 import { renderBanner } from './banner.ts';
@@ -11,6 +11,8 @@ import type { Progress } from './readiness.ts';
 import { UP_OPTIONS, workerEngines } from './up-options.ts';
 import type { UpConfig } from './up-options.ts';
 
+const COMMAND = 'dynamo up';
+
 /** Runs `dynamo up` until it is stopped. */
 export async function runUp(input: {
   readonly argv: readonly string[];
@@ -18,7 +20,7 @@ export async function runUp(input: {
 }): Promise<void> {
   await runService({
     ...input,
-    command: 'dynamo up',
+    command: COMMAND,
     summary: 'Starts an OpenAI-compatible endpoint with workers on this machine.',
     options: UP_OPTIONS,
     health: (config) => ({ port: config.httpPort, path: config.healthPath }),
@@ -68,6 +70,7 @@ class Up implements RunnableService {
       const progress = await Promise.race([ready, fleet.failed]);
       fleet.ready();
       process.stdout.write(this.#banner(progress));
+      void fleet.failed.catch(async (error: unknown) => this.#end(error));
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
       await this.close();
@@ -78,6 +81,13 @@ class Up implements RunnableService {
   async close(): Promise<void> {
     this.#stopping.abort(new AbortReasonError('shutdown'));
     await this.#fleet.close();
+  }
+
+  /** A service is gone for good, and what is left answers nobody. */
+  async #end(error: unknown): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    await this.close();
+    failStart(error, COMMAND);
   }
 
   get #workers(): number {
