@@ -1,7 +1,8 @@
-import { DYNAMO_START_TIMEOUT_MS, DynamoProcess } from '@dynamo-ts/testing';
+import { open } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
+import { DYNAMO_START_TIMEOUT_MS, DynamoProcess } from '@dynamo-ts/testing';
 import { describe, expect, it, vi } from 'vitest';
 
 import { complete, completeWith, isAlive } from './up-probes.ts';
@@ -155,6 +156,15 @@ describe('dynamo', { timeout: DYNAMO_START_TIMEOUT_MS }, () => {
     expect(doctor.out).toMatch(/^ok +native addon +loads$/m);
     expect(doctor.out).toMatch(/^ok +zeromq +loads/m);
     expect(doctor.out).toMatch(/^- +etcd +nothing answers at http:\/\/127\.0\.0\.1:1/m);
+  });
+
+  it('says in one line that its answer cannot be written', async () => {
+    const full = await open('/dev/full', 'w');
+    await using help = new DynamoProcess(['--help'], { stdout: full.fd });
+    expect(await help.exit).toBe(1);
+    await vi.waitFor(() => expect(help.err).toContain('free space on that disk'));
+    expect(help.err.trim().split('\n')).toHaveLength(1);
+    await full.close();
   });
 
   it('runs one service', async () => {

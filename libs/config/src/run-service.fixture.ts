@@ -1,4 +1,5 @@
 /** A service for the tests of `runService`. */
+import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { DynamoError, isErrorCode } from '@dynamo-ts/base';
@@ -40,6 +41,7 @@ await runService({
   create: ({ fail, closeDelayMs, startsForEver }) => ({
     start: async () => {
       if (fail !== undefined && isErrorCode(fail)) throw new DynamoError(fail, 'cannot start');
+      if (fail === 'full-disk') writeFileSync('/dev/full', 'text');
       if (fail !== undefined) throw new Error('a defect');
       timer = setInterval(() => undefined, 1000);
       process.stdout.write('started\n');

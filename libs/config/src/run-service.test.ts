@@ -93,10 +93,15 @@ describe('runService', { timeout: 30_000 }, () => {
   });
 
   it('says in one line what a user can mend and exits with 1', async () => {
-    for (const args of [['--nope'], ['--fail', 'config.port_in_use']]) {
+    const cases = [
+      [['--nope'], 'unknown flag --nope'],
+      [['--fail', 'config.port_in_use'], 'cannot start'],
+      [['--fail', 'full-disk'], 'free space on that disk'],
+    ] as const;
+    for (const [args, message] of cases) {
       const { output, exit } = run(args);
       expect(await exit).toBe(1);
-      await vi.waitFor(() => expect(output.err).toContain('\n'));
+      await vi.waitFor(() => expect(output.err).toContain(message));
       expect(output.err.trim().split('\n')).toHaveLength(1);
     }
   });

@@ -7,7 +7,7 @@
  */
 import { get } from 'node:http';
 
-import { DynamoError } from '@dynamo-ts/base';
+import { DynamoError, isSystemError, systemErrorText } from '@dynamo-ts/base';
 
 import type { Environment } from './environment.ts';
 import { tellLauncher } from './launcher-channel.ts';
@@ -84,10 +84,14 @@ export async function probeHealth(target: {
 
 /** Tells why a process cannot start, one line for what a user can mend, and ends it with code 1. */
 export function failStart(error: unknown, command: string): never {
-  const known = error instanceof DynamoError && error.code !== 'runtime.internal';
-  const text = error instanceof Error ? (known ? error.message : error.stack) : String(error);
-  process.stderr.write(`${command}: ${text ?? 'failed'}\n`);
+  process.stderr.write(`${command}: ${startFailureText(error)}\n`);
   process.exit(1);
+}
+
+function startFailureText(error: unknown): string {
+  if (error instanceof DynamoError && error.code !== 'runtime.internal') return error.message;
+  if (isSystemError(error)) return systemErrorText(error);
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
 async function serve(service: RunnableService, stopTimeoutMs: number | undefined): Promise<void> {

@@ -1,3 +1,6 @@
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync, writeFileSync } from 'node:fs';
+
 import { DynamoError } from '@dynamo-ts/base';
 import { describe, expect, it } from 'vitest';
 
@@ -100,6 +103,18 @@ describe('createLogger as readable text', () => {
     }
   });
 
+  it('says in one line that a disk is full, and what to do', () => {
+    const { logger, lines } = capture({ filter: 'debug' });
+    try {
+      writeFileSync('/dev/full', 'text');
+    } catch (error) {
+      logger.error('decisions cannot be logged', { path: 'log.ndjson', error });
+    }
+    expect(lines[0]).toMatch(
+      /error="ENOSPC: no space left on device, write; free space on that disk, or name another place"\n$/,
+    );
+  });
+
   it('does not repeat a code that begins the message', () => {
     const { logger, lines } = capture({});
     for (const message of ['ENOSPC: no space left', 'ENOSPC']) {
@@ -122,4 +137,20 @@ describe('createLogger as readable text', () => {
     expect(time).toMatch(/\.\d{6}[+-]\d\d:\d\d$/);
     expect(Math.abs(Date.parse(time) - Date.now())).toBeLessThan(5000);
   });
+});
+
+it('lets a service go on whose log is on a full disk', () => {
+  const source = new URL('create-logger.ts', import.meta.url).href;
+  const script = `
+    import { createLogger } from '${source}';
+    const logger = createLogger({ service: 'frontend' });
+    for (let line = 0; line < 3; line++) logger.info('a line');
+    setTimeout(() => process.stdout.write('still here'), 1);
+  `;
+  const full = openSync('/dev/full', 'w');
+  const options = ['--conditions=@dynamo-ts/source', '--input-type=module', '--eval', script];
+  const ran = spawnSync(process.execPath, options, { stdio: ['ignore', 'pipe', full] });
+  closeSync(full);
+  expect(ran.stdout.toString()).toBe('still here');
+  expect(ran.status).toBe(0);
 });

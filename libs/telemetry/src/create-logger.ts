@@ -2,7 +2,8 @@
  * The logger of every service: pino to stderr, filtered by `DYN_LOG`, readable or JSON lines.
  *
  * Keys of a JSON line: time (RFC 3339, microseconds, UTC), level, target, message, then the fields of the child and of the
- * line (`trace_id`, `span_id`, `x_request_id`, …). Writing is synchronous, so no line is lost when the process ends.
+ * line (`trace_id`, `span_id`, `x_request_id`, …). Writing is synchronous, so no line is lost when the process ends. What
+ * cannot be written, because the disk is full, waits up to a limit and is then lost; the service goes on.
  */
 import { pino } from 'pino';
 import type { Logger as Pino } from 'pino';
@@ -35,11 +36,14 @@ export interface LoggerOptions {
   readonly destination?: LogDestination | undefined;
 }
 
+/** Lines that wait for room on the disk; also the longest line. */
+const MAX_UNWRITTEN_BYTES = 4 * 1024 * 1024;
+
 /** Makes the root logger of a service. @throws config.invalid when the filter is not understood */
 export function createLogger(options: LoggerOptions): Logger {
   const filter = LogFilter.parse(options.filter ?? 'info');
   const target = options.target ?? options.service;
-  const sink = options.destination ?? pino.destination({ fd: 2, sync: true });
+  const sink = options.destination ?? stderrSink();
   const root = pino(
     {
       level: 'trace',
@@ -57,6 +61,13 @@ export function createLogger(options: LoggerOptions): Logger {
     options.jsonl === true ? sink : readable(sink, options),
   );
   return new PinoLogger({ root, filter, target, fields: {} });
+}
+
+function stderrSink(): LogDestination {
+  const sink = pino.destination({ fd: 2, sync: true, maxLength: MAX_UNWRITTEN_BYTES });
+  // There is nowhere to say it; without a listener the process would end.
+  sink.on('error', () => undefined);
+  return sink;
 }
 
 function readable(sink: LogDestination, options: LoggerOptions): LogDestination {

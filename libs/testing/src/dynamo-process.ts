@@ -9,6 +9,14 @@ const BIN = fileURLToPath(new URL('../../../apps/cli/bin/dynamo.js', import.meta
 /** Starts are slow on a busy machine; nothing here waits that long otherwise. */
 export const DYNAMO_START_TIMEOUT_MS = 60_000;
 
+/** What a {@link DynamoProcess} is given beside its arguments. */
+export interface DynamoProcessOptions {
+  /** Added to the environment of this process. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** A file descriptor. @default a pipe that `out` collects */
+  readonly stdout?: number | undefined;
+}
+
 /** A running `dynamo` command. */
 export class DynamoProcess implements AsyncDisposable {
   readonly child: ChildProcess;
@@ -17,9 +25,10 @@ export class DynamoProcess implements AsyncDisposable {
   out = '';
   err = '';
 
-  constructor(args: readonly string[]) {
+  constructor(args: readonly string[], options: DynamoProcessOptions = {}) {
     this.child = spawn(process.execPath, [BIN, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', options.stdout ?? 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
     });
     this.child.stdout?.setEncoding('utf8').on('data', (chunk: string) => (this.out += chunk));
     this.child.stderr?.setEncoding('utf8').on('data', (chunk: string) => (this.err += chunk));

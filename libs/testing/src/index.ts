@@ -2,6 +2,7 @@ export type { Broker, BrokerPlace, BrokerSpec } from './brokers/broker.ts';
 export type { AdaptBroker, BrokerProvider } from './brokers/broker-provider.ts';
 export { etcdProvider, natsProvider } from './brokers/broker-provider.ts';
 export { freePort } from './brokers/free-port.ts';
+export type { DynamoProcessOptions } from './dynamo-process.ts';
 export { DYNAMO_START_TIMEOUT_MS, DynamoProcess } from './dynamo-process.ts';
 export type { EventuallyOptions } from './eventually.ts';
 export { eventually } from './eventually.ts';

@@ -1,0 +1,33 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+
+import { expect, it } from 'vitest';
+
+import { isSystemError, systemErrorText } from './system-error.ts';
+
+function caught(run: () => unknown): unknown {
+  try {
+    run();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
+
+it('says what to do about a full disk', () => {
+  const error = caught(() => writeFileSync('/dev/full', 'text'));
+  if (!isSystemError(error)) throw new Error('no system error');
+  expect(systemErrorText(error)).toBe(
+    'ENOSPC: no space left on device, write; free space on that disk, or name another place',
+  );
+});
+
+it('only says what happened where nothing can be advised', () => {
+  const error = caught(() => readFileSync('/no/such/file'));
+  if (!isSystemError(error)) throw new Error('no system error');
+  expect(systemErrorText(error)).toBe(error.message);
+});
+
+it.each([new Error('a defect'), Object.assign(new Error('no call'), { code: 'ENOSPC' }), 'ENOSPC'])(
+  'leaves other errors alone (%s)',
+  (error) => expect(isSystemError(error)).toBe(false),
+);
