@@ -30,8 +30,6 @@ describe('what bad input gets', () => {
     expect(await statusOf(test, CHAT, '/v1/nothing')).toEqual([404, 'request.not_found']);
     const long = { ...CHAT, messages: [{ role: 'user', content: 'x'.repeat(100) }] };
     expect(await statusOf(test, long)).toEqual([400, 'context_length_exceeded']);
-    const empty = { model: 'mock', prompt: ['one', '', 'two'], stream: true };
-    expect(await statusOf(test, empty, '/v1/completions')).toEqual([400, 'request.invalid']);
     for (const type of ['text/plain', 'application/jsonx', '']) {
       const headers = { 'content-type': type };
       const response = await test.post('/v1/chat/completions', CHAT, { headers });
@@ -42,6 +40,30 @@ describe('what bad input gets', () => {
     const broken = await fetch(`${test.url}/v1/models/%ff`);
     expect(broken.status).toBe(400);
     expect(await broken.json()).toMatchObject({ error: { code: 'request.invalid' } });
+  });
+
+  it('names the prompt that is wrong as the body has it', async () => {
+    await using test = await testFrontend({ contextLength: 64 });
+    const errorOf = async (path: string, body: object) => {
+      const response = await test.post(path, { model: 'mock', ...body });
+      expect(response.status).toBe(400);
+      const { error } = (await response.json()) as { error: { message: string; param: string } };
+      return error;
+    };
+    const long = 'x'.repeat(100);
+    for (const [prompt, message] of [
+      [['one', '', 'two'], 'prompt[1] has no tokens'],
+      ['', 'the prompt has no tokens'],
+      [['one', long], 'but prompt[1] has 100 tokens'],
+    ] as const) {
+      const error = await errorOf('/v1/completions', { prompt, stream: true });
+      expect(error.param).toBe('prompt');
+      expect(error.message).toContain(message);
+    }
+    const chat = { messages: [{ role: 'user', content: long }] };
+    const error = await errorOf('/v1/chat/completions', chat);
+    expect(error).toMatchObject({ param: 'messages', details: { limit: 64 } });
+    expect(error.message).toContain('but the messages have ');
   });
 
   it('is 405 with the allowed methods for a path that has others', async () => {

@@ -48,9 +48,12 @@ export function planChoices(options: PlanOptions): readonly ChoicePlan[] {
   const n = options.request.n ?? 1;
   return options.prompts.flatMap((planned, promptIndex) => {
     const { textInput, tokenIds } = planned.prompt;
+    const place = placeOf(options, promptIndex);
     if (textInput === undefined && tokenIds.length === 0)
-      throw new DynamoError('request.invalid', `prompt ${promptIndex + 1} has no tokens`);
-    const limits = answerLimits(options, planned.prompt);
+      throw new DynamoError('request.invalid', `${place.has} no tokens`, {
+        details: { param: place.param },
+      });
+    const limits = answerLimits(options, planned.prompt, place);
     return Array.from({ length: n }, (_, choice) => ({
       index: promptIndex * n + choice,
       planned,
@@ -58,6 +61,19 @@ export function planChoices(options: PlanOptions): readonly ChoicePlan[] {
       createDecoder: () => createDecoder(options, planned.prompt, limits.room),
     }));
   });
+}
+
+/** Where in the body a prompt is. */
+interface PromptPlace {
+  readonly param: string;
+  /** Begins a sentence about it; one of several is named as a client writes it: `prompt[1] has`. */
+  readonly has: string;
+}
+
+function placeOf({ request }: PlanOptions, index: number): PromptPlace {
+  if (!('prompt' in request)) return { param: 'messages', has: 'the messages have' };
+  const isOneOfSeveral = request.prompt.length > 1;
+  return { param: 'prompt', has: isOneOfSeveral ? `prompt[${index}] has` : 'the prompt has' };
 }
 
 interface Answer {
@@ -72,7 +88,11 @@ interface AnswerLimits {
   readonly room: number | undefined;
 }
 
-function answerLimits({ request, model }: PlanOptions, prompt: PreparedPrompt): AnswerLimits {
+function answerLimits(
+  { request, model }: PlanOptions,
+  prompt: PreparedPrompt,
+  { param, has }: PromptPlace,
+): AnswerLimits {
   const requested = requestedMaxTokens(request);
   const limit = model.card.contextLength;
   if (limit === 0 || prompt.textInput !== undefined) return { requested, room: requested };
@@ -80,8 +100,8 @@ function answerLimits({ request, model }: PlanOptions, prompt: PreparedPrompt): 
   if (actual >= limit) {
     throw new DynamoError(
       'request.context_length',
-      `This model's maximum context length is ${limit} tokens, but the prompt has ${actual} tokens. Shorten the prompt.`,
-      { details: { limit, actual } },
+      `This model's maximum context length is ${limit} tokens, but ${has} ${actual} tokens.`,
+      { details: { param, limit, actual } },
     );
   }
   const room = Math.min(requested ?? limit, limit - actual);
