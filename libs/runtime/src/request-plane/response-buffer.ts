@@ -10,6 +10,7 @@
 import { AbortReasonError } from '@dynamo-ts/base';
 import type { DynamoError } from '@dynamo-ts/base';
 
+import type { ReaderTurns } from './reader-turns.ts';
 import type { RawResponse } from './request-plane.ts';
 
 /** What a {@link ResponseBuffer} tells its plane. */
@@ -20,6 +21,8 @@ export interface ResponseBufferOptions {
   readonly onCancel: () => void;
   /** The answer ended, failed or was cancelled; called once. */
   readonly onSettled?: ((error: DynamoError | undefined) => void) | undefined;
+  /** Whom the reader waits for, from its second batch on. @default nobody */
+  readonly turns?: ReaderTurns | undefined;
 }
 
 type State =
@@ -41,6 +44,8 @@ export class ResponseBuffer implements RawResponse {
   #items: Uint8Array[] = [];
   #state: State = { kind: 'open' };
   #wake: (() => void) | undefined;
+  #hasTurn = false;
+  #hasRead = false;
 
   constructor(options: ResponseBufferOptions) {
     this.#options = options;
@@ -74,11 +79,9 @@ export class ResponseBuffer implements RawResponse {
 
   async nextBatch(): Promise<readonly Uint8Array[] | undefined> {
     // Everything pushed before the reader's microtask runs belongs to the same batch.
-    if (this.#items.length === 0 && this.#state.kind === 'open') {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
+    if (this.#items.length === 0 && this.#state.kind === 'open') await this.#woken();
+    else if (this.#hasRead && this.#options.turns?.busy === true) await this.#ownTurn();
+    this.#hasRead = true;
     if (this.#items.length > 0) return this.#take();
     if (this.#state.kind === 'failed') throw this.#state.error;
     return undefined;
@@ -91,6 +94,7 @@ export class ResponseBuffer implements RawResponse {
     if (this.#state.kind === 'failed') return;
     this.#options.onCancel();
     this.#settle({ kind: 'failed', error });
+    this.#wakeUp();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
@@ -122,12 +126,36 @@ export class ResponseBuffer implements RawResponse {
     this.#options.onSettled?.(state.kind === 'failed' ? state.error : undefined);
   }
 
-  #notify(): void {
-    const wake = this.#wake;
-    if (wake === undefined) return;
-    this.#wake = undefined;
-    wake();
+  #woken(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
   }
+
+  #ownTurn(): Promise<void> {
+    const turn = this.#woken();
+    this.#notify();
+    return turn;
+  }
+
+  /** The first batch waits for nobody: it is the one that somebody looks at. */
+  #notify(): void {
+    if (this.#wake === undefined || this.#hasTurn) return;
+    const { turns } = this.#options;
+    if (turns === undefined || !this.#hasRead) {
+      this.#wakeUp();
+      return;
+    }
+    this.#hasTurn = true;
+    turns.enter(this.#wakeUp);
+  }
+
+  readonly #wakeUp = (): void => {
+    this.#hasTurn = false;
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  };
 }
 
 /** Items in one piece of memory: their number, where each of them ends, their bytes. */

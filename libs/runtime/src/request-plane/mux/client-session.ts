@@ -8,6 +8,7 @@ import { DynamoError } from '@dynamo-ts/base';
 import { ConnectResponse, formatEndpointPath } from '@dynamo-ts/protocol';
 import type { ClientFrame, ServerFrame } from '@dynamo-ts/protocol';
 
+import type { ReaderTurns } from '../reader-turns.ts';
 import type { OutgoingRequest, RawResponse, RequestTarget } from '../request-plane.ts';
 import { ClientStream } from './client-stream.ts';
 import type { ClientStreamLink } from './client-stream.ts';
@@ -24,6 +25,8 @@ export interface ClientSessionOptions {
   readonly acceptTimeoutMs: number;
   /** The server has said nothing at all while a request waited for its acceptance: it stands still, or is cut off. */
   readonly onSilent?: () => void;
+  /** Shared by all sessions of a process. @default readers do not wait for each other */
+  readonly turns?: ReaderTurns | undefined;
   /** @default 256 KiB */
   readonly maxFrameBytes?: number;
   /** @default 512 KiB */
@@ -64,7 +67,7 @@ export class ClientSession {
   async open(target: RequestTarget, request: OutgoingRequest): Promise<RawResponse> {
     if (this.#closed !== undefined) throw this.#closed;
     const id = this.#nextStream();
-    const { creditBytes, acceptTimeoutMs } = this.#options;
+    const { creditBytes, acceptTimeoutMs, turns } = this.#options;
     const { payload, context } = request;
     const first =
       payload.byteLength <= this.#maxFrameBytes
@@ -88,7 +91,7 @@ export class ClientSession {
       },
       first.byteLength,
     );
-    const stream = new ClientStream({ id, request, link: this.#link, creditBytes });
+    const stream = new ClientStream({ id, request, link: this.#link, creditBytes, turns });
     this.#streams.set(id, stream);
     if (first !== payload) await this.#upload(id, payload.subarray(first.byteLength));
     stream.startAcceptTimer(acceptTimeoutMs);

@@ -2,6 +2,7 @@
 import { DynamoError, abortError, abortReasonOf, onAbort } from '@dynamo-ts/base';
 import type { AbortReason } from '@dynamo-ts/base';
 
+import type { ReaderTurns } from '../reader-turns.ts';
 import type { OutgoingRequest, RawResponse } from '../request-plane.ts';
 import { ResponseBuffer } from '../response-buffer.ts';
 
@@ -30,6 +31,7 @@ export interface ClientStreamOptions {
   readonly link: ClientStreamLink;
   /** Bytes of response data on their way at most. */
   readonly creditBytes: number;
+  readonly turns?: ReaderTurns | undefined;
 }
 
 /** Reads the frames of one answer; gives credit back as its reader takes items. */
@@ -62,6 +64,7 @@ export class ClientStream {
     // A rejection may come while the payload is still being sent and nobody waits yet.
     this.accepted.catch(() => undefined);
     this.#buffer = new ResponseBuffer({
+      turns: options.turns,
       onTaken: (bytes) => {
         this.#giveBack(bytes);
       },

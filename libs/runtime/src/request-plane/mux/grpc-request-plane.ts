@@ -10,6 +10,7 @@ import { engineService } from '../../grpc/engine-service.ts';
 import type { GrpcHost } from '../../event-plane/direct/grpc-host.ts';
 import { createGrpcServer } from '../../grpc/grpc-server.ts';
 import type { GrpcServer, GrpcService } from '../../grpc/grpc-server.ts';
+import { ReaderTurns } from '../reader-turns.ts';
 import type {
   OutgoingRequest,
   RawHandler,
@@ -54,6 +55,7 @@ export class GrpcRequestPlane implements RequestPlane {
   readonly #mux: MuxServer;
   readonly #services: GrpcService[];
   readonly #connections = new Map<string, MuxConnection>();
+  readonly #turns = new ReaderTurns();
   #listener: Promise<GrpcServer> | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
@@ -155,6 +157,7 @@ export class GrpcRequestPlane implements RequestPlane {
         creditBytes: this.#options.creditBytes ?? DEFAULT_CREDIT_BYTES,
         connectTimeoutMs: this.#options.connectTimeoutMs ?? 5000,
         acceptTimeoutMs: this.#options.acceptTimeoutMs ?? 5000,
+        turns: this.#turns,
       });
       this.#connections.set(address, connection);
       this.#sweeper ??= setInterval(this.#closeIdle, IDLE_CONNECTION_MS / 5).unref();

@@ -7,6 +7,7 @@ import { Backoff, DynamoError, raceAbort, systemClock, throwIfAborted } from '@d
 import { Client, Metadata, credentials } from '@grpc/grpc-js';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 
+import type { ReaderTurns } from '../reader-turns.ts';
 import { ClientSession } from './client-session.ts';
 import { CONNECT_METHOD, MUX_CHANNEL_OPTIONS } from './mux-transport.ts';
 
@@ -17,6 +18,7 @@ export interface MuxConnectionOptions {
   readonly creditBytes: number;
   readonly connectTimeoutMs: number;
   readonly acceptTimeoutMs: number;
+  readonly turns: ReaderTurns;
 }
 
 type MuxCall = ClientDuplexStream<Uint8Array, Uint8Array>;
@@ -154,8 +156,9 @@ export class MuxConnection {
   }
 
   #createSession(call: MuxCall, onSilent: () => void): ClientSession {
-    const { creditBytes, acceptTimeoutMs } = this.#options;
+    const { creditBytes, acceptTimeoutMs, turns } = this.#options;
     return new ClientSession({
+      turns,
       creditBytes,
       acceptTimeoutMs,
       onSilent,

@@ -4,6 +4,7 @@ import { createInbox } from 'nats';
 import type { Msg, NatsConnection, Subscription } from 'nats';
 
 import { ClientSession } from '../mux/client-session.ts';
+import type { ReaderTurns } from '../reader-turns.ts';
 import { NatsPublisher, natsLimits } from './nats-publisher.ts';
 import { RESET_SEQUENCE, splitSequence } from './sequenced-message.ts';
 
@@ -20,6 +21,7 @@ export interface NatsClientSessionOptions {
   readonly subject: string;
   readonly creditBytes: number;
   readonly acceptTimeoutMs: number;
+  readonly turns: ReaderTurns;
   readonly onClose: (session: NatsClientSession) => void;
 }
 
@@ -39,7 +41,7 @@ export class NatsClientSession {
   #restingMs = 0;
 
   constructor(options: NatsClientSessionOptions) {
-    const { connection, creditBytes, acceptTimeoutMs } = options;
+    const { connection, creditBytes, acceptTimeoutMs, turns } = options;
     this.subject = options.subject;
     this.#onClose = options.onClose;
     const inbox = createInbox();
@@ -54,6 +56,7 @@ export class NatsClientSession {
     this.mux = new ClientSession({
       creditBytes,
       acceptTimeoutMs,
+      turns,
       ...natsLimits(connection),
       send: (message, done, frames) => {
         this.#publisher.send(message, done, traceOf(frames));

@@ -18,6 +18,7 @@ import { encodeSegment, formatEndpointPath } from '@dynamo-ts/protocol';
 import { Events } from 'nats';
 import type { NatsConnection } from 'nats';
 
+import { ReaderTurns } from '../reader-turns.ts';
 import type {
   OutgoingRequest,
   RawHandler,
@@ -63,6 +64,7 @@ export class NatsRequestPlane implements RequestPlane {
   readonly #handlers = new ServedHandlers();
   readonly #servers = new Set<NatsServerSessions>();
   readonly #sessions = new Map<string, NatsClientSession>();
+  readonly #turns = new ReaderTurns();
   #connection: Promise<NatsConnection> | undefined;
   /** The connection once it has been made. */
   #up: NatsConnection | undefined;
@@ -157,6 +159,7 @@ export class NatsRequestPlane implements RequestPlane {
         subject,
         creditBytes: this.#options.creditBytes ?? DEFAULT_CREDIT_BYTES,
         acceptTimeoutMs: this.#options.acceptTimeoutMs ?? 10_000,
+        turns: this.#turns,
         onClose: (closed) => {
           if (this.#sessions.get(closed.subject) === closed) this.#sessions.delete(closed.subject);
         },
