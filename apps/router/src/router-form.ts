@@ -1,18 +1,18 @@
 /** The whole router: what it is made of, in the order in which it is started. */
 import { AbortReasonError, asInstanceId, deadlineSignal, raceAbort } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
-import type { EndpointPath, RegisterWorkerRequest } from '@dynamo-ts/protocol';
+import type { RegisterWorkerRequest } from '@dynamo-ts/protocol';
 import {
   KvRouterFactory,
   RequestForwarder,
   RouterService,
   decisionPage,
-  learnBlockSize,
+  modelFollower,
   routerEndpointPath,
   serveDynamoEndpoints,
   serveRouterEndpoints,
 } from '@dynamo-ts/routing';
-import type { EngineFeedHandle, EndpointRouter, OpenRouterOptions } from '@dynamo-ts/routing';
+import type { EngineFeedHandle } from '@dynamo-ts/routing';
 import { DistributedRuntime, createGrpcServer, createPlanes } from '@dynamo-ts/runtime';
 import type { ServedEndpoint } from '@dynamo-ts/runtime';
 
@@ -86,7 +86,8 @@ function openService(seat: RouterSeat, runtime: DistributedRuntime): RouterParts
   const { logger, metrics, tracer } = telemetry;
   const factory = KvRouterFactory.create({ config, runtime, logger, metrics });
   const service = new RouterService({
-    open: (path, options) => openRouter({ factory, runtime, config }, path, options),
+    open: (path, blockSize) => factory.open({ path, blockSize }),
+    follow: modelFollower(runtime, logger),
     blockSize: config.routerBlockSize,
     openFeed: (worker, sink) => openFeed(seat, worker, sink),
     leaseMs: config.routerLeaseMs,
@@ -100,32 +101,6 @@ function openService(seat: RouterSeat, runtime: DistributedRuntime): RouterParts
   });
   const [first = `${config.namespace}.backend.generate`, ...others] = config.endpoints;
   return { service, forwarder, endpoints: [first, ...others] };
-}
-
-interface RouterMaker {
-  readonly factory: KvRouterFactory;
-  readonly runtime: DistributedRuntime;
-  readonly config: RouterSeat['config'];
-}
-
-/** Opens a router when its block size is known: configured, named by a caller, or said by a model card. */
-async function openRouter(
-  { factory, runtime, config }: RouterMaker,
-  path: EndpointPath,
-  { blockSize, signal }: OpenRouterOptions,
-): Promise<EndpointRouter> {
-  if (config.routerBlockSize !== undefined)
-    return factory.open({ path, blockSize: config.routerBlockSize });
-  const known = new AbortController();
-  const learning = learnBlockSize(runtime, path, {
-    signal: AbortSignal.any([signal, known.signal]),
-  });
-  learning.catch(() => undefined);
-  try {
-    return await factory.open({ path, blockSize: await Promise.race([blockSize, learning]) });
-  } finally {
-    known.abort(new AbortReasonError('superseded'));
-  }
 }
 
 async function openFeed(
@@ -165,7 +140,7 @@ async function restore(
     });
   // Without a worker there is nothing to wait for: its model card opens the router whenever it comes.
   await raceAbort(Promise.all(opening), deadlineSignal(CARDS_MS)).catch(() => undefined);
-  const open = endpoints.flatMap((endpoint) => service.endpoints.tryGet(endpoint) ?? []);
+  const open = endpoints.flatMap((endpoint) => service.endpoints.routersOf(endpoint));
   const deadline = deadlineSignal(RESTORE_MS);
   try {
     await Promise.all(open.map((router) => router.ready({ signal: deadline })));

@@ -236,11 +236,12 @@ describe('a router without a configured block size', () => {
     await using fleet = await Fleet.start();
     const worker = await fleet.worker(answering('ok'));
     const app = await fleet.routerOfAnySize();
-    for (const blockSize of [16, 64, 0])
+    for (const blockSize of [16, 64])
       await vi.waitFor(async () => {
         const { instanceId } = await grpcRoute(app, { blockSize });
         expect(instanceId).toBe(worker.instanceId);
       });
+    await expect(grpcRoute(app, {})).rejects.toThrow(/have blocks of 16, 64 tokens: name one/);
     expect(JSON.parse((await statusOf(app, '/health')).text)).toMatchObject({
       routers: { [ENDPOINT]: { block_size: 16 }, [`${ENDPOINT}/64`]: { block_size: 64 } },
     });

@@ -44,7 +44,7 @@ export type {
   DisaggregatedRouterOptions,
 } from './disagg/disaggregated-router.ts';
 export { DisaggregatedRouter } from './disagg/disaggregated-router.ts';
-export { learnBlockSize } from './kv/fleet/block-size.ts';
+export { modelFollower } from './kv/fleet/endpoint-models.ts';
 export type {
   BusyRanks,
   LoadSharing,
@@ -112,11 +112,9 @@ export type { CallOrigin, RouterServiceOptions } from './service/router-service.
 export { RouterService } from './service/router-service.ts';
 export type { EndpointRouter, QueueStats } from './service/endpoint-router.ts';
 export type { EngineFeedHandle, OpenEngineFeed } from './service/external-workers.ts';
-export type {
-  OpenEndpointRouter,
-  OpenRouterOptions,
-  RoutedEndpoint,
-} from './service/routed-endpoints.ts';
+export { overlapMessages } from './service/rank-messages.ts';
+export type { FollowedModels, OpenEndpointRouter } from './service/routed-endpoint.ts';
+export type { FollowModels, OpenRouter } from './service/routed-endpoints.ts';
 export type { RouterMethod } from './service/router-methods.ts';
 export { ROUTER_METHODS } from './service/router-methods.ts';
 export type { RouterMethodName } from './service/router-names.ts';

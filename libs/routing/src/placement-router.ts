@@ -17,6 +17,8 @@ export interface PlacementWishes {
   readonly strictPriority?: number | undefined;
   /** How long the client expects the answer to be. */
   readonly expectedOutputTokens?: number | undefined;
+  /** Its model, where several share a router: its queue and its sessions are those of the model. */
+  readonly model?: string | undefined;
   /** Requests of one session go to one instance while affinity is on. */
   readonly sessionId?: string | undefined;
   /** Family or name of the queue class. */
@@ -37,8 +39,6 @@ export interface PlacementRequest extends PlacementWishes {
   readonly excluded: ReadonlySet<InstanceId>;
   /** The only instance that may be chosen. */
   readonly pinned?: InstanceId | undefined;
-  /** Model whose queue it waits in, where several share a router. */
-  readonly model?: string | undefined;
   /** Overrides the router's mode. */
   readonly mode?: RouterMode | undefined;
   /** Whoever books: when it is gone, all its bookings can be given back together. */

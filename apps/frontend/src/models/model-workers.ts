@@ -70,7 +70,7 @@ export class ModelWorkers implements AsyncDisposable {
       if (routerPlacement === 'in-process')
         return new ModelWorkers(client, await routers.openRestored(pool, wait), options);
       const busy = followBusy(pool, client, options);
-      return new ModelWorkers(client, await connectService(client, busy, options), options, busy);
+      return new ModelWorkers(client, await connectService(pool, busy, options), options, busy);
     } catch (error) {
       await client.close();
       throw error;
@@ -108,7 +108,7 @@ export class ModelWorkers implements AsyncDisposable {
 
 /** While no router service answers, requests go to the worker that has the fewest. */
 async function connectService(
-  client: Client,
+  { path, model }: RoutedPool,
   busy: BusyInstances,
   { runtime, telemetry }: ModelWorkersOptions,
 ): Promise<RemoteRouter> {
@@ -120,12 +120,12 @@ async function connectService(
     mode: 'least-loaded',
     metrics,
   });
-  const { namespace } = client.path;
   const logger = loggerOf(telemetry);
   return RemoteRouter.connect({
     runtime,
-    namespace,
+    namespace: path.namespace,
     instances,
+    model,
     fallback,
     logger,
     metrics,

@@ -5,7 +5,7 @@ import { DynamoError, asInstanceId, tryInstanceId } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import { computeBlockHashForSeq } from '@dynamo-ts/kv';
 import type { PromptQuery, RankLoads, SelectOverrides, Selected } from '@dynamo-ts/kv';
-import { overlapScores, overridesOf } from '@dynamo-ts/routing';
+import { overlapMessages, overlapScores, overridesOf } from '@dynamo-ts/routing';
 
 import { Fields } from '../http/fields.ts';
 import { HttpProblem } from '../http/http-problem.ts';
@@ -172,8 +172,8 @@ export class SelectionApi {
 
   #overlaps(body: unknown): HttpReply {
     const { group, query, promptTokens } = this.#prompt(new Fields(body));
-    const blocks = Math.floor(promptTokens / group.blockSize);
-    return { json: overlapScores(group.core.overlap(query), group.blockSize, blocks) };
+    const overlaps = overlapMessages(group.core.overlap(query));
+    return { json: overlapScores(overlaps, group.blockSize, promptTokens) };
   }
 
   #prompt(fields: Fields): Prompt {

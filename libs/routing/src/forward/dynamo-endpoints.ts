@@ -6,6 +6,7 @@ import { asInstanceId } from '@dynamo-ts/base';
 import {
   GenerateRequest,
   GenerateResponse,
+  OverlapRequest,
   RouteRequest,
   tokenIdsToBytes,
 } from '@dynamo-ts/protocol';
@@ -16,10 +17,12 @@ import { ROUTER_COMPONENT } from '../service/router-names.ts';
 import type { RouterService } from '../service/router-service.ts';
 import { overlapScores } from './overlap-scores.ts';
 import {
+  blocksOf,
   engineOutputOf,
   generateRequestOf,
   overridesOf,
   plainOf,
+  textOf,
   tokensOf,
 } from './preprocessed-request.ts';
 import type { Plain } from './preprocessed-request.ts';
@@ -90,6 +93,7 @@ class DynamoCalls {
   async *best(request: unknown, context: Context): AsyncGenerator<bigint> {
     const body = Array.isArray(request) ? { token_ids: request as unknown[] } : plainOf(request);
     const message = RouteRequest.create({
+      ...blocksOf(body),
       endpoint: endpointOf(context, this.#options.endpoint),
       advisory: true,
       tokenIdsLe: Buffer.from(tokenIdsToBytes(tokensOf(body['token_ids'], 'token_ids'))),
@@ -106,19 +110,23 @@ class DynamoCalls {
     const tokenIds = tokensOf(body['token_ids'], 'token_ids');
     overridesOf(body['router_config_override']);
     const endpoint = endpointOf(context, this.#options.endpoint);
-    const { endpoints } = this.#options.service;
-    const router = await endpoints.open(endpoint, { signal: context.killed });
-    const loraName = textOf(body['lora_name']);
-    const salt = textOf(body['cache_namespace']);
-    const overlaps = router.overlap({ tokenIds, loraName, salt });
-    yield overlapScores(overlaps, router.blockSize, Math.floor(tokenIds.length / router.blockSize));
+    const message = OverlapRequest.create({
+      ...blocksOf(body),
+      endpoint,
+      tokenIdsLe: Buffer.from(tokenIdsToBytes(tokenIds)),
+      loraName: textOf(body['lora_name']),
+      cacheSalt: textOf(body['cache_namespace']),
+    });
+    const { workers, blockSize } = await this.#options.service.overlap(message, { context });
+    yield overlapScores(workers, blockSize, tokenIds.length);
   }
 
   async *#generate(body: Plain, context: Context): AsyncGenerator {
     const { service, forwarder } = this.#options;
     const endpoint = endpointOf(context, this.#options.endpoint);
     if (body['method'] !== undefined) {
-      yield await answerRouterCall(body, { service, endpoint, origin: { context } });
+      const origin = { context, onRequestPlane: true };
+      yield await answerRouterCall(body, { service, endpoint, origin });
       return;
     }
     const message = generateRequestOf(body);
@@ -133,8 +141,4 @@ class DynamoCalls {
 function isMap(payload: Uint8Array): boolean {
   const first = payload[0] ?? 0;
   return (first >= 0x80 && first <= 0x8f) || first === 0xde || first === 0xdf;
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }

@@ -35,6 +35,19 @@ export function tokensOf(value: unknown, field: string): Uint32Array {
   return Uint32Array.from(ids);
 }
 
+/** A string; what is none is empty. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+/** Which blocks a body means, where models of the endpoint have several sizes: the reference has no such fields. */
+export function blocksOf(body: Plain): { readonly model: string; readonly blockSize: number } {
+  const size = body['block_size'] ?? 0;
+  if (!Number.isInteger(size) || Number(size) < 0 || Number(size) > 0xffff_ffff)
+    throw new DynamoError('request.invalid', 'block_size must be a number of tokens');
+  return { model: textOf(body['model']), blockSize: Number(size) };
+}
+
 /** The request. @throws `request.invalid` */
 export function generateRequestOf(body: Plain): GenerateRequest {
   const stop = plainOf(body['stop_conditions']);

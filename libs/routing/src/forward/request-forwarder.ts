@@ -4,8 +4,8 @@
  */
 import { asInstanceId } from '@dynamo-ts/base';
 import { computeBlockHashForSeq } from '@dynamo-ts/kv';
-import type { GenerateRequest } from '@dynamo-ts/protocol';
-import { GenerateResponse, tokenIdsFromBytes } from '@dynamo-ts/protocol';
+import type { GenerateRequest, RoutingHints } from '@dynamo-ts/protocol';
+import { FinishReason, GenerateResponse, tokenIdsFromBytes } from '@dynamo-ts/protocol';
 import type { Client, Context, DistributedRuntime } from '@dynamo-ts/runtime';
 import type { Logger, MetricsRegistry, Tracer } from '@dynamo-ts/telemetry';
 
@@ -36,6 +36,13 @@ export interface ForwardedRequest {
   readonly overrides?: RouterConfigOverride | undefined;
 }
 
+/** Headers of the public endpoint that concern placement and that the message has no field for. */
+const SESSION_HEADER = 'x-dynamo-session-id';
+const POLICY_CLASS_HEADER = 'x-dynamo-meta-policy-class';
+
+/** A request that asks for its place only. */
+const QUERY_ANNOTATION = 'query_instance_id';
+
 interface Way {
   readonly client: Client;
   readonly dispatcher: Dispatcher;
@@ -44,7 +51,7 @@ interface Way {
 /** Sends requests to the workers that the service's routers choose. */
 export class RequestForwarder implements AsyncDisposable {
   readonly #options: RequestForwarderOptions;
-  readonly #ways = new Map<string, Promise<Way>>();
+  readonly #ways = new Map<EndpointRouter, Promise<Way>>();
 
   constructor(options: RequestForwarderOptions) {
     this.#options = options;
@@ -58,22 +65,25 @@ export class RequestForwarder implements AsyncDisposable {
   async dispatch(
     message: GenerateRequest,
     payload: Uint8Array,
-    { endpoint, context, overrides }: ForwardedRequest,
+    forwarded: ForwardedRequest,
   ): Promise<DispatchedStream> {
-    const { service } = this.#options;
-    const router = await service.endpoints.open(endpoint, { signal: context.killed });
-    const { dispatcher } = await this.#way(endpoint, router);
-    const excluded = service.unreachable(endpoint);
-    const request = { ...placed(message, router.blockSize), payload, context, excluded };
-    return dispatcher.dispatch({ ...request, wishes: { ...request.wishes, overrides } });
+    const { dispatcher, request } = await this.#prepare(message, payload, forwarded);
+    return dispatcher.dispatch(request);
   }
 
-  /** The items of an answer, each an encoded `GenerateResponse`; ends the request when the reader does. */
+  /**
+   * The items of an answer, each an encoded `GenerateResponse`; ends the request when the reader does. A request with the
+   * annotation `query_instance_id` is not sent to a worker: the one item says where it would go (RP 4.8).
+   */
   async *items(
     message: GenerateRequest,
     payload: Uint8Array,
     request: ForwardedRequest,
   ): AsyncGenerator<Uint8Array> {
+    if (message.annotations.some((name) => name.split(':', 1)[0] === QUERY_ANNOTATION)) {
+      yield await this.#advise(message, payload, request);
+      return;
+    }
     const stream = await this.dispatch(message, payload, request);
     let isOver = false;
     try {
@@ -100,12 +110,57 @@ export class RequestForwarder implements AsyncDisposable {
     await this.close();
   }
 
+  async #prepare(
+    message: GenerateRequest,
+    payload: Uint8Array,
+    { endpoint, context, overrides }: ForwardedRequest,
+  ): Promise<{ readonly dispatcher: Dispatcher; readonly request: DispatchRequest }> {
+    const { service } = this.#options;
+    const { model } = message;
+    const router = await service.endpoints.open(endpoint, { model, signal: context.killed });
+    const { dispatcher } = await this.#way(endpoint, router);
+    const excluded = service.unusable({ endpoint, model }, router);
+    const { wishes, ...prompt } = placed(message, router.blockSize);
+    const request = {
+      ...prompt,
+      payload,
+      context,
+      excluded,
+      wishes: { ...wishes, ...headerWishes(context), overrides },
+    };
+    return { dispatcher, request };
+  }
+
+  async #advise(
+    message: GenerateRequest,
+    payload: Uint8Array,
+    forwarded: ForwardedRequest,
+  ): Promise<Uint8Array> {
+    const { dispatcher, request } = await this.#prepare(message, payload, forwarded);
+    const { instanceId, dpRank = null } = await dispatcher.advise(request);
+    const id = String(instanceId);
+    const choice = {
+      worker_id: {
+        prefill_worker_id: id,
+        prefill_dp_rank: dpRank,
+        decode_worker_id: id,
+        decode_dp_rank: dpRank,
+      },
+      token_ids: [...tokenIdsFromBytes(message.tokenIdsLe)],
+    };
+    const item = GenerateResponse.create({
+      finishReason: FinishReason.FINISH_REASON_STOP,
+      transferParamsJson: JSON.stringify(choice),
+    });
+    return GenerateResponse.encode(item).finish();
+  }
+
   #way(endpoint: string, router: EndpointRouter): Promise<Way> {
-    const known = this.#ways.get(endpoint);
+    const known = this.#ways.get(router);
     if (known !== undefined) return known;
     const opening = this.#openWay(endpoint, router);
-    this.#ways.set(endpoint, opening);
-    opening.catch(() => this.#ways.delete(endpoint));
+    this.#ways.set(router, opening);
+    opening.catch(() => this.#ways.delete(router));
     return opening;
   }
 
@@ -133,13 +188,25 @@ function placed(
     promptTokens: tokenIds.length,
     pinned: pinned === undefined ? undefined : asInstanceId(pinned),
     wishes: {
-      pinnedRank: routing?.dpRank,
-      // A negative priority is the engine's business.
-      priorityJump: Math.max(0, routing?.priority ?? 0),
-      strictPriority: routing?.strictPriority,
-      expectedOutputTokens: routing?.expectedOutputTokens,
+      model: message.model === '' ? undefined : message.model,
+      ...hintedWishes(routing),
     },
   };
+}
+
+function hintedWishes(routing: RoutingHints | undefined): PlacementWishes {
+  if (routing === undefined) return {};
+  return {
+    pinnedRank: routing.dpRank,
+    // A negative priority is the engine's business.
+    priorityJump: Math.max(0, routing.priority ?? 0),
+    strictPriority: routing.strictPriority,
+    expectedOutputTokens: routing.expectedOutputTokens,
+  };
+}
+
+function headerWishes({ headers }: Context): Pick<PlacementWishes, 'sessionId' | 'policyClass'> {
+  return { sessionId: headers[SESSION_HEADER], policyClass: headers[POLICY_CLASS_HEADER] };
 }
 
 /** The engine's own count of cached tokens belongs into the record of the decision. */

@@ -9,7 +9,7 @@ import {
 } from '@dynamo-ts/protocol';
 
 import type { CallOrigin, RouterService } from '../service/router-service.ts';
-import { tokensOf } from './preprocessed-request.ts';
+import { blocksOf, textOf, tokensOf } from './preprocessed-request.ts';
 import type { Plain } from './preprocessed-request.ts';
 
 /** What a call needs. */
@@ -45,6 +45,7 @@ export async function answerRouterCall(body: Plain, call: ProtocolCall): Promise
 async function place(body: Plain, call: ProtocolCall): Promise<Plain> {
   const { service, origin } = call;
   const request = RouteRequest.create({
+    ...blocksOf(body),
     ...nameOf(body, call),
     tokenIdsLe: tokenBytes(body),
     loraName: textOf(body['lora_name']),
@@ -60,6 +61,7 @@ async function place(body: Plain, call: ProtocolCall): Promise<Plain> {
 async function potentialLoads(body: Plain, call: ProtocolCall): Promise<Plain> {
   const { service, endpoint, origin } = call;
   const request = PotentialLoadsRequest.create({
+    ...blocksOf(body),
     endpoint,
     tokenIdsLe: tokenBytes(body),
     loraName: textOf(body['lora_name']),
@@ -91,8 +93,4 @@ function nameOf(
 
 function tokenBytes(body: Plain): Buffer {
   return Buffer.from(tokenIdsToBytes(tokensOf(body['tokens'] ?? body['token_ids'], 'tokens')));
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }

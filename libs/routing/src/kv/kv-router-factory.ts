@@ -110,8 +110,12 @@ export class KvRouterFactory implements AsyncDisposable {
   async #open(pool: RoutedPool): Promise<JoinedRouter> {
     this.#decisionFile ??= openDecisionFile(this.#options);
     let queues: ModelQueues | undefined;
-    const createQueue = ({ host }: CollaboratorSeat): ModelQueues =>
-      (queues = new ModelQueues((model) => this.#queue(pool.path, model, host), pool.model));
+    const createQueue = ({ host, facts }: CollaboratorSeat): ModelQueues =>
+      (queues = new ModelQueues({
+        create: (model) => this.#queue(pool.path, model, host),
+        first: pool.model,
+        isServed: (model) => facts.models().has(model),
+      }));
     const router = await KvRouter.connect({ ...this.#routerOptions(pool), createQueue });
     return {
       router,

@@ -7,7 +7,7 @@
  */
 import { TaskGroup, instanceIdHex, raceAbort, throwIfAborted } from '@dynamo-ts/base';
 import type { AbortOptions, InstanceId } from '@dynamo-ts/base';
-import type { Occupancy, PromptQuery, RankLoads, RankOverlaps, WorkerEntry } from '@dynamo-ts/kv';
+import type { Occupancy, PromptQuery, RankLoads, RankOverlaps } from '@dynamo-ts/kv';
 import type { Decision } from '@dynamo-ts/protocol';
 import type { Context } from '@dynamo-ts/runtime';
 
@@ -42,7 +42,7 @@ import { placeInSession } from './session-placement.ts';
 import { WorkerFacts } from './fleet/worker-facts.ts';
 import { WorkerRoster } from './fleet/worker-roster.ts';
 import type { AskWorker } from './feed/worker-kv-query.ts';
-import type { RosterChange } from './fleet/worker-roster.ts';
+import type { AddedWorker, RosterChange } from './fleet/worker-roster.ts';
 
 /** In-process {@link PlacementRouter} that knows what is cached where. */
 export class KvRouter implements PlacementRouter, PlacementHost {
@@ -277,8 +277,13 @@ export class KvRouter implements PlacementRouter, PlacementHost {
    * Adds an engine that registers nowhere, or replaces it. `ask` answers for what was missed of its events; without it the
    * whole cache must be sent again after a gap.
    */
-  addWorker(worker: WorkerEntry, ask?: AskWorker): void {
+  addWorker(worker: AddedWorker, ask?: AskWorker): void {
     this.#roster.addExternal(worker, ask);
+  }
+
+  /** Workers that must not take a request, see `WorkerRoster.foreign`. */
+  foreign(model: string | undefined, isOnlyRouter: boolean): readonly InstanceId[] {
+    return this.#roster.foreign(model, isOnlyRouter);
   }
 
   /** Takes an added engine out. Idempotent. */

@@ -13,7 +13,8 @@ export async function placeInSession(
   request: PlacementRequest,
   schedule: (request: PlacementRequest) => Promise<Placement>,
 ): Promise<Placement> {
-  const { sessionId, bookingId } = request;
+  const { bookingId } = request;
+  const sessionId = sessionOf(request);
   // A caller that names the instance knows better, and one that only asks binds nothing.
   if (sessionId === undefined || request.pinned !== undefined || request.advisory === true)
     return schedule(request);
@@ -45,4 +46,9 @@ function towards(request: PlacementRequest, target: SessionTarget): PlacementReq
   return hard
     ? { ...request, pinned: instanceId, pinnedRank: dpRank }
     : { ...request, preferred: { instanceId, dpRank } };
+}
+
+/** A session of one model says nothing about those of another, whose worker may be a different one. */
+function sessionOf({ model, sessionId }: PlacementRequest): string | undefined {
+  return sessionId === undefined || model === undefined ? sessionId : `${model}/${sessionId}`;
 }

@@ -23,6 +23,8 @@ export const TEST_BLOCK_SIZE = 16;
 
 /** Settings of a {@link TestKvWorker}. */
 export interface TestKvWorkerOptions {
+  /** Name on its model card. @default 'test' */
+  readonly model?: string;
   /** @default 1 */
   readonly dpSize?: number;
   /** @default 1000 */
@@ -163,7 +165,7 @@ export class TestKvWorker {
       ...path,
       instanceId: this.id,
       card: {
-        displayName: 'test',
+        displayName: this.#options.model ?? 'test',
         kvCacheBlockSize: this.#options.cardBlockSize ?? TEST_BLOCK_SIZE,
         runtimeConfig: {
           totalKvBlocks,

@@ -13,7 +13,7 @@ import { RemoteRouter } from './remote-router.ts';
 import type { RemoteRouterOptions } from './remote-router.ts';
 import { serveRouterEndpoints } from '../service/router-endpoints.ts';
 import { RouterService } from '../service/router-service.ts';
-import { openTestRouter } from '../service/testing-router.ts';
+import { TEST_BLOCK_SIZE, noModels, openTestRouter } from '../service/testing-router.ts';
 import { TestCluster, WORKER_ENDPOINT } from '../testing-cluster.ts';
 
 const idle = (): void => undefined;
@@ -29,6 +29,8 @@ async function replica(cluster: TestCluster): Promise<Replica> {
   const metrics = new MetricsRegistry();
   const service = new RouterService({
     open: openTestRouter(runtime, { metrics, mode: 'round-robin' }),
+    follow: noModels,
+    blockSize: TEST_BLOCK_SIZE,
     logger: nullLogger,
   });
   await service.prepare(WORKER_ENDPOINT);

@@ -45,6 +45,8 @@ export interface RemoteRouterOptions {
   readonly namespace: string;
   /** The workers, as this process sees them: those it cannot use are named to the router. */
   readonly instances: InstanceView;
+  /** Of requests that name none: replicas keep the queues and sessions of several models at one endpoint apart. */
+  readonly model?: string | undefined;
   /** Places while no router answers. */
   readonly fallback: PlacementRouter;
   readonly logger: Logger;
@@ -262,7 +264,8 @@ export class RemoteRouter implements PlacementRouter {
   }
 
   #message(request: PlacementRequest): RouteRequest {
-    return routeMessage(request, {
+    const model = request.model ?? this.#options.model;
+    return routeMessage(model === undefined ? request : { ...request, model }, {
       endpoint: this.#endpoint,
       excludedInstanceIds: [...request.excluded, ...this.#unusable(request.excluded)],
       ownerId: this.#ownerId,

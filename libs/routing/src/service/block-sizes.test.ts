@@ -11,35 +11,41 @@ import { Context } from '@dynamo-ts/runtime';
 import { MetricsRegistry, nullLogger } from '@dynamo-ts/telemetry';
 import { describe, expect, it, vi } from 'vitest';
 
+import { modelFollower } from '../kv/fleet/endpoint-models.ts';
 import { KvRouter } from '../kv/kv-router.ts';
 import { TestKvWorker, testPrompt } from '../kv/testing-kv-worker.ts';
 import { TestCluster, WORKER_ENDPOINT } from '../testing-cluster.ts';
 import { RouterService } from './router-service.ts';
+import { noModels } from './testing-router.ts';
 
 const SIZES = [16, 64] as const;
 const TOKENS = 320;
 const { tokenIds } = testPrompt(7, TOKENS / SIZES[0]);
 const context = new Context();
 
-/** A service whose routers open in the block size that is named, or always in `blockSize`. */
+/** A service whose routers open in the blocks that are meant, or always in `blockSize`. */
 async function setUp(cluster: TestCluster, blockSize?: number) {
   const runtime = await cluster.runtime();
   const metrics = new MetricsRegistry();
   const routers: KvRouter[] = [];
   const service = new RouterService({
-    open: async (path, named) => {
+    open: async (path, size) => {
       const options = { runtime, path, metrics, logger: nullLogger };
-      const size = blockSize ?? (await named.blockSize);
       const router = await KvRouter.connect({ ...options, blockSize: size });
       routers.push(router);
       return router;
     },
+    follow: blockSize === undefined ? modelFollower(runtime, nullLogger) : noModels,
     blockSize,
     logger: nullLogger,
   });
-  const route = (requestId: string, size = 0): Promise<RouteResponse> => {
+  const route = (
+    requestId: string,
+    size = 0,
+    extra: Partial<RouteRequest> = {},
+  ): Promise<RouteResponse> => {
     const tokenIdsLe = tokenIdsToBytes(tokenIds);
-    const request = { requestId, endpoint: WORKER_ENDPOINT, blockSize: size, tokenIdsLe };
+    const request = { requestId, endpoint: WORKER_ENDPOINT, blockSize: size, tokenIdsLe, ...extra };
     return service.route(RouteRequest.create(request), { context });
   };
   return { service, metrics, routers, route };
@@ -49,7 +55,7 @@ async function setUp(cluster: TestCluster, blockSize?: number) {
 async function holders(cluster: TestCluster): Promise<readonly bigint[]> {
   const ids: bigint[] = [];
   for (const cardBlockSize of SIZES) {
-    const worker = await TestKvWorker.start(cluster, { cardBlockSize });
+    const worker = await TestKvWorker.start(cluster, { cardBlockSize, model: `m${cardBlockSize}` });
     const local = computeBlockHashForSeq(tokenIds, cardBlockSize);
     worker.store({ tokenIds, local, engine: local });
     ids.push(worker.id);
@@ -80,7 +86,10 @@ describe('models of one endpoint whose blocks differ', () => {
         expect(await route(id, size), id).toMatchObject({ instanceId, cachedTokens: TOKENS });
         service.free(FreeRequest.create(booking(id)));
       }
-    expect((await route('no size')).instanceId).toBe(workers[0]);
+    for (const [at, size] of SIZES.entries()) {
+      const named = await route(`model ${size}`, 0, { model: `m${size}` });
+      expect(named).toMatchObject({ instanceId: workers[at], cachedTokens: TOKENS });
+    }
     expect(routers).toHaveLength(2);
     for (const includeBlocks of [false, true]) {
       const query = QueryIndexRequest.create({ endpoint: WORKER_ENDPOINT, includeBlocks });
@@ -120,10 +129,14 @@ describe('models of one endpoint whose blocks differ', () => {
 
   it('share the one router of a configured block size', async () => {
     await using cluster = await TestCluster.start();
-    await holders(cluster);
+    const [small, large] = await holders(cluster);
     const { service, route, routers } = await setUp(cluster, 16);
     for (const size of [64, 16, 0]) await route(`r${size}`, size);
     expect(routers).toHaveLength(1);
+    // Their workers are told apart nevertheless.
+    await vi.waitFor(() => expect(routers[0]?.foreign('m64', true)).toEqual([small]));
+    for (let round = 0; round < 4; round += 1)
+      expect((await route(`large ${round}`, 0, { model: 'm64' })).instanceId).toBe(large);
     await service.close();
   });
 

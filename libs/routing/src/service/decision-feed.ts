@@ -1,7 +1,6 @@
 import { BoundedQueue, onAbort } from '@dynamo-ts/base';
 import type { Decision } from '@dynamo-ts/protocol';
 
-import type { EndpointRouter } from './endpoint-router.ts';
 import type { RoutedEndpoints } from './routed-endpoints.ts';
 
 /** Which decisions a subscriber wants. */
@@ -24,20 +23,12 @@ export async function* decisionFeed(
 ): AsyncGenerator<Decision> {
   const queue = new BoundedQueue<Decision>({ capacity: MOST_WAITING, overflow: 'drop-oldest' });
   const offs: (() => void)[] = [];
-  const follow = (router: EndpointRouter): void => {
-    const off = router.onDecision((decision) => queue.tryPush(decision), { immediately });
-    offs.push(off);
-  };
-  if (endpoint === '') {
-    offs.push(
-      endpoints.onOpened(({ router }) => {
-        follow(router);
-      }),
-    );
-  } else {
-    follow(await endpoints.open(endpoint));
-  }
+  if (endpoint !== '') await endpoints.openAll(endpoint, signal);
   offs.push(
+    endpoints.onOpened(({ name, router }) => {
+      if (endpoint !== '' && name !== endpoint) return;
+      offs.push(router.onDecision((decision) => queue.tryPush(decision), { immediately }));
+    }),
     onAbort(signal, () => {
       queue.close();
     }),

@@ -1,9 +1,10 @@
 import type { AbortOptions, InstanceId } from '@dynamo-ts/base';
-import type { PromptQuery, RankLoads, RankOverlaps, WorkerEntry } from '@dynamo-ts/kv';
+import type { PromptQuery, RankLoads, RankOverlaps } from '@dynamo-ts/kv';
 import type { Decision } from '@dynamo-ts/protocol';
 
 import type { IndexReport } from '../kv/health/index-health.ts';
 import type { AskWorker } from '../kv/feed/worker-kv-query.ts';
+import type { AddedWorker } from '../kv/fleet/worker-roster.ts';
 import type { PlacementRouter } from '../placement-router.ts';
 
 /** Requests that wait in a router's queue. */
@@ -20,6 +21,8 @@ export interface EndpointRouter extends PlacementRouter {
   readonly restored: { readonly done: number; readonly total: number };
   /** Resolves when the workers that there are have been restored. */
   ready(options?: AbortOptions): Promise<void>;
+  /** Workers that must not take a request: of other models than the one it names, or with blocks that another router has. */
+  foreign(model: string | undefined, isOnlyRouter: boolean): readonly InstanceId[];
   overlap(prompt: PromptQuery): RankOverlaps;
   potentialLoads(prompt: PromptQuery & { readonly promptTokens: number }): RankLoads;
   queueStats(): QueueStats;
@@ -35,7 +38,7 @@ export interface EndpointRouter extends PlacementRouter {
     options?: { readonly immediately?: boolean },
   ): () => void;
   /** Adds an engine beside those that discovery knows, or replaces it; `ask` answers for what it missed. */
-  addWorker(worker: WorkerEntry, ask?: AskWorker): void;
+  addWorker(worker: AddedWorker, ask?: AskWorker): void;
   removeWorker(workerId: InstanceId): void;
   /** Applies an encoded `KvEventBatch` of an added worker. */
   applyEvents(payload: Uint8Array): void;

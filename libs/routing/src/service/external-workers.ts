@@ -6,6 +6,7 @@ import { DynamoError, asInstanceId } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import { RegisterWorkerRequest } from '@dynamo-ts/protocol';
 
+import type { ModelBlocks } from '../kv/fleet/endpoint-models.ts';
 import { MOST_RANKS } from '../kv/fleet/worker-facts.ts';
 import type { EndpointRouter } from './endpoint-router.ts';
 
@@ -60,6 +61,7 @@ export class ExternalWorkers implements AsyncDisposable {
         maxBatchedTokens: worker.maxNumBatchedTokens,
         kvEvents: feed !== undefined,
         taints: worker.taints,
+        models: worker.modelName === '' ? [] : [worker.modelName],
       },
       feed && ((request) => feed.query(request)),
     );
@@ -81,6 +83,12 @@ export class ExternalWorkers implements AsyncDisposable {
   list(endpoint: string): RegisterWorkerRequest[] {
     const all = [...this.#entries.values()].map(({ request }) => request);
     return endpoint === '' ? all : all.filter((worker) => worker.endpoint === endpoint);
+  }
+
+  /** Models of the engines of an endpoint. */
+  modelsOf(endpoint: string): readonly ModelBlocks[] {
+    if (this.#entries.size === 0) return [];
+    return this.list(endpoint).map(({ modelName, blockSize }) => ({ model: modelName, blockSize }));
   }
 
   /** Ids of the engines of an endpoint, which no request plane reaches. */

@@ -1,13 +1,17 @@
 import { asInstanceId } from '@dynamo-ts/base';
+import type { InstanceId } from '@dynamo-ts/base';
 import type { RankLoads, RankOverlaps } from '@dynamo-ts/kv';
 import { PotentialLoad, QueryIndexResponse, WorkerOverlap } from '@dynamo-ts/protocol';
 import type { QueryIndexRequest } from '@dynamo-ts/protocol';
 
 import type { EndpointRouter } from './endpoint-router.ts';
 
-/** One message per rank. */
-export function overlapMessages({ workerIds, dpRanks, blocks }: RankOverlaps): WorkerOverlap[] {
-  return Array.from(workerIds, (workerId, at) =>
+/** One message per rank, without those of the workers in `except`. */
+export function overlapMessages(
+  { workerIds, dpRanks, blocks }: RankOverlaps,
+  except: readonly InstanceId[] = [],
+): WorkerOverlap[] {
+  const all = Array.from(workerIds, (workerId, at) =>
     WorkerOverlap.create({
       workerId,
       dpRank: dpRanks[at] ?? 0,
@@ -16,11 +20,15 @@ export function overlapMessages({ workerIds, dpRanks, blocks }: RankOverlaps): W
       diskBlocks: blocks[3 * at + 2] ?? 0,
     }),
   );
+  return without(except, all);
 }
 
-/** One message per rank. */
-export function loadMessages(loads: RankLoads): PotentialLoad[] {
-  return Array.from(loads.workerIds, (workerId, at) =>
+/** One message per rank, without those of the workers in `except`. */
+export function loadMessages(
+  loads: RankLoads,
+  except: readonly InstanceId[] = [],
+): PotentialLoad[] {
+  const all = Array.from(loads.workerIds, (workerId, at) =>
     PotentialLoad.create({
       workerId,
       dpRank: loads.dpRanks[at] ?? 0,
@@ -29,6 +37,7 @@ export function loadMessages(loads: RankLoads): PotentialLoad[] {
       activeRequests: loads.activeRequests[at] ?? 0,
     }),
   );
+  return without(except, all);
 }
 
 /** The index of an endpoint's routers as one: each worker is in that of the router which counts in its blocks. */
@@ -53,4 +62,13 @@ export async function indexMessage(
     blocks: sum('blocks'),
     bytes: sum('bytes'),
   });
+}
+
+function without<T extends { readonly workerId: bigint }>(
+  except: readonly InstanceId[],
+  messages: T[],
+): T[] {
+  if (except.length === 0) return messages;
+  const left = new Set<bigint>(except);
+  return messages.filter(({ workerId }) => !left.has(workerId));
 }

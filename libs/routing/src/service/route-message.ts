@@ -49,22 +49,35 @@ export function placementRequest(message: RouteRequest, blockSize: number): Plac
     throw new DynamoError('request.invalid', 'request_id is empty: a booking needs a name');
   const { pinnedInstanceId } = message;
   const { tokenIds, ...hashed } = promptQuery(message);
-  const size = message.blockSize > 0 ? message.blockSize : blockSize;
+  // Hashes are of the caller's blocks; what is hashed here is hashed as the router counts.
+  const size = tokenIds === undefined && message.blockSize > 0 ? message.blockSize : blockSize;
   const hashes =
     tokenIds === undefined
       ? { blockHashes: hashed.blockHashes ?? new BigUint64Array() }
-      : hashesOf(tokenIds, size, message);
+      : hashesOf(tokenIds, blockSize, message);
   return {
     ...wishesOf(message),
     ...hashes,
     bookingId: message.requestId,
     blockSize: size,
-    promptTokens: message.promptTokens > 0 ? message.promptTokens : (tokenIds?.length ?? 0),
+    promptTokens: promptTokensOf(message, size),
     excluded: new Set(message.excludedInstanceIds.map(asInstanceId)),
     pinned: pinnedInstanceId === undefined ? undefined : asInstanceId(pinnedInstanceId),
     mode: requestedMode(message.routerMode),
     advisory: message.advisory,
   };
+}
+
+/** Length of a prompt; of one that came as hashes without a length, that of its complete blocks. */
+export function promptTokensOf(
+  message: PromptMessage & { readonly promptTokens: number },
+  blockSize: number,
+): number {
+  const { promptTokens, blockHashesLe, tokenIdsLe } = message;
+  if (promptTokens > 0) return promptTokens;
+  return blockHashesLe.byteLength > 0
+    ? (blockHashesLe.byteLength / 8) * blockSize
+    : tokenIdsLe.byteLength / 4;
 }
 
 function hashesOf(
@@ -97,6 +110,7 @@ export function routeMessage(
     priorityJump: request.priorityJump ?? 0,
     strictPriority: request.strictPriority ?? 0,
     expectedOutputTokens: request.expectedOutputTokens,
+    model: request.model ?? '',
     sessionId: request.sessionId ?? '',
     policyClass: request.policyClass ?? '',
     requiredTaints: [...(request.requiredTaints ?? [])],
@@ -152,6 +166,7 @@ function wishesOf(message: RouteRequest): PlacementWishes {
     priorityJump,
     strictPriority: message.strictPriority,
     expectedOutputTokens: message.expectedOutputTokens,
+    model: message.model === '' ? undefined : message.model,
     sessionId: message.sessionId === '' ? undefined : message.sessionId,
     policyClass: message.policyClass === '' ? undefined : message.policyClass,
     requiredTaints: message.requiredTaints,

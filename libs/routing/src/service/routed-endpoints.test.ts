@@ -1,33 +1,47 @@
-import { AbortReasonError, raceAbort } from '@dynamo-ts/base';
-import { DistributedRuntime, createLocalPlanes } from '@dynamo-ts/runtime';
+import { AbortReasonError } from '@dynamo-ts/base';
 import { nullLogger } from '@dynamo-ts/telemetry';
 import { describe, expect, it, vi } from 'vitest';
 
+import { modelFollower } from '../kv/fleet/endpoint-models.ts';
+import type { FollowedModels } from './routed-endpoint.ts';
+import { TestKvWorker } from '../kv/testing-kv-worker.ts';
+import { TestCluster, WORKER_ENDPOINT } from '../testing-cluster.ts';
 import { RoutedEndpoints } from './routed-endpoints.ts';
 import { openTestRouter } from './testing-router.ts';
 
-const ENDPOINT = 'test.backend.generate';
-
-/** Endpoints whose routers open when a call says a block size. */
+/** Endpoints whose routers open in the blocks that calls and model cards say. */
 async function setUp() {
-  const planes = createLocalPlanes();
-  const runtime = await DistributedRuntime.connect({ ...planes, logger: nullLogger });
-  const open = openTestRouter(runtime);
-  const given: AbortSignal[] = [];
+  const cluster = await TestCluster.start();
+  const runtime = cluster.caller;
+  const followed: { isClosed: boolean }[] = [];
+  const follow = modelFollower(runtime, nullLogger);
   const endpoints = new RoutedEndpoints({
-    open: async (path, options) => {
-      given.push(options.signal);
-      await raceAbort(options.blockSize, options.signal);
-      return open(path, options);
+    open: openTestRouter(runtime),
+    follow: (path, onChange): FollowedModels => {
+      const models = follow(path, onChange);
+      const each = { isClosed: false };
+      followed.push(each);
+      return {
+        get isReady() {
+          return models.isReady;
+        },
+        list: () => models.list(),
+        async [Symbol.asyncDispose]() {
+          each.isClosed = true;
+          await models.close();
+        },
+      };
     },
+    logger: nullLogger,
   });
   return {
+    cluster,
     endpoints,
-    given,
+    followed,
+    sizes: () => endpoints.routersOf(WORKER_ENDPOINT).map(({ blockSize }) => blockSize),
     async [Symbol.asyncDispose]() {
       await endpoints.close();
-      await runtime.close();
-      await planes.close();
+      await cluster[Symbol.asyncDispose]();
     },
   };
 }
@@ -41,27 +55,50 @@ describe('RoutedEndpoints', () => {
   it('goes on waiting for a block size while anybody does', async () => {
     await using test = await setUp();
     const { signal, leave } = leaving();
-    const first = test.endpoints.open(ENDPOINT, { signal });
-    const later = leaving();
-    const second = test.endpoints.open(ENDPOINT, { signal: later.signal });
+    const first = test.endpoints.open(WORKER_ENDPOINT, { signal });
+    const second = test.endpoints.open(WORKER_ENDPOINT);
     leave();
     await expect(first).rejects.toMatchObject({ code: 'request.cancelled' });
-    const third = test.endpoints.open(ENDPOINT, { blockSize: 16 });
+    const third = test.endpoints.open(WORKER_ENDPOINT, { blockSize: 16 });
     expect(await second).toBe(await third);
-    expect(test.given.map((each) => each.aborted)).toEqual([false]);
+    expect(test.followed).toEqual([{ isClosed: false }]);
   });
 
   it('lets go of an endpoint that nobody waits for any more', async () => {
     await using test = await setUp();
     for (let count = 0; count < 100; count += 1) {
       const { signal, leave } = leaving();
-      const waiting = test.endpoints.open(`${ENDPOINT}-${count}`, { signal });
+      const waiting = test.endpoints.open(`${WORKER_ENDPOINT}-${count}`, { signal });
       leave();
       await expect(waiting).rejects.toMatchObject({ code: 'request.cancelled' });
     }
-    await vi.waitFor(() => expect(test.given.every((each) => each.aborted)).toBe(true));
-    expect(await test.endpoints.open(ENDPOINT, { blockSize: 16 })).toBe(
-      test.endpoints.tryGet(ENDPOINT),
-    );
+    await vi.waitFor(() => expect(test.followed.every((each) => each.isClosed)).toBe(true));
+    const router = await test.endpoints.open(WORKER_ENDPOINT, { blockSize: 16 });
+    expect(test.endpoints.routersOf(WORKER_ENDPOINT)).toEqual([router]);
+  });
+
+  it('opens what a kept endpoint has as soon as workers say it, before anybody calls', async () => {
+    await using test = await setUp();
+    const prepared = test.endpoints.prepare(WORKER_ENDPOINT);
+    await TestKvWorker.start(test.cluster, { model: 'small' });
+    expect((await prepared).map(({ blockSize }) => blockSize)).toEqual([16]);
+    await TestKvWorker.start(test.cluster, { model: 'large', cardBlockSize: 64 });
+    await vi.waitFor(() => expect(test.sizes()).toEqual([16, 64]));
+    expect((await test.endpoints.open(WORKER_ENDPOINT, { model: 'large' })).blockSize).toBe(64);
+    expect(await test.endpoints.openAll(WORKER_ENDPOINT)).toHaveLength(2);
+  });
+
+  it('waits for a worker with the blocks that a call names, and refuses it when none comes', async () => {
+    await using test = await setUp();
+    await TestKvWorker.start(test.cluster, { model: 'small' });
+    await test.endpoints.prepare(WORKER_ENDPOINT);
+    const early = test.endpoints.open(WORKER_ENDPOINT, { model: 'large', blockSize: 64 });
+    await TestKvWorker.start(test.cluster, { model: 'large', cardBlockSize: 64 });
+    expect((await early).blockSize).toBe(64);
+    await expect(test.endpoints.open(WORKER_ENDPOINT, { blockSize: 17 })).rejects.toMatchObject({
+      code: 'request.invalid',
+      message: `no worker of ${WORKER_ENDPOINT} has blocks of 17 tokens; there are blocks of 16, 64 (small: 16, large: 64)`,
+    });
+    expect(test.sizes()).toEqual([16, 64]);
   });
 });

@@ -1,82 +1,43 @@
-/**
- * The routers of the endpoints that are asked for, opened once and kept: one per endpoint and block size, because models
- * whose blocks differ run on workers of their own, as in `SharedRouters`.
- *
- * The first router of an endpoint needs a block size. A caller that names one opens it at once; otherwise it opens when
- * the first worker has said its block size, and calls for it wait a while for that. A further one opens when a caller
- * names another size.
- */
-import {
-  AbortReasonError,
-  DynamoError,
-  deadlineSignal,
-  raceAbort,
-  toDynamoError,
-} from '@dynamo-ts/base';
+/** The routers of the endpoints that are asked for, opened once and kept. */
+import { DynamoError, toDynamoError } from '@dynamo-ts/base';
 import { formatEndpointPath, parseEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
+import type { Logger } from '@dynamo-ts/telemetry';
 
+import type { ModelBlocks } from '../kv/fleet/endpoint-models.ts';
 import type { EndpointRouter } from './endpoint-router.ts';
+import { RoutedEndpoint } from './routed-endpoint.ts';
+import type { EndpointCall, FollowedModels, OpenEndpointRouter } from './routed-endpoint.ts';
 
-/** What is known when a router is opened. */
-export interface OpenRouterOptions {
-  /** Resolves when a caller has named a block size. */
-  readonly blockSize: Promise<number>;
-  /** Aborted when nobody wants the router any more. */
-  readonly signal: AbortSignal;
-}
-
-/** Makes the router of an endpoint; resolves when it can be asked. */
-export type OpenEndpointRouter = (
-  path: EndpointPath,
-  options: OpenRouterOptions,
-) => Promise<EndpointRouter>;
+/** Follows the model cards of an endpoint and tells of every change. */
+export type FollowModels = (path: EndpointPath, onChange: () => void) => FollowedModels;
 
 /** A router that is open. */
-export interface RoutedEndpoint {
+export interface OpenRouter {
   /** `namespace.component.endpoint`. */
   readonly name: string;
   readonly router: EndpointRouter;
 }
 
-/** What a call for an endpoint says. */
-export interface EndpointCall {
-  /** 0 when it says none: the first router will do. @default 0 */
-  readonly blockSize?: number | undefined;
-  /** Gives up waiting. */
-  readonly signal?: AbortSignal | undefined;
-}
-
 /** Settings of {@link RoutedEndpoints}. */
 export interface RoutedEndpointsOptions {
   readonly open: OpenEndpointRouter;
+  readonly follow: FollowModels;
+  /** Models of the engines that were registered for an endpoint by hand. @default none */
+  readonly registered?: ((endpoint: string) => readonly ModelBlocks[]) | undefined;
   /** Tokens per block of every router, whatever callers name: then each endpoint has one. @default as callers and workers say */
   readonly blockSize?: number | undefined;
-}
-
-interface Opening {
-  readonly router: Promise<EndpointRouter>;
-  readonly blockSize: PromiseWithResolvers<number>;
-  readonly abort: AbortController;
-  /** Stays although nobody has said a block size yet. */
-  isKept: boolean;
-  /** Calls that wait for it. */
-  waiting: number;
+  readonly logger: Logger;
 }
 
 /** Routers: a caller that makes up endpoint names or block sizes must not make the process grow. */
-const MOST_ENDPOINTS = 64;
-
-/** How long a call waits for the first worker of an endpoint. */
-const WAIT_MS = 3000;
+const MOST_ROUTERS = 64;
 
 /** The routers of a service by endpoint and block size. */
 export class RoutedEndpoints implements AsyncDisposable {
   readonly #options: RoutedEndpointsOptions;
-  /** By {@link keyOf}. */
-  readonly #openings = new Map<string, Opening>();
-  readonly #opened = new Map<string, RoutedEndpoint>();
-  readonly #listeners = new Set<(endpoint: RoutedEndpoint) => void>();
+  readonly #endpoints = new Map<string, RoutedEndpoint>();
+  readonly #listeners = new Set<(router: OpenRouter) => void>();
   #closing: Promise<void> | undefined;
 
   constructor(options: RoutedEndpointsOptions) {
@@ -84,50 +45,51 @@ export class RoutedEndpoints implements AsyncDisposable {
   }
 
   /** Those that are open; of an endpoint, the first one first. */
-  all(): readonly RoutedEndpoint[] {
-    return [...this.#opened.values()];
-  }
-
-  /** The first router of an endpoint if it is open. */
-  tryGet(endpoint: string): EndpointRouter | undefined {
-    return this.#opened.get(keyOf(endpoint))?.router;
+  all(): readonly OpenRouter[] {
+    return [...this.#endpoints.values()].flatMap((endpoint) =>
+      endpoint.routers().map((router) => ({ name: endpoint.name, router })),
+    );
   }
 
   /** Those of an endpoint that are open. A booking is known to one of them; to the others its id is unknown. */
   routersOf(endpoint: string): readonly EndpointRouter[] {
-    return this.all()
-      .filter(({ name }) => name === endpoint)
-      .map(({ router }) => router);
+    return this.#endpoints.get(endpoint)?.routers() ?? [];
   }
 
   /**
-   * Keeps a router for an endpoint from now on, whenever its first worker comes. @returns the router, once it is open
+   * Keeps a router for each block size of an endpoint from now on, whenever its first worker comes. @returns the routers,
+   * once they are open
    *
    * @throws `request.invalid`
    */
-  prepare(endpoint: string): Promise<EndpointRouter> {
-    const opening = this.#opening(keyOf(endpoint), endpoint);
-    opening.isKept = true;
-    return opening.router;
+  prepare(endpoint: string): Promise<readonly EndpointRouter[]> {
+    return this.#reach(endpoint).keep();
   }
 
   /**
-   * The router of an endpoint whose blocks have the size that the call names, opening it when it is the first time.
+   * The router of an endpoint that a call means, opening it when it is the first time.
    *
-   * @throws `request.invalid` for a name that is none, or one more router than a service takes; `backend.unavailable`
-   * when neither the call nor a worker says a block size
+   * @throws `request.invalid` for a name that is none, a call that can mean several routers or none, or one more router
+   * than a service takes; `backend.unavailable` when neither the call nor a worker says a block size
    */
   async open(endpoint: string, call: EndpointCall = {}): Promise<EndpointRouter> {
-    const blockSize = this.#options.blockSize === undefined ? (call.blockSize ?? 0) : 0;
-    const first = await this.#reach(keyOf(endpoint), endpoint, { ...call, blockSize });
-    if (blockSize === 0 || first.blockSize === blockSize) return first;
-    return this.#reach(keyOf(endpoint, blockSize), endpoint, { ...call, blockSize });
+    return this.#with(endpoint, (each) => each.router(call));
+  }
+
+  /** A router for each block size of an endpoint. @throws as {@link open} */
+  async openAll(endpoint: string, signal?: AbortSignal): Promise<readonly EndpointRouter[]> {
+    return this.#with(endpoint, (each) => each.all(signal));
+  }
+
+  /** Engines were registered for an endpoint, or taken away. */
+  registrationsChanged(endpoint: string): void {
+    this.#endpoints.get(endpoint)?.changed();
   }
 
   /** Calls `listener` for every router that is open and every later one. @returns an unsubscribe */
-  onOpened(listener: (endpoint: RoutedEndpoint) => void): () => void {
+  onOpened(listener: (router: OpenRouter) => void): () => void {
     this.#listeners.add(listener);
-    for (const endpoint of this.all()) listener(endpoint);
+    for (const router of this.all()) listener(router);
     return () => {
       this.#listeners.delete(listener);
     };
@@ -143,83 +105,63 @@ export class RoutedEndpoints implements AsyncDisposable {
     await this.close();
   }
 
-  async #reach(key: string, endpoint: string, call: EndpointCall): Promise<EndpointRouter> {
-    const opened = this.#opened.get(key);
-    if (opened !== undefined) return opened.router;
-    const opening = this.#opening(key, endpoint);
-    const { blockSize = 0, signal } = call;
-    if (blockSize > 0) opening.blockSize.resolve(blockSize);
-    const deadline = deadlineSignal(WAIT_MS, signal);
-    opening.waiting += 1;
+  async #with<T>(endpoint: string, action: (endpoint: RoutedEndpoint) => Promise<T>): Promise<T> {
+    const reached = this.#reach(endpoint);
     try {
-      return await raceAbort(opening.router, deadline);
-    } catch (error) {
-      if (!deadline.aborted || signal?.aborted === true) throw error;
-      const message = `${endpoint} has no worker that has said its block size; name it in block_size, or retry later`;
-      throw new DynamoError('backend.unavailable', message);
+      return await action(reached);
     } finally {
-      opening.waiting -= 1;
-      if (opening.waiting === 0 && !opening.isKept && !this.#opened.has(key))
-        this.#giveUp(key, opening);
+      if (reached.isIdle && this.#endpoints.get(endpoint) === reached) {
+        this.#endpoints.delete(endpoint);
+        void reached.close();
+      }
     }
   }
 
-  #opening(key: string, endpoint: string): Opening {
-    const known = this.#openings.get(key);
+  #reach(name: string): RoutedEndpoint {
+    const known = this.#endpoints.get(name);
     if (known !== undefined) return known;
     if (this.#closing !== undefined)
       throw new DynamoError('runtime.closed', 'the router service is closed');
-    const path = requestedPath(endpoint);
-    if (this.#openings.size >= MOST_ENDPOINTS) {
-      throw new DynamoError(
-        'request.invalid',
-        `this router already serves ${MOST_ENDPOINTS} endpoints and block sizes and takes no further one`,
-      );
-    }
-    const abort = new AbortController();
-    const blockSize = Promise.withResolvers<number>();
-    const router = this.#open(key, path, { blockSize: blockSize.promise, signal: abort.signal });
-    const opening: Opening = { router, blockSize, abort, isKept: false, waiting: 0 };
-    this.#openings.set(key, opening);
-    router.catch(() => this.#forget(key, opening));
-    return opening;
+    const path = requestedPath(name);
+    this.#requireRoom();
+    const { open, follow, registered, blockSize, logger } = this.#options;
+    const endpoint = new RoutedEndpoint({
+      path,
+      open,
+      blockSize,
+      follow: (onChange) => follow(path, onChange),
+      registered: () => registered?.(name) ?? [],
+      onOpening: () => {
+        if (endpoint.size > 0) this.#requireRoom();
+      },
+      onOpened: (router) => {
+        for (const listener of this.#listeners) listener({ name, router });
+      },
+      onFailed: (error) => {
+        logger.error('the router of an endpoint cannot be opened', { endpoint: name, error });
+      },
+    });
+    this.#endpoints.set(name, endpoint);
+    return endpoint;
   }
 
-  /** Nobody waits for it any more. */
-  #giveUp(key: string, opening: Opening): void {
-    this.#forget(key, opening);
-    opening.abort.abort(new AbortReasonError('superseded'));
-  }
-
-  #forget(key: string, opening: Opening): void {
-    if (this.#openings.get(key) === opening) this.#openings.delete(key);
-  }
-
-  async #open(
-    key: string,
-    path: EndpointPath,
-    options: OpenRouterOptions,
-  ): Promise<EndpointRouter> {
-    const router = await this.#options.open(path, options);
-    const endpoint = { name: formatEndpointPath(path), router };
-    this.#opened.set(key, endpoint);
-    for (const listener of this.#listeners) listener(endpoint);
-    return router;
+  /** An endpoint without a router counts as one. */
+  #requireRoom(): void {
+    const count = [...this.#endpoints.values()].reduce(
+      (sum, { size }) => sum + Math.max(size, 1),
+      0,
+    );
+    if (count < MOST_ROUTERS) return;
+    throw new DynamoError(
+      'request.invalid',
+      `this router already serves ${MOST_ROUTERS} endpoints and block sizes and takes no further one`,
+    );
   }
 
   async #close(): Promise<void> {
-    const openings = [...this.#openings.values()];
-    for (const { abort } of openings) abort.abort(new AbortReasonError('shutdown'));
-    await Promise.allSettled(openings.map(({ router }) => router));
-    await Promise.all(this.all().map(({ router }) => router.close()));
-    this.#opened.clear();
-    this.#openings.clear();
+    await Promise.all([...this.#endpoints.values()].map((endpoint) => endpoint.close()));
+    this.#endpoints.clear();
   }
-}
-
-/** Of a router; without a block size that of the first one. No endpoint's name, however odd, makes two of them equal. */
-function keyOf(endpoint: string, blockSize = 0): string {
-  return `${blockSize} ${endpoint}`;
 }
 
 function requestedPath(endpoint: string): EndpointPath {

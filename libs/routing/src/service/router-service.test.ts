@@ -8,7 +8,7 @@ import { TestCluster, WORKER_ENDPOINT } from '../testing-cluster.ts';
 import { overlapMessages } from './rank-messages.ts';
 import { placementRequest } from './route-message.ts';
 import { RouterService } from './router-service.ts';
-import { TEST_BLOCK_SIZE, openTestRouter } from './testing-router.ts';
+import { TEST_BLOCK_SIZE, noModels, openTestRouter } from './testing-router.ts';
 
 const idle = (): void => undefined;
 
@@ -24,6 +24,8 @@ async function router(cluster: TestCluster, leaseMs?: number): Promise<Router> {
   const metrics = new MetricsRegistry();
   const service = new RouterService({
     open: openTestRouter(runtime, { metrics, mode: 'round-robin' }),
+    follow: noModels,
+    blockSize: TEST_BLOCK_SIZE,
     leaseMs,
     logger: nullLogger,
   });

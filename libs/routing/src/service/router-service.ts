@@ -46,14 +46,23 @@ import type { EndpointRouter } from './endpoint-router.ts';
 import { ExternalWorkers } from './external-workers.ts';
 import type { OpenEngineFeed } from './external-workers.ts';
 import { indexMessage, loadMessages, overlapMessages } from './rank-messages.ts';
-import { outcomeOf, placementMessage, placementRequest, promptQuery } from './route-message.ts';
+import {
+  outcomeOf,
+  placementMessage,
+  placementRequest,
+  promptQuery,
+  promptTokensOf,
+} from './route-message.ts';
 import { RoutedEndpoints } from './routed-endpoints.ts';
-import type { OpenEndpointRouter } from './routed-endpoints.ts';
+import type { FollowModels } from './routed-endpoints.ts';
+import type { EndpointCall, OpenEndpointRouter } from './routed-endpoint.ts';
 
 /** Settings of a {@link RouterService}. */
 export interface RouterServiceOptions {
   /** Makes the router of an endpoint. */
   readonly open: OpenEndpointRouter;
+  /** Follows what the workers of an endpoint say about their models. */
+  readonly follow: FollowModels;
   /** Of every router. @default as callers and workers say */
   readonly blockSize?: number | undefined;
   /** Listens to the events of engines that are registered; without it they are scored by what was routed to them. */
@@ -74,6 +83,12 @@ export interface CallOrigin {
   readonly onRequestPlane?: boolean | undefined;
 }
 
+/** An endpoint and the model of a request there; empty when it names none. */
+export interface ModelCall {
+  readonly endpoint: string;
+  readonly model: string;
+}
+
 const DEFAULT_LEASE_MS = 300_000;
 const DEFAULT_DECISIONS = 100;
 
@@ -81,6 +96,8 @@ const DEFAULT_DECISIONS = 100;
 export class RouterService implements AsyncDisposable {
   readonly endpoints: RoutedEndpoints;
   readonly #logger: Logger;
+  /** Whether an endpoint has one router, whatever the blocks of its models. */
+  readonly #isOneRouter: boolean;
   readonly #leases: BookingLeases;
   readonly #workers: ExternalWorkers;
   /** Requests that are being placed, by booking. */
@@ -89,8 +106,10 @@ export class RouterService implements AsyncDisposable {
 
   constructor(options: RouterServiceOptions) {
     this.#logger = options.logger;
-    this.endpoints = new RoutedEndpoints(options);
+    this.#isOneRouter = options.blockSize !== undefined;
     this.#workers = new ExternalWorkers(options.openFeed);
+    const registered = (endpoint: string) => this.#workers.modelsOf(endpoint);
+    this.endpoints = new RoutedEndpoints({ ...options, registered });
     this.#leases = new BookingLeases({
       leaseMs: options.leaseMs ?? DEFAULT_LEASE_MS,
       graceMs: options.leaseGraceMs,
@@ -105,15 +124,16 @@ export class RouterService implements AsyncDisposable {
     return this.#leases.size;
   }
 
-  /** Keeps a router for an endpoint from now on. @returns the router, once the first worker has come */
-  async prepare(endpoint: string): Promise<EndpointRouter> {
+  /** Keeps the routers of an endpoint from now on. @returns the routers, once the first worker has come */
+  async prepare(endpoint: string): Promise<readonly EndpointRouter[]> {
     return this.endpoints.prepare(endpoint);
   }
 
   /**
    * Picks an instance and books the request on it.
    *
-   * @throws `backend.unavailable`, `capacity.*`, or `request.invalid` for an endpoint, a mode or weights that cannot be
+   * @throws `backend.unavailable`, `capacity.*`, or `request.invalid` for an endpoint, blocks, a mode or weights that
+   * cannot be
    */
   async route(request: RouteRequest, origin: CallOrigin): Promise<RouteResponse> {
     const router = await this.#routerOf(request, origin);
@@ -158,7 +178,10 @@ export class RouterService implements AsyncDisposable {
   async overlap(request: OverlapRequest, origin: CallOrigin): Promise<OverlapResponse> {
     const router = await this.#routerOf(request, origin);
     return OverlapResponse.create({
-      workers: overlapMessages(router.overlap(promptQuery(request))),
+      workers: overlapMessages(
+        router.overlap(promptQuery(request)),
+        this.#foreign(request, router),
+      ),
       blockSize: router.blockSize,
     });
   }
@@ -170,19 +193,26 @@ export class RouterService implements AsyncDisposable {
   ): Promise<PotentialLoadsResponse> {
     const router = await this.#routerOf(request, origin);
     const prompt = promptQuery(request);
-    const promptTokens = request.promptTokens || (prompt.tokenIds?.length ?? 0);
+    const promptTokens = promptTokensOf(request, router.blockSize);
     const { pendingCount, pendingIslTokens } = router.queueStats();
     return PotentialLoadsResponse.create({
-      loads: loadMessages(router.potentialLoads({ ...prompt, promptTokens })),
+      loads: loadMessages(
+        router.potentialLoads({ ...prompt, promptTokens }),
+        this.#foreign(request, router),
+      ),
       pendingCount,
       pendingIslTokens: BigInt(pendingIslTokens),
+      blockSize: router.blockSize,
     });
   }
 
   /** What the index holds and how far it can be trusted. */
-  async queryIndex(request: QueryIndexRequest, origin: CallOrigin): Promise<QueryIndexResponse> {
-    await this.#routerOf(request, origin);
-    return indexMessage(this.endpoints.routersOf(request.endpoint), request);
+  async queryIndex(
+    request: QueryIndexRequest,
+    { context }: CallOrigin,
+  ): Promise<QueryIndexResponse> {
+    const routers = await this.endpoints.openAll(request.endpoint, context.killed);
+    return indexMessage(routers, request);
   }
 
   /** One recorded decision. @throws `request.invalid` without an id, `request.not_found` */
@@ -238,12 +268,16 @@ export class RouterService implements AsyncDisposable {
 
   /** Makes an engine known that registers nowhere itself. */
   async registerWorker(request: RegisterWorkerRequest, origin: CallOrigin): Promise<void> {
-    await this.#workers.register(request, await this.#routerOf(request, origin));
+    const { endpoint, modelName: model, blockSize } = request;
+    const router = await this.#routerOf({ endpoint, model, blockSize, isNew: true }, origin);
+    await this.#workers.register(request, router);
+    this.endpoints.registrationsChanged(endpoint);
   }
 
   /** Idempotent. */
   async unregisterWorker(request: UnregisterWorkerRequest): Promise<void> {
     await this.#workers.unregister(request);
+    this.endpoints.registrationsChanged(request.endpoint);
   }
 
   /** Engines that were registered here. */
@@ -251,9 +285,11 @@ export class RouterService implements AsyncDisposable {
     return { workers: this.#workers.list(endpoint) };
   }
 
-  /** Engines of an endpoint that no request plane reaches. */
-  unreachable(endpoint: string): readonly InstanceId[] {
-    return this.#workers.idsOf(endpoint);
+  /** Workers that a request for a model must not be sent to over the request plane: of other models, or not on it. */
+  unusable(call: ModelCall, router: EndpointRouter): readonly InstanceId[] {
+    const unreachable = this.#workers.idsOf(call.endpoint);
+    const foreign = this.#foreign(call, router);
+    return unreachable.length === 0 ? foreign : [...foreign, ...unreachable];
   }
 
   /** Closes every router. Idempotent. */
@@ -267,20 +303,26 @@ export class RouterService implements AsyncDisposable {
   }
 
   #routerOf(
-    call: { readonly endpoint: string; readonly blockSize?: number },
+    { endpoint, ...call }: EndpointCall & { readonly endpoint: string },
     { context }: CallOrigin,
   ): Promise<EndpointRouter> {
-    const { endpoint, blockSize } = call;
-    return this.endpoints.open(endpoint, { blockSize, signal: context.killed });
+    const { model, blockSize, isNew } = call;
+    return this.endpoints.open(endpoint, { model, blockSize, isNew, signal: context.killed });
+  }
+
+  #foreign({ model }: Pick<ModelCall, 'model'>, router: EndpointRouter): readonly InstanceId[] {
+    return router.foreign(model === '' ? undefined : model, this.#isOneRouter);
   }
 
   /** Who calls over the request plane cannot reach engines that are not on it. */
   #wanted(request: RouteRequest, router: EndpointRouter, origin: CallOrigin): PlacementRequest {
     const wanted = placementRequest(request, router.blockSize);
-    if (origin.onRequestPlane !== true) return wanted;
-    const unreachable = this.unreachable(request.endpoint);
-    if (unreachable.length === 0) return wanted;
-    return { ...wanted, excluded: new Set([...wanted.excluded, ...unreachable]) };
+    const unusable =
+      origin.onRequestPlane === true
+        ? this.unusable(request, router)
+        : this.#foreign(request, router);
+    if (unusable.length === 0) return wanted;
+    return { ...wanted, excluded: new Set([...wanted.excluded, ...unusable]) };
   }
 
   /** Places a request under a lease; what its caller no longer wants is given back. */

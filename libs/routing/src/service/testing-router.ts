@@ -5,9 +5,17 @@ import type { MetricsRegistry } from '@dynamo-ts/telemetry';
 
 import { KvRouter } from '../kv/kv-router.ts';
 import type { RouterMode } from '../router-mode.ts';
-import type { OpenEndpointRouter } from './routed-endpoints.ts';
+import type { OpenEndpointRouter } from './routed-endpoint.ts';
+import type { FollowModels } from './routed-endpoints.ts';
 
-/** Tokens per block of the routers that tests open. */
+/** For workers that publish no model cards. */
+export const noModels: FollowModels = () => ({
+  isReady: true,
+  list: () => [],
+  [Symbol.asyncDispose]: async () => Promise.resolve(),
+});
+
+/** Tokens per block of the services that tests configure. */
 export const TEST_BLOCK_SIZE = 16;
 
 /** Opens a router for any endpoint at once. */
@@ -15,11 +23,11 @@ export function openTestRouter(
   runtime: DistributedRuntime,
   options: { readonly metrics?: MetricsRegistry; readonly mode?: RouterMode } = {},
 ): OpenEndpointRouter {
-  return (path) =>
+  return (path, blockSize) =>
     KvRouter.connect({
       runtime,
       path,
-      blockSize: TEST_BLOCK_SIZE,
+      blockSize,
       logger: nullLogger,
       ...options,
     });

@@ -10,7 +10,7 @@ import type { EndpointPath, ModelRecord } from '@dynamo-ts/protocol';
 import type { Discovery } from '@dynamo-ts/runtime';
 import type { Logger } from '@dynamo-ts/telemetry';
 
-import { modelCardsPrefix } from './block-size.ts';
+import { modelCardsPrefix } from './endpoint-models.ts';
 
 /** What a core is told of a worker, and what only its router knows. */
 export interface WorkerFact extends Omit<WorkerEntry, 'workerId'> {

@@ -29,6 +29,18 @@ export interface WorkerRosterOptions {
   readonly onChange: (change: RosterChange) => void;
 }
 
+/** An engine that registers nowhere, and the models that it serves. */
+export interface AddedWorker extends WorkerEntry {
+  /** @default unknown */
+  readonly models?: readonly string[] | undefined;
+}
+
+interface ModelNames {
+  readonly all: ReadonlySet<string>;
+  /** Those of workers whose blocks have this router's size. */
+  readonly alike: ReadonlySet<string>;
+}
+
 /** A worker that came, changed or went. */
 export type RosterChange =
   | { readonly kind: 'set'; readonly workerId: InstanceId }
@@ -49,6 +61,9 @@ export class WorkerRoster {
   readonly #present = new Set<InstanceId>();
   readonly #external = new Map<InstanceId, AskWorker | undefined>();
   #offInstances: () => void = () => undefined;
+  /** Names of all models that the workers serve, by which {@link #foreign} is asked; undefined when it must be made anew. */
+  #models: ModelNames | undefined;
+  readonly #foreign = new Map<string, readonly InstanceId[]>();
   /** Answer of `free()` that {@link #unusable} was made from. */
   #free: readonly InstanceId[] | undefined;
   #unusable: readonly InstanceId[] = NOBODY;
@@ -77,8 +92,24 @@ export class WorkerRoster {
 
   /** Names of the models that the workers serve, those of another block size left out: they have another router. */
   models(): ReadonlySet<string> {
-    const facts = [...this.#entries.values()].filter((fact) => fact.countsAlike);
-    return new Set(facts.flatMap((fact) => fact.models));
+    return this.#names().alike;
+  }
+
+  /**
+   * Workers that are not for a request: those that serve other models than the one it names, and those whose blocks have
+   * another size, which have a router of their own unless `isOnlyRouter`.
+   */
+  foreign(model: string | undefined, isOnlyRouter: boolean): readonly InstanceId[] {
+    const named = model !== undefined && this.#names().all.has(model) ? model : undefined;
+    const key = `${isOnlyRouter} ${named === undefined ? '' : `model ${named}`}`;
+    let foreign = this.#foreign.get(key);
+    if (foreign === undefined) {
+      foreign = [...this.#entries]
+        .filter(([, fact]) => isForeign(fact, named, isOnlyRouter))
+        .map(([workerId]) => workerId);
+      this.#foreign.set(key, foreign);
+    }
+    return foreign;
   }
 
   /** Whether a worker's cache is counted here, as far as it is known. */
@@ -111,10 +142,10 @@ export class WorkerRoster {
   }
 
   /** Adds an engine that registers nowhere, or replaces it; `ask` answers for what was missed of its events. */
-  addExternal({ workerId, ...fact }: WorkerEntry, ask?: AskWorker): void {
+  addExternal({ workerId, models = [], ...fact }: AddedWorker, ask?: AskWorker): void {
     this.#external.set(workerId, ask);
     this.#options.feed?.remove(workerId);
-    this.#set(workerId, { ...fact, models: [], countsAlike: true });
+    this.#set(workerId, { ...fact, models, countsAlike: true });
   }
 
   /** Takes an added engine out. Idempotent. */
@@ -144,7 +175,7 @@ export class WorkerRoster {
     const { core, feed, onChange } = this.#options;
     const hasEvents = fact.kvEvents && feed !== undefined;
     this.#entries.set(workerId, fact);
-    this.#free = undefined;
+    this.#forgetDerived();
     const { models: _, countsAlike: __, ...entry } = fact;
     core.setWorker({ workerId, ...entry, kvEvents: hasEvents });
     const ask = this.#external.get(workerId);
@@ -160,10 +191,25 @@ export class WorkerRoster {
     const fact = this.#entries.get(workerId);
     if (fact === undefined) return;
     this.#entries.delete(workerId);
-    this.#free = undefined;
+    this.#forgetDerived();
     this.#options.feed?.remove(workerId);
     const bookings = take();
     this.#options.onChange({ kind: 'gone', workerId, fact, bookings });
+  }
+
+  #forgetDerived(): void {
+    this.#free = undefined;
+    this.#models = undefined;
+    this.#foreign.clear();
+  }
+
+  #names(): ModelNames {
+    if (this.#models === undefined) {
+      const facts = [...this.#entries.values()];
+      const alike = facts.filter(({ countsAlike }) => countsAlike);
+      this.#models = { all: namesOf(facts), alike: namesOf(alike) };
+    }
+    return this.#models;
   }
 
   #look(): void {
@@ -177,4 +223,14 @@ export class WorkerRoster {
     this.#unusableArray =
       this.#unusable.length > 0 ? BigUint64Array.from(this.#unusable) : undefined;
   }
+}
+
+/** A worker of which no model is known may serve any. */
+function isForeign(fact: WorkerFact, model: string | undefined, isOnlyRouter: boolean): boolean {
+  if (!fact.countsAlike && !isOnlyRouter) return true;
+  return model !== undefined && fact.models.length > 0 && !fact.models.includes(model);
+}
+
+function namesOf(facts: readonly WorkerFact[]): ReadonlySet<string> {
+  return new Set(facts.flatMap(({ models }) => models));
 }

@@ -39,13 +39,8 @@ export class ModelRouter implements PlacementRouter {
     return this.shared.indexHealth();
   }
 
-  /** A session of one model says nothing about those of another, whose worker may be a different one. */
   async route(request: PlacementRequest, context: Context): Promise<Placement> {
-    const model = this.#model;
-    const { sessionId: session } = request;
-    const sessionId =
-      session === undefined || model === undefined ? session : `${model}/${session}`;
-    return this.shared.route({ ...request, model, sessionId }, context);
+    return this.shared.route({ ...request, model: this.#model }, context);
   }
 
   prefillDone(bookingId: string): void {

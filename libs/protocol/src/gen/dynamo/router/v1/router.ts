@@ -30,6 +30,7 @@ export interface RouteRequest {
   endpoint: string;
   /** Local block hashes of the prompt, little-endian u64. Frontends send these and never tokens. */
   blockHashesLe: Uint8Array;
+  /** Tokens per block. 0 = that of the model or, where all models of the endpoint have the same, theirs. */
   blockSize: number;
   promptTokens: number;
   /** Workers that must not be chosen (they failed this request). */
@@ -75,6 +76,11 @@ export interface RouteRequest {
   ownerId: string;
   /** How long the booking stays without a sign of life; 0 = the router's own (DYN_ROUTER_LEASE_SECS). */
   leaseMs: number;
+  /**
+   * Name of the model. Queue classes, limits and sessions of several models at one endpoint are kept apart by it, only
+   * workers that serve it are chosen, and without `block_size` it says how large the blocks are.
+   */
+  model: string;
 }
 
 /** Settings of the cost for one request; absent ones are the router's own. */
@@ -180,6 +186,9 @@ export interface OverlapRequest {
   tokenIdsLe: Uint8Array;
   loraName: string;
   cacheSalt: string;
+  /** As in `RouteRequest`. */
+  model: string;
+  blockSize: number;
 }
 
 export interface OverlapResponse {
@@ -203,6 +212,9 @@ export interface PotentialLoadsRequest {
   promptTokens: number;
   loraName: string;
   cacheSalt: string;
+  /** As in `RouteRequest`. */
+  model: string;
+  blockSize: number;
 }
 
 export interface PotentialLoadsResponse {
@@ -210,6 +222,7 @@ export interface PotentialLoadsResponse {
   /** Requests that wait in the router's queue. */
   pendingCount: number;
   pendingIslTokens: bigint;
+  blockSize: number;
 }
 
 export interface PotentialLoad {
@@ -449,6 +462,7 @@ function createBaseRouteRequest(): RouteRequest {
     cacheSalt: "",
     ownerId: "",
     leaseMs: 0,
+    model: "",
   };
 }
 
@@ -542,6 +556,9 @@ export const RouteRequest: MessageFns<RouteRequest> = {
     }
     if (message.leaseMs !== 0) {
       writer.uint32(192).uint32(message.leaseMs);
+    }
+    if (message.model !== "") {
+      writer.uint32(202).string(message.model);
     }
     return writer;
   },
@@ -771,6 +788,14 @@ export const RouteRequest: MessageFns<RouteRequest> = {
             message.leaseMs = reader.uint32();
             continue;
           }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -821,6 +846,7 @@ export const RouteRequest: MessageFns<RouteRequest> = {
       cacheSalt: isSet(object.cache_salt) ? globalThis.String(object.cache_salt) : "",
       ownerId: isSet(object.owner_id) ? globalThis.String(object.owner_id) : "",
       leaseMs: isSet(object.lease_ms) ? globalThis.Number(object.lease_ms) : 0,
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
     };
   },
 
@@ -898,6 +924,9 @@ export const RouteRequest: MessageFns<RouteRequest> = {
     if (message.leaseMs !== 0) {
       obj.lease_ms = Math.round(message.leaseMs);
     }
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
     return obj;
   },
 
@@ -934,6 +963,7 @@ export const RouteRequest: MessageFns<RouteRequest> = {
     message.cacheSalt = object.cacheSalt ?? "";
     message.ownerId = object.ownerId ?? "";
     message.leaseMs = object.leaseMs ?? 0;
+    message.model = object.model ?? "";
     return message;
   },
 };
@@ -2136,7 +2166,15 @@ export const RequestOutcome: MessageFns<RequestOutcome> = {
 };
 
 function createBaseOverlapRequest(): OverlapRequest {
-  return { endpoint: "", blockHashesLe: new Uint8Array(0), tokenIdsLe: new Uint8Array(0), loraName: "", cacheSalt: "" };
+  return {
+    endpoint: "",
+    blockHashesLe: new Uint8Array(0),
+    tokenIdsLe: new Uint8Array(0),
+    loraName: "",
+    cacheSalt: "",
+    model: "",
+    blockSize: 0,
+  };
 }
 
 export const OverlapRequest: MessageFns<OverlapRequest> = {
@@ -2155,6 +2193,12 @@ export const OverlapRequest: MessageFns<OverlapRequest> = {
     }
     if (message.cacheSalt !== "") {
       writer.uint32(42).string(message.cacheSalt);
+    }
+    if (message.model !== "") {
+      writer.uint32(50).string(message.model);
+    }
+    if (message.blockSize !== 0) {
+      writer.uint32(56).uint32(message.blockSize);
     }
     return writer;
   },
@@ -2212,6 +2256,22 @@ export const OverlapRequest: MessageFns<OverlapRequest> = {
             message.cacheSalt = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.blockSize = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2231,6 +2291,8 @@ export const OverlapRequest: MessageFns<OverlapRequest> = {
       tokenIdsLe: isSet(object.token_ids_le) ? bytesFromBase64(object.token_ids_le) : new Uint8Array(0),
       loraName: isSet(object.lora_name) ? globalThis.String(object.lora_name) : "",
       cacheSalt: isSet(object.cache_salt) ? globalThis.String(object.cache_salt) : "",
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      blockSize: isSet(object.block_size) ? globalThis.Number(object.block_size) : 0,
     };
   },
 
@@ -2251,6 +2313,12 @@ export const OverlapRequest: MessageFns<OverlapRequest> = {
     if (message.cacheSalt !== "") {
       obj.cache_salt = message.cacheSalt;
     }
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.blockSize !== 0) {
+      obj.block_size = Math.round(message.blockSize);
+    }
     return obj;
   },
 
@@ -2264,6 +2332,8 @@ export const OverlapRequest: MessageFns<OverlapRequest> = {
     message.tokenIdsLe = object.tokenIdsLe ?? new Uint8Array(0);
     message.loraName = object.loraName ?? "";
     message.cacheSalt = object.cacheSalt ?? "";
+    message.model = object.model ?? "";
+    message.blockSize = object.blockSize ?? 0;
     return message;
   },
 };
@@ -2499,6 +2569,8 @@ function createBasePotentialLoadsRequest(): PotentialLoadsRequest {
     promptTokens: 0,
     loraName: "",
     cacheSalt: "",
+    model: "",
+    blockSize: 0,
   };
 }
 
@@ -2521,6 +2593,12 @@ export const PotentialLoadsRequest: MessageFns<PotentialLoadsRequest> = {
     }
     if (message.cacheSalt !== "") {
       writer.uint32(50).string(message.cacheSalt);
+    }
+    if (message.model !== "") {
+      writer.uint32(58).string(message.model);
+    }
+    if (message.blockSize !== 0) {
+      writer.uint32(64).uint32(message.blockSize);
     }
     return writer;
   },
@@ -2586,6 +2664,22 @@ export const PotentialLoadsRequest: MessageFns<PotentialLoadsRequest> = {
             message.cacheSalt = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.blockSize = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2606,6 +2700,8 @@ export const PotentialLoadsRequest: MessageFns<PotentialLoadsRequest> = {
       promptTokens: isSet(object.prompt_tokens) ? globalThis.Number(object.prompt_tokens) : 0,
       loraName: isSet(object.lora_name) ? globalThis.String(object.lora_name) : "",
       cacheSalt: isSet(object.cache_salt) ? globalThis.String(object.cache_salt) : "",
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      blockSize: isSet(object.block_size) ? globalThis.Number(object.block_size) : 0,
     };
   },
 
@@ -2629,6 +2725,12 @@ export const PotentialLoadsRequest: MessageFns<PotentialLoadsRequest> = {
     if (message.cacheSalt !== "") {
       obj.cache_salt = message.cacheSalt;
     }
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.blockSize !== 0) {
+      obj.block_size = Math.round(message.blockSize);
+    }
     return obj;
   },
 
@@ -2643,12 +2745,14 @@ export const PotentialLoadsRequest: MessageFns<PotentialLoadsRequest> = {
     message.promptTokens = object.promptTokens ?? 0;
     message.loraName = object.loraName ?? "";
     message.cacheSalt = object.cacheSalt ?? "";
+    message.model = object.model ?? "";
+    message.blockSize = object.blockSize ?? 0;
     return message;
   },
 };
 
 function createBasePotentialLoadsResponse(): PotentialLoadsResponse {
-  return { loads: [], pendingCount: 0, pendingIslTokens: 0n };
+  return { loads: [], pendingCount: 0, pendingIslTokens: 0n, blockSize: 0 };
 }
 
 export const PotentialLoadsResponse: MessageFns<PotentialLoadsResponse> = {
@@ -2664,6 +2768,9 @@ export const PotentialLoadsResponse: MessageFns<PotentialLoadsResponse> = {
         throw new globalThis.Error("value provided for field message.pendingIslTokens of type uint64 too large");
       }
       writer.uint32(24).uint64(message.pendingIslTokens);
+    }
+    if (message.blockSize !== 0) {
+      writer.uint32(32).uint32(message.blockSize);
     }
     return writer;
   },
@@ -2705,6 +2812,14 @@ export const PotentialLoadsResponse: MessageFns<PotentialLoadsResponse> = {
             message.pendingIslTokens = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.blockSize = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2722,6 +2837,7 @@ export const PotentialLoadsResponse: MessageFns<PotentialLoadsResponse> = {
       loads: globalThis.Array.isArray(object?.loads) ? object.loads.map((e: any) => PotentialLoad.fromJSON(e)) : [],
       pendingCount: isSet(object.pending_count) ? globalThis.Number(object.pending_count) : 0,
       pendingIslTokens: isSet(object.pending_isl_tokens) ? BigInt(object.pending_isl_tokens) : 0n,
+      blockSize: isSet(object.block_size) ? globalThis.Number(object.block_size) : 0,
     };
   },
 
@@ -2736,6 +2852,9 @@ export const PotentialLoadsResponse: MessageFns<PotentialLoadsResponse> = {
     if (message.pendingIslTokens !== 0n) {
       obj.pending_isl_tokens = message.pendingIslTokens.toString();
     }
+    if (message.blockSize !== 0) {
+      obj.block_size = Math.round(message.blockSize);
+    }
     return obj;
   },
 
@@ -2749,6 +2868,7 @@ export const PotentialLoadsResponse: MessageFns<PotentialLoadsResponse> = {
     message.pendingIslTokens = (object.pendingIslTokens !== undefined && object.pendingIslTokens !== null)
       ? BigInt(object.pendingIslTokens)
       : 0n;
+    message.blockSize = object.blockSize ?? 0;
     return message;
   },
 };

@@ -1,0 +1,118 @@
+/** Which models the workers of an endpoint serve, and how large the blocks of each are: what their model cards say. */
+import { TaskGroup } from '@dynamo-ts/base';
+import { MODEL_CARDS_PREFIX, encodeSegment, readModelRecord } from '@dynamo-ts/protocol';
+import type { EndpointPath } from '@dynamo-ts/protocol';
+import type { Discovery, DistributedRuntime } from '@dynamo-ts/runtime';
+import type { Logger } from '@dynamo-ts/telemetry';
+
+/** A model and the tokens per block of workers that serve it. */
+export interface ModelBlocks {
+  /** Empty when only the blocks are known. */
+  readonly model: string;
+  readonly blockSize: number;
+}
+
+/** Settings of {@link EndpointModels}. */
+export interface EndpointModelsOptions {
+  readonly discovery: Discovery;
+  readonly path: EndpointPath;
+  /** What there is has changed. */
+  readonly onChange: () => void;
+  readonly logger: Logger;
+}
+
+/** Discovery prefix of the model records of an endpoint. */
+export function modelCardsPrefix({ namespace, component, endpoint }: EndpointPath): string {
+  const segments = [namespace, component, endpoint].map(encodeSegment);
+  return `${MODEL_CARDS_PREFIX}${segments.join('/')}/`;
+}
+
+/** Follows the models of endpoints over a runtime's discovery, from now on. */
+export function modelFollower(
+  { discovery }: Pick<DistributedRuntime, 'discovery'>,
+  logger: Logger,
+): (path: EndpointPath, onChange: () => void) => EndpointModels {
+  return (path, onChange) => {
+    const models = new EndpointModels({ discovery, path, onChange, logger });
+    models.start();
+    return models;
+  };
+}
+
+/** The models of one endpoint. */
+export class EndpointModels implements AsyncDisposable {
+  readonly #options: EndpointModelsOptions;
+  /** By the record's key. */
+  readonly #records = new Map<string, ModelBlocks>();
+  readonly #tasks: TaskGroup;
+  #isReady = false;
+  #list: readonly ModelBlocks[] | undefined;
+
+  constructor(options: EndpointModelsOptions) {
+    this.#options = options;
+    this.#tasks = new TaskGroup({
+      name: 'endpoint models',
+      onError: (error, task) => {
+        options.logger.error('the models of an endpoint are not followed any more', {
+          task,
+          error,
+        });
+      },
+    });
+  }
+
+  /** Begins to follow the model cards. */
+  start(): void {
+    this.#tasks.start('follow', (signal) => this.#follow(signal));
+  }
+
+  /** The cards that there were have been read. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** Each model and block size once; cards that say no block size are left out. */
+  list(): readonly ModelBlocks[] {
+    if (this.#list === undefined) {
+      const each = [...this.#records.values()].map((blocks) => [keyOf(blocks), blocks] as const);
+      this.#list = [...new Map(each).values()];
+    }
+    return this.#list;
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    await this.#tasks.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { discovery, path, onChange } = this.#options;
+    for await (const event of discovery.watch(modelCardsPrefix(path), { signal })) {
+      if (event.kind === 'put') this.#put(event.key, event.value);
+      else if (event.kind === 'delete') this.#records.delete(event.key);
+      else this.#isReady = true;
+      this.#list = undefined;
+      onChange();
+    }
+  }
+
+  /** What cannot be read leaves the last value, which whoever uses the card complains about. */
+  #put(key: string, value: Uint8Array): void {
+    try {
+      const { card } = readModelRecord(key, value);
+      const blockSize = card?.kvCacheBlockSize ?? 0;
+      if (blockSize > 0) this.#records.set(key, { model: card?.displayName ?? '', blockSize });
+      else this.#records.delete(key);
+    } catch {
+      this.#options.logger.debug('a model card cannot be read', { key });
+    }
+  }
+}
+
+function keyOf({ model, blockSize }: ModelBlocks): string {
+  return `${blockSize} ${model}`;
+}
