@@ -207,6 +207,34 @@ describe('two models of one endpoint', () => {
   });
 });
 
+describe('two routers of two models', () => {
+  it('know at the start what the other has booked for each, and forget it when it dies', async () => {
+    await using fleet = await Fleet.start();
+    const shared = ['--event-plane', 'direct', '--router-replica-sync'];
+    const first = await setUp(fleet, ...shared);
+    await first.route({ model: 'small' });
+    for (let count = 0; count < 3; count += 1) await first.route({ model: 'large' });
+    const second = await fleet.routerOfAnySize(...shared);
+    using caller = new GrpcCaller(second.grpcPort);
+    const bookedFor = async (model: string): Promise<number> => {
+      const query = PotentialLoadsRequest.create({ endpoint: ENDPOINT, model, promptTokens: 1 });
+      const { loads } = await caller.ask('potentialLoads', query);
+      return loads.reduce((sum, { activeRequests }) => sum + activeRequests, 0);
+    };
+    await vi.waitFor(
+      async () => expect([await bookedFor('small'), await bookedFor('large')]).toEqual([1, 3]),
+      { timeout: 10_000 },
+    );
+    await first.route({ model: 'large' });
+    await vi.waitFor(async () => expect(await bookedFor('large')).toBe(4));
+    await first.app.close();
+    await vi.waitFor(
+      async () => expect([await bookedFor('small'), await bookedFor('large')]).toEqual([0, 0]),
+      { timeout: 10_000 },
+    );
+  });
+});
+
 describe('two models that share their workers', () => {
   const sharing = async (fleet: Fleet, ...flags: readonly string[]) => {
     const workers = [await worker(fleet, 'small', 'tiny'), await worker(fleet, 'small', 'tiny')];

@@ -17,6 +17,7 @@ import type { PolicyConfig } from '../queue/policy-config.ts';
 import { defaultProfile } from '../queue/policy-profile.ts';
 import { ModelQueues } from '../queue/model-queues.ts';
 import { SchedulerQueue } from '../queue/scheduler-queue.ts';
+import { BookingsDesk } from '../replica/bookings-desk.ts';
 import { ReplicaSync } from '../replica/replica-sync.ts';
 import type { PlacementHost } from './collaborators.ts';
 import { DecisionFile, prepareDecisionFile } from './decisions/decision-file.ts';
@@ -51,11 +52,14 @@ export class KvRouterFactory implements AsyncDisposable {
   readonly #policies: PolicyConfig | undefined;
   /** Opened with the first router: a frontend that asks a router service has none. */
   #decisionFile: DecisionFile | undefined;
+  /** Where its routers answer those of other processes. */
+  readonly #desk: BookingsDesk;
   readonly #shared = new SharedRouters((pool) => this.#open(pool));
 
   private constructor(options: KvRouterFactoryOptions, policies: PolicyConfig | undefined) {
     this.#options = options;
     this.#policies = policies;
+    this.#desk = new BookingsDesk(options);
     this.thresholds = new BusyThresholds({ defaults: options.config });
   }
 
@@ -206,6 +210,7 @@ export class KvRouterFactory implements AsyncDisposable {
       blockSize,
       stride: settings.activeSequenceStride,
       core,
+      desk: this.#desk,
       onRemoteChange: capacityChanged,
       metrics,
       logger,

@@ -1,6 +1,6 @@
 /**
- * Routers ask each other for all that they have booked, on an endpoint beside the one that they route for. Its instances
- * are also how they know of each other. An answer stays open after its last booking, which an empty batch marks: when a
+ * Routers ask each other for all that they have booked, on an endpoint beside the one that they route for (see
+ * `BookingsDesk`). Its instances are also how they know of each other. An answer stays open after its last booking, which an empty batch marks: when a
  * router dies, the others see its answer break, long before its lease ends.
  */
 import { DynamoError, instanceIdHex, onAbort } from '@dynamo-ts/base';
@@ -8,20 +8,13 @@ import type { InstanceId } from '@dynamo-ts/base';
 import { ActiveSequenceBatch, formatEndpointPath } from '@dynamo-ts/protocol';
 import type { ActiveSequenceEvent, EndpointPath } from '@dynamo-ts/protocol';
 import { Context } from '@dynamo-ts/runtime';
-import type {
-  Client,
-  DistributedRuntime,
-  RawHandler,
-  RawResponse,
-  ServedEndpoint,
-} from '@dynamo-ts/runtime';
+import type { Client, DistributedRuntime, RawResponse } from '@dynamo-ts/runtime';
 
-import type { OwnBookings } from './own-bookings.ts';
 import { batchOf } from './shared-endpoint.ts';
 import type { SharedEndpoint } from './shared-endpoint.ts';
 
 /** Hashes per item of an answer. */
-const MOST_ITEM_BYTES = 512 * 1024;
+export const MOST_ITEM_BYTES: number = 512 * 1024;
 
 /** No router has so much booked. */
 const MOST_ANSWER_BYTES = 1024 * 1024 * 1024;
@@ -31,36 +24,6 @@ const TIMEOUT_MS = 5000;
 /** Endpoint on which the routers of an endpoint answer each other. */
 export function bookingsQueryPath(path: EndpointPath): EndpointPath {
   return { ...path, endpoint: `${path.endpoint}_active_sequences_query` };
-}
-
-/** What {@link serveBookingsQuery} answers from. */
-export interface BookingsAnswer {
-  readonly shared: SharedEndpoint;
-  readonly own: OwnBookings;
-  /** A router asks: from here on it wants events. */
-  readonly onAsked: (router: ActiveSequenceBatch) => void;
-}
-
-/** Answers other routers, and makes this one known to them. */
-export async function serveBookingsQuery(
-  runtime: DistributedRuntime,
-  path: EndpointPath,
-  { shared, own, onAsked }: BookingsAnswer,
-): Promise<ServedEndpoint> {
-  const endpoint = runtime.endpoint(formatEndpointPath(bookingsQueryPath(path)));
-  const answer: RawHandler = async ({ payload, context }, sink) => {
-    onAsked(ActiveSequenceBatch.decode(payload));
-    for (const events of own.messages(MOST_ITEM_BYTES)) {
-      const item = ActiveSequenceBatch.encode(batchOf(shared, events)).finish();
-      if (!sink.write(item)) await sink.drained();
-    }
-    sink.write(ActiveSequenceBatch.encode(batchOf(shared, [])).finish());
-    onAbort(context.stopped, () => {
-      sink.end();
-    });
-  };
-  // A router that leaves does not wait for those that listen.
-  return endpoint.serveRaw(answer, { gracefulShutdown: false });
 }
 
 /** Client of the other routers. */

@@ -1,39 +1,22 @@
 /**
- * Routers of one endpoint count each other's running requests (RP 4.7), so that they do not all choose the worker that
+ * Routers of one endpoint and block size count each other's running requests (RP 4.7), so that they do not all choose the worker that
  * each of them has left alone.
  *
  * Own bookings are published; those of others count in the core like own ones. Nothing is sent while no other router is
  * there. A router that starts, and one that notices that events were lost, asks for everything. A router that leaves
  * discovery takes its bookings with it.
  */
-import {
-  TaskGroup,
-  asInstanceId,
-  hasCode,
-  instanceIdHex,
-  raceAbort,
-  systemClock,
-} from '@dynamo-ts/base';
+import { TaskGroup, asInstanceId, instanceIdHex, raceAbort, systemClock } from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
 import { ActiveSequenceBatch, formatEndpointPath } from '@dynamo-ts/protocol';
 import type { ActiveSequenceEvent, EndpointPath, EventEnvelope } from '@dynamo-ts/protocol';
-import type {
-  Client,
-  DistributedRuntime,
-  EventPublisher,
-  EventTopic,
-  ServedEndpoint,
-} from '@dynamo-ts/runtime';
+import type { Client, DistributedRuntime, EventPublisher, EventTopic } from '@dynamo-ts/runtime';
 import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
 import type { LoadSharing, SharedBooking } from '../kv/collaborators.ts';
+import { BookingsDesk } from './bookings-desk.ts';
 import type { BookingsReply } from './bookings-query.ts';
-import {
-  askForBookings,
-  connectBookingsQuery,
-  isCompatible,
-  serveBookingsQuery,
-} from './bookings-query.ts';
+import { askForBookings, connectBookingsQuery, isCompatible } from './bookings-query.ts';
 import { OwnBookings } from './own-bookings.ts';
 import type { RemoteLoadCore } from './peer-bookings.ts';
 import { Peers } from './peers.ts';
@@ -55,6 +38,8 @@ export interface ReplicaSyncOptions {
   /** `--router-active-sequence-stride`; the same in all routers. @default 1 */
   readonly stride?: number | undefined;
   readonly core: RemoteLoadCore;
+  /** Answers other routers for all those of this process. @default one of its own */
+  readonly desk?: BookingsDesk | undefined;
   /** Whether prompts that other routers placed count as cached there where no event tells. @default true */
   readonly predict?: boolean | undefined;
   /** What other routers have booked has changed. */
@@ -71,6 +56,7 @@ const UPKEEP_MS = 1000;
 export class ReplicaSync implements LoadSharing {
   readonly #options: ReplicaSyncOptions;
   readonly #clock: Clock;
+  readonly #desk: BookingsDesk;
   readonly #shared: SharedEndpoint;
   readonly #own = new OwnBookings();
   readonly #peers: Peers;
@@ -85,6 +71,7 @@ export class ReplicaSync implements LoadSharing {
     this.#options = options;
     const { runtime, path, metrics, logger } = options;
     this.#clock = options.clock ?? systemClock;
+    this.#desk = options.desk ?? new BookingsDesk({ runtime, clock: this.#clock, logger });
     this.#shared = {
       routerId: runtime.instanceId,
       endpoint: formatEndpointPath(path),
@@ -176,47 +163,21 @@ export class ReplicaSync implements LoadSharing {
       this.#onRenewed(publishers);
     });
     await subscription.ready({ signal });
-    const serving = this.#serve(signal);
-    let served: ServedEndpoint | undefined;
+    const { shared, own } = { shared: this.#shared, own: this.#own };
+    const onAsked = (router: ActiveSequenceBatch): void => this.#asked(router);
+    const leave = await this.#desk.join(path, { shared, own, onAsked }, signal);
     try {
-      served = await raceAbort(serving, signal);
       this.#client = await raceAbort(connectBookingsQuery(runtime, path), signal);
       await this.#follow(this.#client, signal);
     } finally {
-      // While discovery is away it may never be served.
-      if (served === undefined) void serving.then((late) => late.close()).catch(() => undefined);
-      else await served.close();
+      await leave();
     }
   }
 
-  /** A router of this process for the same endpoint that is about to close may still be there. */
-  async #serve(signal: AbortSignal): Promise<ServedEndpoint> {
-    for (let isFirst = true; ; isFirst = false) {
-      try {
-        return await this.#tryServe();
-      } catch (error) {
-        if (!hasCode(error, 'request.conflict')) throw error;
-        if (isFirst)
-          this.#options.logger.info(
-            'bookings are shared as they change; at the start others ask the first router of this endpoint in this process',
-            { error },
-          );
-        await this.#clock.sleep(UPKEEP_MS, { signal });
-      }
-    }
-  }
-
-  #tryServe(): Promise<ServedEndpoint> {
-    const { runtime, path } = this.#options;
-    return serveBookingsQuery(runtime, path, {
-      shared: this.#shared,
-      own: this.#own,
-      onAsked: ({ routerId }) => {
-        this.#peers.asked(asInstanceId(routerId));
-        // What is in the answer needs no event, and an event that comes after it must be newer.
-        this.#batcher.flush();
-      },
-    });
+  #asked({ routerId }: ActiveSequenceBatch): void {
+    this.#peers.asked(asInstanceId(routerId));
+    // What is in the answer needs no event, and an event that comes after it must be newer.
+    this.#batcher.flush();
   }
 
   async #follow(client: Client, signal: AbortSignal): Promise<void> {
@@ -255,8 +216,8 @@ export class ReplicaSync implements LoadSharing {
       return;
     }
     const routerId = asInstanceId(batch.routerId);
-    if (batch.endpoint !== this.#shared.endpoint) {
-      // A router's events for all its endpoints are numbered in one row.
+    if (this.#isForAnother(batch)) {
+      // A router's events for all its endpoints and block sizes are numbered in one row.
       this.#peers.get(routerId)?.follows(event);
       return;
     }
@@ -274,6 +235,11 @@ export class ReplicaSync implements LoadSharing {
     for (const peer of this.#peers.all())
       if (peer.isKnown && (routers === 'all' || routers.includes(peer.routerId)))
         this.#ask(peer, 'gap');
+  }
+
+  #isForAnother({ endpoint, blockSize }: ActiveSequenceBatch): boolean {
+    if (endpoint !== this.#shared.endpoint) return true;
+    return blockSize !== this.#shared.blockSize && this.#desk.counts(endpoint, blockSize);
   }
 
   #accepts(batch: ActiveSequenceBatch): boolean {
