@@ -286,7 +286,7 @@ export declare class NativePlacement {
    * The request ended, however it ended; undefined for an unknown id.
    *
    * # Errors
-   * When closed.
+   * `request.invalid` for an unknown kind of outcome, and when closed.
    */
   free(id: string, result?: NativeOutcome | undefined): NativeFreed | null
   /**

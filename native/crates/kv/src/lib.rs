@@ -26,10 +26,10 @@ pub use index::{
 };
 pub use placement::{
     BusyAbove, Conditions, DecisionContext, DrainedDecisions, FleetLoads, FleetOverlap, Freed,
-    IndexHealth, InvalidPlacement, MAX_RANKS_PER_WORKER, Occupancy, Overrides, PlaceRequest,
-    Placed, Placement, PlacementSettings, Prompt, RankDump, RankHealth, RecordedDecision,
-    RemoteBooking, RequestOutcome, RescoreError, Rescored, SettingsPatch, StepTimes, WorkerFacts,
-    encode_line, encode_message, rescore,
+    IndexHealth, InvalidPlacement, MAX_RANKS_PER_WORKER, Occupancy, OutcomeKind, Overrides,
+    PlaceRequest, Placed, Placement, PlacementSettings, Prompt, RankDump, RankHealth,
+    RecordedDecision, RemoteBooking, RequestOutcome, RescoreError, Rescored, SettingsPatch,
+    StepTimes, WorkerFacts, encode_line, encode_message, rescore,
 };
 pub use publisher::{
     InvalidOption, KvPublisher, MockerRecordsError, PublisherOptions, PublisherStats,

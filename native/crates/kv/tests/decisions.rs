@@ -5,7 +5,7 @@
 mod fleet;
 
 use dynamo_kv::{
-    CostSettings, Overrides, Pin, PlaceRequest, Placement, PlacementSettings, Prompt,
+    CostSettings, OutcomeKind, Overrides, Pin, PlaceRequest, Placement, PlacementSettings, Prompt,
     RequestOutcome, RescoreError, SelectError, SelectionMode, SelectionPolicy, SettingsPatch,
     WorkerFacts, WorkerRank, encode_line, encode_message, rescore,
 };
@@ -175,7 +175,7 @@ fn a_line_has_snake_case_names_decimal_strings_and_the_outcome() {
         .unwrap()
         .decision_id;
     let outcome = RequestOutcome {
-        kind: "completed".to_owned(),
+        kind: OutcomeKind::Completed,
         cached_tokens: Some(0),
         output_tokens: Some(5),
         ttft_ms: Some(12.5),
@@ -213,7 +213,7 @@ fn the_ring_keeps_its_budget_and_says_what_it_lost() {
     let mut placement = fleet(
         4,
         PlacementSettings {
-            decision_ring_bytes: 20_000,
+            decision_ring_bytes: 40_000,
             ..settings()
         },
     );

@@ -6,8 +6,9 @@
 mod fleet;
 
 use dynamo_kv::{
-    CacheEventData, CacheTier, KvPublisher, Placement, Prompt, PublisherOptions, RecoveryWanted,
-    RequestOutcome, StoredBlock, WorkerFacts, WorkerKvQueryRequest, WorkerRank, sequence_hashes,
+    CacheEventData, CacheTier, KvPublisher, OutcomeKind, Placement, Prompt, PublisherOptions,
+    RecoveryWanted, RequestOutcome, StoredBlock, WorkerFacts, WorkerKvQueryRequest, WorkerRank,
+    sequence_hashes,
 };
 use fleet::{BLOCK, hashes, request, settings, silent};
 use prost::Message;
@@ -83,9 +84,8 @@ fn answer(placement: &mut Placement, prompt: &[u64], count: u32, reported: Optio
     for _ in 0..count {
         placement.select(&request("r", prompt)).unwrap();
         let outcome = RequestOutcome {
-            kind: "completed".to_owned(),
             cached_tokens: reported,
-            ..RequestOutcome::default()
+            ..RequestOutcome::of(OutcomeKind::Completed)
         };
         placement.free("r", Some(outcome)).unwrap();
     }

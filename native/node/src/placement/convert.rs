@@ -2,8 +2,8 @@
 use std::time::Duration;
 
 use dynamo_kv::{
-    ApproximateOptions, CostSettings, ExactOptions, Overrides, Pin, PlaceRequest, Placed,
-    PlacementSettings, Prompt, RequestOutcome, SelectError, SelectionMode, SelectionPolicy,
+    ApproximateOptions, CostSettings, ExactOptions, OutcomeKind, Overrides, Pin, PlaceRequest,
+    Placed, PlacementSettings, Prompt, RequestOutcome, SelectError, SelectionMode, SelectionPolicy,
     SequenceOptions, WorkerFacts,
 };
 use napi::bindgen_prelude::BigInt;
@@ -247,13 +247,18 @@ fn nanoseconds(time: Duration) -> f64 {
     float(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
-pub fn outcome(outcome: NativeOutcome) -> RequestOutcome {
-    RequestOutcome {
-        kind: outcome.kind,
+pub fn outcome(outcome: NativeOutcome) -> Result<RequestOutcome, NativeError> {
+    let kind = OutcomeKind::parse(&outcome.kind).ok_or_else(|| {
+        let other = &outcome.kind;
+        let message = format!("the outcome {other} is unknown: use completed, cancelled or failed");
+        NativeError::new("request.invalid", message)
+    })?;
+    Ok(RequestOutcome {
+        kind,
         cached_tokens: outcome.cached_tokens,
         output_tokens: outcome.output_tokens,
         ttft_ms: outcome.ttft_ms,
         itl_ms: outcome.itl_ms,
-        error_code: outcome.error_code,
-    }
+        error_code: outcome.error_code.map(String::into_boxed_str),
+    })
 }

@@ -12,6 +12,9 @@ use crate::job::{Job, start};
 /// Most recent decisions in one call, which encodes them on the loop.
 const MOST_RECENT: u32 = 1000;
 
+/// Ended decisions that are copied while no other call gets the placement: each is some ten kilobytes.
+const DRAINED_AT_ONCE: u32 = 32;
+
 #[napi]
 impl NativePlacement {
     /// A recorded decision as `dynamo.router.v1.Decision`; undefined when it is not recorded any more.
@@ -48,18 +51,26 @@ impl NativePlacement {
     pub fn drain_decisions(&self, max: u32) -> AsyncTask<Job<NativeDrainedDecisions>> {
         let shared = self.shared.clone();
         start(move || {
-            let (context, drained) = shared.step(|placement| {
-                let context = placement.decision_context().clone();
-                Ok((context, placement.drain_decisions(max as usize)))
-            })?;
-            let mut lines = Vec::new();
-            for decision in &drained.decisions {
-                encode_line(&context, decision, &mut lines);
+            let context = shared.step(|placement| Ok(placement.decision_context().clone()))?;
+            let (mut lines, mut count, mut dropped) = (Vec::new(), 0, 0);
+            while count < max {
+                let limit = DRAINED_AT_ONCE.min(max - count);
+                let drained =
+                    shared.step(|placement| Ok(placement.drain_decisions(limit as usize)))?;
+                for decision in &drained.decisions {
+                    encode_line(&context, decision, &mut lines);
+                }
+                let number = u32::try_from(drained.decisions.len()).unwrap_or(u32::MAX);
+                count = count.saturating_add(number);
+                dropped += drained.dropped;
+                if number < limit {
+                    break;
+                }
             }
             Ok(NativeDrainedDecisions {
                 lines: String::from_utf8(lines).unwrap_or_default(),
-                count: u32::try_from(drained.decisions.len()).unwrap_or(u32::MAX),
-                dropped: float(drained.dropped),
+                count,
+                dropped: float(dropped),
             })
         })
     }

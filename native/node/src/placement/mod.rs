@@ -185,14 +185,17 @@ impl NativePlacement {
     /// The request ended, however it ended; undefined for an unknown id.
     ///
     /// # Errors
-    /// When closed.
+    /// `request.invalid` for an unknown kind of outcome, and when closed.
     #[napi]
     pub fn free(
         &self,
         id: String,
         #[napi(ts_arg_type = "NativeOutcome | undefined")] result: Option<NativeOutcome>,
     ) -> Result<Option<NativeFreed>, Thrown> {
-        let freed = self.run(|placement| Ok(placement.free(&id, result.map(outcome))))?;
+        let freed = self.run(|placement| {
+            let result = result.map(outcome).transpose()?;
+            Ok(placement.free(&id, result))
+        })?;
         Ok(freed.map(|freed| NativeFreed {
             worker_id: freed.rank.worker_id.into(),
             dp_rank: freed.rank.dp_rank,

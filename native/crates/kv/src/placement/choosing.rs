@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::attempt::{Attempt, Footprint};
 use super::bookings::Booking;
-use super::decisions::{DecisionRecord, decision_id};
+use super::decisions::decision_id;
 use super::occupancy::ascending;
 use super::placement::Placement;
 use super::request::{PlaceRequest, Placed};
@@ -30,40 +30,32 @@ impl Placement {
         }
         let cost = request.overrides.apply(self.settings.cost);
         let cost = cost.map_err(SelectError::InvalidSetting)?;
-        let mut local = self.ring.take_spare();
+        let mut hashes = std::mem::take(&mut self.hashes);
         let mut sequence = std::mem::take(&mut self.sequence);
         let mut view = std::mem::take(&mut self.view);
-        let block_hashing = request
+        let (local, block_hashing) = request
             .prompt
-            .local_hashes(self.settings.block_size, &mut local);
-        let ((), sequence_hashing) = timed(|| chain(&local, &mut sequence));
-        let placed = self.select_hashed(request, &cost, (&local, &sequence), &mut view);
-        (self.sequence, self.view) = (sequence, view);
-        match placed {
-            Ok((mut placed, record)) => {
-                placed.times.block_hashing = block_hashing;
-                placed.times.sequence_hashing = sequence_hashing;
-                match record {
-                    Some(record) => self.keep(record, local, request.book),
-                    None => self.ring.give_spare(local),
-                }
-                Ok(placed)
-            }
-            Err(error) => {
-                self.ring.give_spare(local);
-                Err(error)
-            }
-        }
+            .local_hashes(self.settings.block_size, &mut hashes);
+        let ((), sequence_hashing) = timed(|| chain(local, &mut sequence));
+        let placed = self.select_hashed(request, &cost, (local, &sequence), &mut view);
+        (self.hashes, self.sequence, self.view) = (hashes, sequence, view);
+        placed.map(|placed| Placed {
+            times: StepTimes {
+                block_hashing,
+                sequence_hashing,
+                ..placed.times
+            },
+            ..placed
+        })
     }
 
-    /// Returns the choice and its record without hashes, which are handed over to it later.
     fn select_hashed(
         &mut self,
         request: &PlaceRequest<'_>,
         cost: &CostSettings,
         (local, sequence): (&[u64], &[u64]),
         view: &mut View,
-    ) -> Result<(Placed, Option<DecisionRecord>), SelectError> {
+    ) -> Result<Placed, SelectError> {
         let footprint = self.footprint(request, sequence);
         let matching = self.look(request.mode, sequence, footprint, view);
         let attempt = Attempt {
@@ -75,12 +67,11 @@ impl Placement {
             seed: self.seed(request.mode),
         };
         let selection = self.choose(&attempt)?;
-        let decision = self.is_recorded(request).then(|| self.ring.next_sequence());
+        let decision = self.record(&attempt, &selection);
         if request.book {
             self.book(&attempt, &selection, decision);
         }
-        let record = decision.map(|sequence| self.record(sequence, &attempt, &selection));
-        let placed = Placed {
+        Ok(Placed {
             rank: selection.rank,
             reason: selection.reason,
             overlap_blocks: whole(selection.effective_overlap_blocks),
@@ -95,8 +86,7 @@ impl Placement {
                 matching,
                 ..StepTimes::default()
             },
-        };
-        Ok((placed, record))
+        })
     }
 
     /// Fills the view with what every candidate holds of the prompt and what it would have to do; returns how long the

@@ -14,7 +14,7 @@ const SWEPT_AT_ONCE: usize = 2048;
 
 /// What a rank's overlap is taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// Its own events.
     Events,
     /// Its own events, which lag behind, and what was routed meanwhile: the longer of both.

@@ -23,8 +23,8 @@ mod timing;
 mod trust;
 
 pub use decisions::{
-    DecisionContext, DrainedDecisions, RecordedDecision, RequestOutcome, RescoreError, Rescored,
-    SettingsPatch, encode_line, encode_message, rescore,
+    DecisionContext, DrainedDecisions, OutcomeKind, RecordedDecision, RequestOutcome, RescoreError,
+    Rescored, SettingsPatch, encode_line, encode_message, rescore,
 };
 pub use fleet::{MAX_RANKS_PER_WORKER, WorkerFacts};
 pub use health::{IndexHealth, RankDump, RankHealth};

@@ -33,6 +33,7 @@ pub struct Placement {
     pub(super) turn: u64,
     pub(super) ring: DecisionRing,
     /// Memory that every decision needs and none keeps.
+    pub(super) hashes: Vec<u64>,
     pub(super) sequence: Vec<u64>,
     pub(super) view: View,
 }
@@ -92,6 +93,7 @@ impl Placement {
             random: SeededRandom::new(settings.seed),
             turn: 0,
             ring: DecisionRing::new(settings.decision_ring_bytes),
+            hashes: Vec::new(),
             sequence: Vec::new(),
             view: View::default(),
             settings,

@@ -76,10 +76,10 @@ impl Placement {
         read: impl FnOnce(&Self, &Overlaps) -> T,
     ) -> T {
         let mut sequence = std::mem::take(&mut self.sequence);
-        let mut local = self.ring.take_spare();
-        prompt.local_hashes(self.settings.block_size, &mut local);
-        chain(&local, &mut sequence);
-        self.ring.give_spare(local);
+        let mut hashes = std::mem::take(&mut self.hashes);
+        let (local, _) = prompt.local_hashes(self.settings.block_size, &mut hashes);
+        chain(local, &mut sequence);
+        self.hashes = hashes;
         let mut overlaps = std::mem::take(&mut self.view.overlaps);
         self.knowledge.overlaps(
             &self.fleet,

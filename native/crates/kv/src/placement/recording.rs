@@ -2,12 +2,10 @@
 
 use super::attempt::Attempt;
 use super::decisions::{
-    DecisionContext, DecisionRecord, DrainedDecisions, RecordedDecision, RowLists, Rows,
-    sequence_of,
+    DecisionContext, DecisionFacts, DrainedDecisions, NewDecision, RecordedDecision, RequestNames,
+    RowLists, sequence_of,
 };
-use super::knowledge::Source;
 use super::placement::Placement;
-use super::request::PlaceRequest;
 use crate::selection::Selection;
 
 impl Placement {
@@ -15,7 +13,7 @@ impl Placement {
     #[must_use]
     pub fn decision(&self, id: &str) -> Option<RecordedDecision> {
         let sequence = sequence_of(self.context.router_id, id)?;
-        self.ring.get(sequence).cloned()
+        self.ring.get(sequence)
     }
 
     /// The newest decisions, newest first.
@@ -35,68 +33,52 @@ impl Placement {
         &self.context
     }
 
-    pub(super) fn is_recorded(&self, request: &PlaceRequest<'_>) -> bool {
-        request.record && self.ring.is_on()
-    }
-
-    /// A decision without the prompt's hashes, which are in use until it is kept.
-    pub(super) fn record(
-        &self,
-        sequence: u64,
-        attempt: &Attempt<'_>,
-        selection: &Selection,
-    ) -> DecisionRecord {
+    /// Records a decision if it is to be; returns its sequence.
+    pub(super) fn record(&mut self, attempt: &Attempt<'_>, selection: &Selection) -> Option<u64> {
         let request = attempt.request;
-        DecisionRecord {
-            sequence,
-            request_id: request.id.into(),
-            trace_id: request.trace_id.into(),
-            unix_ms: request.unix_ms,
-            mode: request.mode,
-            isl_tokens: request.prompt_tokens,
-            block_hashes: Vec::new(),
-            settings: *attempt.cost,
-            seed: attempt.seed,
-            index_version: self.knowledge.feed.counters().version,
-            candidates: self.rows(attempt, selection),
-            chosen: selection.index,
-            reason: selection.reason,
-            queued_ms: request.queued_ms,
-            policy_class: request.policy_class.into(),
-            predicted_cached_tokens: selection.cached_tokens,
-            expected_output_tokens: request.expected_output_tokens,
-            preferred: request.preferred,
-            pinned: request.pinned,
+        if !request.record || !self.ring.is_on() {
+            return None;
         }
-    }
-
-    /// Keeps a decision with the prompt's hashes.
-    pub(super) fn keep(&mut self, record: DecisionRecord, hashes: Vec<u64>, is_booked: bool) {
-        let sequence = record.sequence;
-        self.ring.push(DecisionRecord {
-            block_hashes: hashes,
-            ..record
+        let view = attempt.view;
+        let sequence = self.ring.push(&NewDecision {
+            facts: DecisionFacts {
+                unix_ms: request.unix_ms,
+                mode: request.mode,
+                isl_tokens: request.prompt_tokens,
+                settings: *attempt.cost,
+                seed: attempt.seed,
+                index_version: self.knowledge.feed.counters().version,
+                chosen: selection.index,
+                reason: selection.reason,
+                queued_ms: request.queued_ms,
+                predicted_cached_tokens: selection.cached_tokens,
+                expected_output_tokens: request.expected_output_tokens,
+                preferred: request.preferred,
+                pinned: request.pinned,
+            },
+            names: RequestNames {
+                request_id: request.id,
+                trace_id: request.trace_id,
+                policy_class: request.policy_class,
+            },
+            block_hashes: attempt.local,
+            table: &self.fleet.table,
+            lists: RowLists {
+                device_blocks: &view.overlaps.device,
+                host_blocks: &view.overlaps.host,
+                disk_blocks: &view.overlaps.disk,
+                active_requests: &view.loads.active_requests,
+                active_prefill_tokens: &view.loads.prefill_tokens,
+                potential_decode_blocks: &view.loads.decode_blocks,
+                cached_blocks: &view.cached_blocks,
+                costs: &selection.costs,
+                sources: &self.sources,
+                has_taint_factors: !request.preferred_taints.is_empty(),
+            },
         });
-        if !is_booked {
+        if !request.book {
             self.ring.end(sequence, None);
         }
-    }
-
-    fn rows(&self, attempt: &Attempt<'_>, selection: &Selection) -> Rows {
-        let view = attempt.view;
-        let lists = RowLists {
-            device_blocks: &view.overlaps.device,
-            host_blocks: &view.overlaps.host,
-            disk_blocks: &view.overlaps.disk,
-            active_requests: &view.loads.active_requests,
-            active_prefill_tokens: &view.loads.prefill_tokens,
-            potential_decode_blocks: &view.loads.decode_blocks,
-            cached_blocks: &view.cached_blocks,
-            costs: &selection.costs,
-            has_taint_factors: !attempt.request.preferred_taints.is_empty(),
-        };
-        let sources = self.sources.iter();
-        let approximate = sources.map(|source| *source != Source::Events);
-        Rows::new(&self.fleet.table, &lists, approximate)
+        Some(sequence)
     }
 }

@@ -24,21 +24,23 @@ pub enum Prompt<'a> {
 }
 
 impl Prompt<'_> {
-    /// Puts the local hashes of the complete blocks into `hashes`; returns how long hashing took, if it was needed.
-    pub(super) fn local_hashes(&self, block_size: u32, hashes: &mut Vec<u64>) -> Option<Duration> {
-        hashes.clear();
+    /// The local hashes of the complete blocks, in `memory` if they had to be worked out, and how long that took.
+    pub(super) fn local_hashes<'m>(
+        &'m self,
+        block_size: u32,
+        memory: &'m mut Vec<u64>,
+    ) -> (&'m [u64], Option<Duration>) {
         match *self {
-            Self::Hashes(known) => {
-                hashes.extend_from_slice(known);
-                None
-            }
+            Self::Hashes(known) => (known, None),
             Self::Tokens {
                 ids,
                 lora_name,
                 salt,
             } => {
                 let seed = BlockSeed::new(lora_name, salt);
-                Some(timed(|| hash_blocks(ids, block_size as usize, seed, hashes)).1)
+                memory.clear();
+                let ((), took) = timed(|| hash_blocks(ids, block_size as usize, seed, memory));
+                (memory, Some(took))
             }
         }
     }

@@ -3,9 +3,8 @@
 use prost::Message;
 
 use super::id::decision_id;
-use super::record::{CandidateRow, RequestOutcome};
+use super::record::{CandidateRow, RecordedDecision, RequestOutcome};
 use super::rescore::costs_of;
-use super::ring::RecordedDecision;
 use crate::selection::{CandidateCost, CostSettings};
 use crate::wire::decision::{Decision, DecisionCandidate, DecisionSettings, Outcome};
 use crate::wire::hashes_to_bytes;
@@ -38,39 +37,38 @@ pub fn encode_line(context: &DecisionContext, decision: &RecordedDecision, lines
     lines.push(b'\n');
 }
 
-pub(super) fn message(context: &DecisionContext, decision: &RecordedDecision) -> Decision {
-    let record = &*decision.record;
-    let rows = record.candidates.unpack();
-    let costs = costs_of(record, &rows, context.block_size);
-    let rows = rows.iter().enumerate();
+fn message(context: &DecisionContext, decision: &RecordedDecision) -> Decision {
+    let RecordedDecision { facts, names, .. } = decision;
+    let costs = costs_of(decision, context.block_size);
+    let rows = decision.candidates.iter().enumerate();
     Decision {
-        decision_id: decision_id(context.router_id, record.sequence),
-        request_id: record.request_id.to_string(),
-        trace_id: record.trace_id.to_string(),
+        decision_id: decision_id(context.router_id, decision.sequence),
+        request_id: names.request_id.clone(),
+        trace_id: names.trace_id.clone(),
         endpoint: context.endpoint.clone(),
         router_id: context.router_id,
-        timestamp_ms: record.unix_ms,
-        mode: record.mode.as_str().to_owned(),
-        isl_tokens: narrow(record.isl_tokens),
+        timestamp_ms: facts.unix_ms,
+        mode: facts.mode.as_str().to_owned(),
+        isl_tokens: narrow(facts.isl_tokens),
         block_size: context.block_size,
-        block_hashes_le: hashes_to_bytes(record.block_hashes.iter().copied()),
-        settings: Some(settings(&record.settings)),
-        seed: record.seed,
-        index_version: record.index_version,
+        block_hashes_le: hashes_to_bytes(decision.block_hashes.iter().copied()),
+        settings: Some(settings(&facts.settings)),
+        seed: facts.seed,
+        index_version: facts.index_version,
         candidates: rows
             .map(|(at, row)| candidate(row, costs.get(at).copied().unwrap_or_default()))
             .collect(),
-        chosen: narrow(record.chosen as u64),
-        reason: record.reason.as_str().to_owned(),
-        queued_ms: record.queued_ms,
-        policy_class: record.policy_class.to_string(),
-        predicted_cached_tokens: narrow(record.predicted_cached_tokens),
-        expected_output_tokens: record.expected_output_tokens,
-        outcome: decision.outcome.as_deref().map(outcome),
-        preferred_worker_id: record.preferred.map(|pin| pin.worker_id),
-        pinned_worker_id: record.pinned.map(|pin| pin.worker_id),
-        preferred_dp_rank: record.preferred.and_then(|pin| pin.dp_rank),
-        pinned_dp_rank: record.pinned.and_then(|pin| pin.dp_rank),
+        chosen: narrow(facts.chosen as u64),
+        reason: facts.reason.as_str().to_owned(),
+        queued_ms: facts.queued_ms,
+        policy_class: names.policy_class.clone(),
+        predicted_cached_tokens: narrow(facts.predicted_cached_tokens),
+        expected_output_tokens: facts.expected_output_tokens,
+        outcome: decision.outcome.as_ref().map(outcome),
+        preferred_worker_id: facts.preferred.map(|pin| pin.worker_id),
+        pinned_worker_id: facts.pinned.map(|pin| pin.worker_id),
+        preferred_dp_rank: facts.preferred.and_then(|pin| pin.dp_rank),
+        pinned_dp_rank: facts.pinned.and_then(|pin| pin.dp_rank),
     }
 }
 
@@ -115,12 +113,12 @@ fn candidate(row: &CandidateRow, cost: CandidateCost) -> DecisionCandidate {
 
 fn outcome(outcome: &RequestOutcome) -> Outcome {
     Outcome {
-        kind: outcome.kind.clone(),
+        kind: outcome.kind.as_str().to_owned(),
         cached_tokens: outcome.cached_tokens,
         output_tokens: outcome.output_tokens,
         ttft_ms: outcome.ttft_ms,
         itl_ms: outcome.itl_ms,
-        error_code: outcome.error_code.clone().unwrap_or_default(),
+        error_code: outcome.error_code.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

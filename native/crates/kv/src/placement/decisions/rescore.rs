@@ -5,7 +5,7 @@ use std::fmt;
 
 use prost::Message;
 
-use super::record::{CandidateRow, DecisionRecord};
+use super::record::{CandidateRow, RecordedDecision};
 use crate::index::WorkerRank;
 use crate::selection::{
     CandidateCost, Candidates, CostSettings, Eligibility, Pin, Rejection, SeededRandom,
@@ -87,23 +87,20 @@ pub fn rescore(decision: &[u8], patch: &SettingsPatch) -> Result<Rescored, Resco
 }
 
 /// Every candidate's cost in a record.
-pub(super) fn costs_of(
-    record: &DecisionRecord,
-    rows: &[CandidateRow],
-    block_size: u32,
-) -> Vec<CandidateCost> {
+pub(super) fn costs_of(decision: &RecordedDecision, block_size: u32) -> Vec<CandidateCost> {
+    let facts = &decision.facts;
     let again = Again {
-        rows,
-        isl_tokens: record.isl_tokens,
+        rows: &decision.candidates,
+        isl_tokens: facts.isl_tokens,
         block_size,
-        mode: record.mode,
-        seed: record.seed,
-        preferred: record.preferred,
-        pinned: record.pinned,
+        mode: facts.mode,
+        seed: facts.seed,
+        preferred: facts.preferred,
+        pinned: facts.pinned,
     };
     // A recorded decision did choose; nothing else could be shown.
     again
-        .select(&record.settings)
+        .select(&facts.settings)
         .map_or_else(|_| Vec::new(), |selection| selection.costs)
 }
 

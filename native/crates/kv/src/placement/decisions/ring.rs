@@ -4,19 +4,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::record::{DecisionRecord, RequestOutcome};
-
-/// Hashes that a list may have room for beyond twice what it holds.
-const MAX_SLACK: usize = 64;
-
-/// A decision with what became of it.
-#[derive(Debug, Clone)]
-pub struct RecordedDecision {
-    /// The decision.
-    pub(crate) record: Arc<DecisionRecord>,
-    /// None while the request runs, or when nobody said.
-    pub(crate) outcome: Option<Arc<RequestOutcome>>,
-}
+use super::record::{DecisionFacts, NewDecision, RecordedDecision, RequestNames, RequestOutcome};
+use super::rows::{RankTable, read_rows};
+use super::tape::{Extent, Tape};
+use super::texts::{read_text, text_words, write_text};
 
 /// What a drain gives.
 #[derive(Debug, Clone, Default)]
@@ -27,14 +18,22 @@ pub struct DrainedDecisions {
     pub dropped: u64,
 }
 
+/// A decision whose lists and texts are on the tape.
 #[derive(Debug)]
 struct Entry {
-    decision: RecordedDecision,
-    bytes: usize,
+    facts: DecisionFacts,
+    table: Arc<RankTable>,
+    extent: Extent,
+    /// Block hashes; the first words of the extent.
+    hashes: usize,
+    /// Bytes of each; the last words of the extent.
+    names: RequestNames<usize>,
+    outcome: Option<RequestOutcome>,
     has_ended: bool,
     is_drained: bool,
 }
 
+/// Lives without the allocator: a decision is one copy into memory that an older one had.
 #[derive(Debug)]
 pub(crate) struct DecisionRing {
     entries: VecDeque<Entry>,
@@ -42,62 +41,68 @@ pub(crate) struct DecisionRing {
     first: u64,
     /// Ended and not drained, some of them gone.
     ended: VecDeque<u64>,
-    bytes: usize,
-    limit: usize,
+    tape: Tape,
+    /// 0 when nothing is kept.
+    most_entries: usize,
     dropped: u64,
-    /// Memory of a decision that is gone, for the hashes of the next one: the ring then lives without the allocator.
-    spare: Vec<u64>,
 }
 
 impl DecisionRing {
-    pub(crate) fn new(limit: usize) -> Self {
+    /// Three quarters of the limit are for lists and texts.
+    pub(crate) fn new(limit_bytes: usize) -> Self {
+        let for_entries = limit_bytes / 4;
         Self {
             entries: VecDeque::new(),
             first: 1,
             ended: VecDeque::new(),
-            bytes: 0,
-            limit,
+            tape: Tape::new((limit_bytes - for_entries) / size_of::<u64>()),
+            most_entries: for_entries.div_ceil(size_of::<Entry>() + size_of::<u64>()),
             dropped: 0,
-            spare: Vec::new(),
         }
     }
 
     pub(crate) fn is_on(&self) -> bool {
-        self.limit > 0
+        self.most_entries > 0
     }
 
-    pub(crate) fn next_sequence(&self) -> u64 {
-        self.first + self.entries.len() as u64
-    }
-
-    /// Takes a decision whose sequence is the next one.
-    pub(crate) fn push(&mut self, mut record: DecisionRecord) {
-        // Short prompts must not keep the memory of long ones.
-        if record.block_hashes.capacity() > 2 * record.block_hashes.len() + MAX_SLACK {
-            record.block_hashes.shrink_to_fit();
-        }
-        let bytes = record.bytes() + size_of::<Entry>() + 16;
+    /// Keeps a decision; returns its sequence.
+    pub(crate) fn push(&mut self, decision: &NewDecision<'_>) -> u64 {
+        let sequence = self.first + self.entries.len() as u64;
+        let hashes = decision.block_hashes.len();
+        let rows = decision.lists.words();
+        let names = decision.names;
+        let texts = [names.request_id, names.trace_id, names.policy_class];
+        let words = hashes
+            + rows
+            + texts
+                .map(|text| text_words(text.len()))
+                .iter()
+                .sum::<usize>();
+        let extent = self.tape.write(words, |words| {
+            let (list, words) = words.split_at_mut(hashes);
+            list.copy_from_slice(decision.block_hashes);
+            let (list, mut words) = words.split_at_mut(rows);
+            decision.lists.write(list);
+            for text in texts {
+                words = write_text(text, words);
+            }
+        });
         self.entries.push_back(Entry {
-            decision: RecordedDecision {
-                record: Arc::new(record),
-                outcome: None,
+            facts: decision.facts,
+            table: Arc::clone(decision.table),
+            extent,
+            hashes,
+            names: RequestNames {
+                request_id: names.request_id.len(),
+                trace_id: names.trace_id.len(),
+                policy_class: names.policy_class.len(),
             },
-            bytes,
+            outcome: None,
             has_ended: false,
             is_drained: false,
         });
-        self.bytes += bytes;
         self.shrink();
-    }
-
-    /// An empty list for a prompt's hashes. It comes back through [`Self::push`] or [`Self::give_spare`].
-    pub(crate) fn take_spare(&mut self) -> Vec<u64> {
-        std::mem::take(&mut self.spare)
-    }
-
-    pub(crate) fn give_spare(&mut self, hashes: Vec<u64>) {
-        self.spare = hashes;
-        self.spare.clear();
+        sequence
     }
 
     /// The request of a decision has ended; said twice, the first time counts.
@@ -109,20 +114,20 @@ impl DecisionRing {
             return;
         }
         entry.has_ended = true;
-        entry.decision.outcome = outcome.map(Arc::new);
+        entry.outcome = outcome;
         self.ended.push_back(sequence);
     }
 
-    pub(crate) fn get(&self, sequence: u64) -> Option<&RecordedDecision> {
-        let at = sequence.checked_sub(self.first)?;
-        let entry = self.entries.get(usize::try_from(at).ok()?)?;
-        Some(&entry.decision)
+    pub(crate) fn get(&self, sequence: u64) -> Option<RecordedDecision> {
+        let at = usize::try_from(sequence.checked_sub(self.first)?).ok()?;
+        self.read(self.entries.get(at)?, sequence)
     }
 
     /// The newest decisions, newest first.
     pub(crate) fn recent(&self, limit: usize) -> Vec<RecordedDecision> {
-        let newest = self.entries.iter().rev().take(limit);
-        newest.map(|entry| entry.decision.clone()).collect()
+        let end = self.first + self.entries.len() as u64;
+        let newest = (self.first..end).rev().take(limit);
+        newest.filter_map(|sequence| self.get(sequence)).collect()
     }
 
     pub(crate) fn drain(&mut self, limit: usize) -> DrainedDecisions {
@@ -130,9 +135,13 @@ impl DecisionRing {
         while decisions.len() < limit
             && let Some(sequence) = self.ended.pop_front()
         {
-            if let Some(entry) = self.entry_mut(sequence) {
-                entry.is_drained = true;
-                decisions.push(entry.decision.clone());
+            let Some(entry) = self.entry_mut(sequence) else {
+                continue;
+            };
+            entry.is_drained = true;
+            match self.get(sequence) {
+                Some(decision) => decisions.push(decision),
+                None => self.dropped += 1,
             }
         }
         DrainedDecisions {
@@ -142,7 +151,9 @@ impl DecisionRing {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes + (self.ended.capacity() + self.spare.capacity()) * 8
+        self.tape.bytes()
+            + self.entries.capacity() * size_of::<Entry>()
+            + self.ended.capacity() * size_of::<u64>()
     }
 
     fn entry_mut(&mut self, sequence: u64) -> Option<&mut Entry> {
@@ -150,16 +161,40 @@ impl DecisionRing {
         self.entries.get_mut(usize::try_from(at).ok()?)
     }
 
+    fn read(&self, entry: &Entry, sequence: u64) -> Option<RecordedDecision> {
+        let words = self.tape.read(entry.extent)?;
+        let (hashes, words) = words.split_at(entry.hashes);
+        let names = entry.names;
+        let lengths = [names.request_id, names.trace_id, names.policy_class];
+        let texts: usize = lengths.map(text_words).iter().sum();
+        let (rows, mut words) = words.split_at(words.len() - texts);
+        let [request_id, trace_id, policy_class] = lengths.map(|bytes| {
+            let (text, rest) = read_text(bytes, words);
+            words = rest;
+            text
+        });
+        Some(RecordedDecision {
+            sequence,
+            facts: entry.facts,
+            names: RequestNames {
+                request_id,
+                trace_id,
+                policy_class,
+            },
+            block_hashes: hashes.to_vec(),
+            candidates: read_rows(&entry.table, rows),
+            outcome: entry.outcome.clone(),
+        })
+    }
+
+    /// Lets go of the oldest: those that were written over, and those that are too many.
     fn shrink(&mut self) {
-        while self.bytes > self.limit
-            && let Some(entry) = self.entries.pop_front()
+        while let Some(oldest) = self.entries.front()
+            && (self.entries.len() > self.most_entries || self.tape.read(oldest.extent).is_none())
         {
+            self.dropped += u64::from(!oldest.is_drained);
+            self.entries.pop_front();
             self.first += 1;
-            self.bytes -= entry.bytes;
-            self.dropped += u64::from(!entry.is_drained);
-            if let Ok(record) = Arc::try_unwrap(entry.decision.record) {
-                self.give_spare(record.block_hashes);
-            }
         }
         // Ends of decisions that are gone; without anyone draining they would pile up.
         while self

@@ -1,13 +1,15 @@
-//! Candidates as they are kept: four words each, list after list. Rare values are beside, and the ranks are shared between
+//! Candidates as words: four each, list after list, and two more where something is unusual. The ranks are shared between
 //! decisions.
 
-use std::sync::Arc;
+use std::slice::ChunksExactMut;
 
+use super::super::knowledge::Source;
 use super::record::CandidateRow;
 use crate::index::WorkerRank;
 use crate::selection::{CandidateCost, Rejection};
 
-const WORDS: usize = 4;
+const USUAL_WORDS: usize = 4;
+const RARE_WORDS: usize = 2;
 const APPROXIMATE: u32 = 1;
 
 /// What many decisions have in common.
@@ -17,30 +19,8 @@ pub(crate) struct RankTable {
     pub(crate) total_kv_blocks: Vec<u64>,
 }
 
-/// Candidates of one decision.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Rows {
-    table: Arc<RankTable>,
-    /// Prefill tokens of all; decode blocks of all; device blocks and requests of all; cached blocks and flags of all.
-    words: Box<[u64]>,
-    /// Empty when every candidate's are the usual ones.
-    rare: Box<[Rare]>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Rare {
-    host_blocks: u32,
-    disk_blocks: u32,
-    taint_factor: f64,
-}
-
-const USUAL: Rare = Rare {
-    host_blocks: 0,
-    disk_blocks: 0,
-    taint_factor: 1.0,
-};
-
 /// The lists that a choice was made from; entry `i` of each belongs to rank `i` of the table.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct RowLists<'a> {
     pub(crate) device_blocks: &'a [u32],
     pub(crate) host_blocks: &'a [u32],
@@ -51,96 +31,95 @@ pub(crate) struct RowLists<'a> {
     /// May be empty.
     pub(crate) cached_blocks: &'a [u64],
     pub(crate) costs: &'a [CandidateCost],
+    pub(crate) sources: &'a [Source],
     /// Whether some rank's taint factor may differ from 1.
     pub(crate) has_taint_factors: bool,
 }
 
-impl Rows {
-    /// Keeps the candidates.
-    pub(crate) fn new(
-        table: &Arc<RankTable>,
-        lists: &RowLists<'_>,
-        approximate: impl Iterator<Item = bool>,
-    ) -> Self {
-        let count = table.ranks.len();
-        let mut words = Vec::with_capacity(WORDS * count);
-        words.extend_from_slice(lists.active_prefill_tokens);
-        words.extend(lists.potential_decode_blocks.iter().map(|b| b.to_bits()));
-        let device = lists.device_blocks.iter().zip(lists.active_requests);
-        words.extend(device.map(|(blocks, requests)| pair(*blocks, *requests)));
+impl RowLists<'_> {
+    /// Words that the rows take.
+    pub(super) fn words(&self) -> usize {
+        let each = if self.has_rare() { RARE_WORDS } else { 0 } + USUAL_WORDS;
+        self.costs.len() * each
+    }
+
+    /// Writes the rows: prefill tokens of all; decode blocks of all; device blocks and requests of all; cached blocks and
+    /// flags of all; if there is anything rare, host and disk blocks of all and taint factors of all.
+    pub(super) fn write(&self, words: &mut [u64]) {
+        let is_rare = words.len() > self.costs.len() * USUAL_WORDS;
+        let mut lists = words.chunks_exact_mut(self.costs.len().max(1));
+        put(&mut lists, self.active_prefill_tokens.iter().copied());
+        let decode = self.potential_decode_blocks.iter();
+        put(&mut lists, decode.map(|blocks| blocks.to_bits()));
+        put(&mut lists, pairs(self.device_blocks, self.active_requests));
         // Four billion blocks do not fit into a device.
         let clamped = |blocks: &u64| u32::try_from(*blocks).unwrap_or(u32::MAX);
-        let cached = lists.cached_blocks.iter().map(clamped);
-        let flags = lists.costs.iter().zip(approximate).map(flags);
-        words.extend(
-            flags
-                .zip(cached.chain(std::iter::repeat(0)))
-                .map(|(flags, cached)| pair(cached, flags)),
+        let cached = self.cached_blocks.iter().map(clamped);
+        let flags = self.costs.iter().zip(self.sources).map(flags);
+        let cached = cached.chain(std::iter::repeat(0)).zip(flags);
+        put(
+            &mut lists,
+            cached.map(|(cached, flags)| pair(cached, flags)),
         );
-        Self {
-            table: Arc::clone(table),
-            words: words.into_boxed_slice(),
-            rare: rare(lists),
+        if is_rare {
+            put(&mut lists, pairs(self.host_blocks, self.disk_blocks));
+            let factors = self.costs.iter().map(|cost| cost.taint_factor.to_bits());
+            put(&mut lists, factors);
         }
     }
 
-    /// The candidates again.
-    pub(crate) fn unpack(&self) -> Vec<CandidateRow> {
-        let count = self.table.ranks.len();
-        let word = |list: usize, at: usize| self.words[list * count + at];
-        (0..count)
-            .map(|at| {
-                let rare = self.rare.get(at).copied().unwrap_or(USUAL);
-                let (device_blocks, active_requests) = unpair(word(2, at));
-                let (cached_blocks, flags) = unpair(word(3, at));
-                CandidateRow {
-                    rank: self.table.ranks[at],
-                    device_blocks,
-                    host_blocks: rare.host_blocks,
-                    disk_blocks: rare.disk_blocks,
-                    active_requests,
-                    active_prefill_tokens: word(0, at),
-                    potential_decode_blocks: f64::from_bits(word(1, at)),
-                    cached_blocks: u64::from(cached_blocks),
-                    total_kv_blocks: self.table.total_kv_blocks[at],
-                    taint_factor: rare.taint_factor,
-                    approximate: flags & APPROXIMATE != 0,
-                    rejection: rejection(flags),
-                }
-            })
-            .collect()
-    }
-
-    /// Memory of its own.
-    pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&*self.words) + size_of_val(&*self.rare)
+    fn has_rare(&self) -> bool {
+        let is_plain = |blocks: &[u32]| blocks.iter().all(|blocks| *blocks == 0);
+        self.has_taint_factors || !is_plain(self.host_blocks) || !is_plain(self.disk_blocks)
     }
 }
 
-fn rare(lists: &RowLists<'_>) -> Box<[Rare]> {
-    let is_plain = |blocks: &[u32]| blocks.iter().all(|blocks| *blocks == 0);
-    if !lists.has_taint_factors && is_plain(lists.host_blocks) && is_plain(lists.disk_blocks) {
-        return Box::default();
-    }
-    let blocks = lists.host_blocks.iter().zip(lists.disk_blocks);
-    let rows = blocks.zip(lists.costs);
-    rows.map(|((host_blocks, disk_blocks), cost)| Rare {
-        host_blocks: *host_blocks,
-        disk_blocks: *disk_blocks,
-        taint_factor: cost.taint_factor,
-    })
-    .collect()
+/// The rows that were written.
+pub(super) fn read_rows(table: &RankTable, words: &[u64]) -> Vec<CandidateRow> {
+    let count = table.ranks.len();
+    let word = |list: usize, at: usize| words.get(list * count + at).copied();
+    let usual = |list: usize, at: usize| word(list, at).unwrap_or_default();
+    let row = |at: usize| {
+        let (device_blocks, active_requests) = unpair(usual(2, at));
+        let (cached_blocks, flags) = unpair(usual(3, at));
+        let (host_blocks, disk_blocks) = unpair(usual(4, at));
+        CandidateRow {
+            rank: table.ranks[at],
+            device_blocks,
+            host_blocks,
+            disk_blocks,
+            active_requests,
+            active_prefill_tokens: usual(0, at),
+            potential_decode_blocks: f64::from_bits(usual(1, at)),
+            cached_blocks: u64::from(cached_blocks),
+            total_kv_blocks: table.total_kv_blocks[at],
+            taint_factor: word(5, at).map_or(1.0, f64::from_bits),
+            approximate: flags & APPROXIMATE != 0,
+            rejection: rejection(flags),
+        }
+    };
+    (0..count).map(row).collect()
 }
 
 /// Lowest bit: guessed; above it the rejection's position in [`Rejection::ALL`] plus one.
-fn flags((cost, approximate): (&CandidateCost, bool)) -> u32 {
+fn flags((cost, source): (&CandidateCost, &Source)) -> u32 {
     let rejection = cost.rejection.map_or(0, |rejection| rejection as u32 + 1);
-    u32::from(approximate) | rejection << 1
+    u32::from(*source != Source::Events) | rejection << 1
 }
 
 fn rejection(flags: u32) -> Option<Rejection> {
     let position = (flags >> 1).checked_sub(1)?;
     Rejection::ALL.get(position as usize).copied()
+}
+
+fn put(lists: &mut ChunksExactMut<'_, u64>, values: impl Iterator<Item = u64>) {
+    for (word, value) in lists.next().unwrap_or_default().iter_mut().zip(values) {
+        *word = value;
+    }
+}
+
+fn pairs<'a>(low: &'a [u32], high: &'a [u32]) -> impl Iterator<Item = u64> + 'a {
+    low.iter().zip(high).map(|(low, high)| pair(*low, *high))
 }
 
 fn pair(low: u32, high: u32) -> u64 {
@@ -158,15 +137,15 @@ mod tests {
 
     #[test]
     fn every_rejection_comes_back() {
-        for approximate in [false, true] {
+        for source in [Source::Events, Source::Routing] {
             for expected in Rejection::ALL.into_iter().map(Some).chain([None]) {
                 let cost = CandidateCost {
                     rejection: expected,
                     ..CandidateCost::default()
                 };
-                let flags = flags((&cost, approximate));
+                let flags = flags((&cost, &source));
                 assert_eq!(rejection(flags), expected);
-                assert_eq!(flags & 1 == 1, approximate);
+                assert_eq!(flags & APPROXIMATE == 0, source == Source::Events);
             }
         }
     }
