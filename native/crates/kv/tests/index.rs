@@ -204,6 +204,35 @@ fn the_byte_budget_holds_and_the_coldest_prompts_go() {
 }
 
 #[test]
+fn caches_that_are_full_take_no_more_memory_however_long_they_go_on() {
+    const PROMPTS: u64 = 256;
+    let mut index = exact();
+    let names = |prompt: u64| -> Vec<u64> {
+        let first = prompt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (0..16).map(|block| first.wrapping_add(block)).collect()
+    };
+    let mut full = 0;
+    for prompt in 0..60_000 {
+        let names_now = names(prompt);
+        let stored = blocks(&names_now, &names_now);
+        store(&mut index, RANK, CacheTier::Device, None, &stored);
+        if let Some(oldest) = prompt.checked_sub(PROMPTS) {
+            remove(&mut index, CacheTier::Device, &names(oldest));
+        }
+        if prompt == 2 * PROMPTS {
+            full = index.stats().bytes;
+        }
+    }
+    let stats = index.stats();
+    assert_eq!(stats.entries as u64, PROMPTS * 16);
+    assert!(
+        stats.bytes <= full + full / 4,
+        "{full} bytes and then {}",
+        stats.bytes
+    );
+}
+
+#[test]
 fn a_lookup_finds_what_is_not_too_old() {
     let mut index = ApproximateIndex::new(ApproximateOptions {
         ttl_ms: 100,

@@ -12,6 +12,9 @@ type Shard<V> = HashMap<u64, V, Mixer>;
 /// many: split shards stay under the one, those that wait for their turn under the other.
 const SHARD_KEYS: usize = 1_700;
 
+/// Share of its keys for which a shard that is built again has room at least, so that this is not soon to be done again.
+const ROOM_SHARE: usize = 32;
+
 #[derive(Debug)]
 pub(crate) struct ShardedMap<V> {
     /// None before the first key.
@@ -73,7 +76,11 @@ impl<V> ShardedMap<V> {
             self.split();
         }
         let at = self.shard_of(key);
-        let old = self.shards[at].insert(key, value);
+        let shard = &mut self.shards[at];
+        if shard.len() == shard.capacity() {
+            make_room(shard);
+        }
+        let old = shard.insert(key, value);
         self.len += usize::from(old.is_none());
         old
     }
@@ -163,6 +170,19 @@ impl<V> ShardedMap<V> {
     }
 }
 
+/// Makes room in a shard that has none. Slots of removed keys are not free in such a table, and by itself it doubles as
+/// soon as half of its slots have keys: under a load that stores as much as it removes, all shards would be twice as
+/// large as they need be. So it is built again, no larger than its keys want.
+fn make_room<V>(shard: &mut Shard<V>) {
+    let keys = shard.len();
+    let room = keys + keys / ROOM_SHARE + 1;
+    let full = std::mem::replace(
+        shard,
+        Shard::with_capacity_and_hasher(room, Mixer::default()),
+    );
+    shard.extend(full);
+}
+
 impl<V> IntoIterator for ShardedMap<V> {
     type Item = (u64, V);
     type IntoIter = IntoIter<V>;
@@ -239,6 +259,27 @@ mod tests {
         left.sort_unstable();
         expected.sort_unstable();
         assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn keys_that_come_and_go_for_ever_take_no_more_memory() {
+        for keys in [1_000_u64, 4_096, 20_000] {
+            let mut map = ShardedMap::default();
+            for key in 0..keys {
+                map.insert(key, key);
+            }
+            let before = map.bytes();
+            for key in keys..keys + 1_000_000 {
+                map.remove(key - keys);
+                map.insert(key, key);
+            }
+            assert!(
+                map.bytes() <= before + before / 4,
+                "{keys} keys: {} bytes and then {}",
+                before,
+                map.bytes()
+            );
+        }
     }
 
     #[test]
