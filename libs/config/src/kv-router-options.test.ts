@@ -36,11 +36,26 @@ describe('KV_ROUTER_OPTIONS', () => {
     [['--router-durable-kv-events'], 'JetStream'],
     [['--router-selection-policy=custom'], 'examples/custom-router'],
     [['--router-temperature=-1'], '--router-temperature'],
+    [['--router-event-threads', '8'], '--router-event-threads'],
+    [['--aic-tp-size', '2'], 'AIConfigurator'],
+    [['--shared-cache-multiplier', '0.5'], 'shared caches are not supported'],
+    [['--router-snapshot-threshold', '10000'], 'JetStream'],
+    [['--router-reset-states'], 'JetStream'],
+    [['--router-conditional-disagg-policy', 'x'], 'disaggregated prefill is not supported'],
+    [['--decode-fallback'], 'disaggregated prefill is not supported'],
   ])('refuses %j and says why', (argv, message) => {
     expect(() => load(argv)).toThrow(message);
   });
 
-  it('takes a switch of what is not built when it is off', () => {
+  it.each(['DYN_AIC_BACKEND', 'DYN_ROUTER_SNAPSHOT_THRESHOLD', 'DYN_ENFORCE_DISAGG'])(
+    'refuses %s',
+    (name) => {
+      expect(() => load([], { [name]: '1' })).toThrow(name);
+    },
+  );
+
+  it('takes what is not built when it is off', () => {
     expect(load([], { DYN_SERVE_INDEXER: 'false' }).serveIndexer).toBe(false);
+    expect(load(['--router-event-threads=1']).routerEventThreads).toBe('1');
   });
 });

@@ -2,9 +2,8 @@
  * Options of placement by cached prefixes and load, for every process that routes: frontend, router service (RP 4.12).
  * Names and defaults are the reference's where it has the option. What is not built is refused by name.
  */
+import { NOT_BUILT } from './not-built-options.ts';
 import { option, optionGroup } from './option.ts';
-import type { Option } from './option.ts';
-import { parseBoolean } from './option-value.ts';
 
 const COST = {
   routerKvOverlapScoreCredit: option.number({
@@ -282,47 +281,6 @@ const DECISIONS = {
   }),
 };
 
-const NOT_BUILT = {
-  routerPrefillLoadModel: option.choice({
-    flag: 'router-prefill-load-model',
-    env: 'DYN_ROUTER_PREFILL_LOAD_MODEL',
-    choices: ['none'],
-    hints: { aic: 'load models of AIConfigurator are not supported' },
-    default: 'none',
-    hidden: true,
-    help: 'Only none: prompts count in full until their first token.',
-  }),
-  sharedCacheType: option.choice({
-    flag: 'shared-cache-type',
-    env: 'DYN_SHARED_CACHE_TYPE',
-    choices: ['none'],
-    hints: { hicache: 'shared caches are not supported' },
-    default: 'none',
-    hidden: true,
-    help: 'Only none: shared caches are not supported.',
-  }),
-  routerDurableKvEvents: refused({
-    flag: 'router-durable-kv-events',
-    env: 'DYN_ROUTER_DURABLE_KV_EVENTS',
-    help: 'Refused: durable events need JetStream; routers restore from the workers instead.',
-  }),
-  routerConditionalDisagg: refused({
-    flag: 'router-conditional-disagg',
-    env: 'DYN_ROUTER_CONDITIONAL_DISAGG',
-    help: 'Refused: disaggregated prefill is not supported.',
-  }),
-  serveIndexer: refused({
-    flag: 'serve-indexer',
-    env: 'DYN_SERVE_INDEXER',
-    help: 'Refused here: the router service serves its index.',
-  }),
-  useRemoteIndexer: refused({
-    flag: 'use-remote-indexer',
-    env: 'DYN_USE_REMOTE_INDEXER',
-    help: 'Refused: ask the router service instead, with --router-placement service.',
-  }),
-};
-
 /** Every option of a `KvRouter`, in the order of the help text. */
 export const KV_ROUTER_OPTIONS = optionGroup('KV routing', {
   ...COST,
@@ -332,19 +290,3 @@ export const KV_ROUTER_OPTIONS = optionGroup('KV routing', {
   ...DECISIONS,
   ...NOT_BUILT,
 });
-
-/** A switch of the reference that can only be off. */
-function refused(spec: {
-  readonly flag: string;
-  readonly env: string;
-  readonly help: string;
-}): Option<boolean> {
-  const reason = spec.help.replace(/^Refused[^:]*: /, '');
-  return {
-    ...option.boolean({ ...spec, hidden: true }),
-    parse: (text) => {
-      if (parseBoolean(text)) throw new Error(reason);
-      return false;
-    },
-  };
-}
