@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
@@ -42,7 +43,8 @@ describe('dynamo up in one process', { timeout: 2 * DYNAMO_START_TIMEOUT_MS }, (
       expect(explain.out).toContain(`the engine found ${second.cachedTokens}`),
     );
     expect(explain.out).toContain('because it costs least');
-    await using last = new DynamoProcess(['explain', '--last', '--url', url]);
+    const env = { DYN_HTTP_PORT: new URL(url).port };
+    await using last = new DynamoProcess(['explain', '--last'], { env });
     expect(await last.exit).toBe(0);
     await vi.waitFor(() => expect(last.out).toBe(explain.out));
   });
@@ -165,6 +167,20 @@ describe('dynamo', { timeout: DYNAMO_START_TIMEOUT_MS }, () => {
     await vi.waitFor(() => expect(help.err).toContain('free space on that disk'));
     expect(help.err.trim().split('\n')).toHaveLength(1);
     await full.close();
+  });
+
+  it('asks the status server where the frontend shows no decisions, and says what was wrong with the first', async () => {
+    const server = createHttpServer((_request, response) => response.end('{"decisions":[]}'));
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const env = { DYN_HTTP_PORT: '1', DYN_SYSTEM_PORT: String(port) };
+    await using found = new DynamoProcess(['explain', '--last'], { env });
+    await found.exit;
+    await vi.waitFor(() => expect(found.err).toContain(`recorded at http://127.0.0.1:${port} yet`));
+    await new Promise((resolve) => server.close(resolve));
+    await using lost = new DynamoProcess(['explain', '--last'], { env });
+    expect(await lost.exit).toBe(1);
+    await vi.waitFor(() => expect(lost.err).toContain('nothing answers at http://127.0.0.1:1;'));
   });
 
   it('runs one service', async () => {

@@ -196,6 +196,25 @@ describe('loadConfig', () => {
     expect(origins.httpPort).toBe(`${file}:5`);
   });
 
+  it('gives a command that asks about a service what the file says of it, and leaves it the rest', () => {
+    const text =
+      'no-option: 1\nname: theirs\nwait: 1\nfrontend:\n  http-port: 2\n  other: 3\nexplain:\n  ratio: 1\n';
+    const read = (file: string) =>
+      loadConfig(OPTIONS, {
+        argv: ['--config', file],
+        env: {},
+        command: 'dynamo explain',
+        summary: 'Asks.',
+        asksAbout: {
+          services: ['up', 'frontend'],
+          options: { httpPort: OPTIONS.httpPort, waitMs: OPTIONS.waitMs },
+        },
+      });
+    const { config } = read(yaml(text));
+    expect(config).toMatchObject({ name: undefined, waitMs: 1000, httpPort: 2, ratio: 1 });
+    expect(messageOf(() => read(yaml('explain:\n  nome: 1\n')))).toContain("did you mean 'name'?");
+  });
+
   it('accepts an empty file and refuses a missing one by name', () => {
     expect(load(['--config', yaml('')]).config.httpPort).toBe(8000);
     expect(messageOf(() => load(['--config', '/nowhere/x.yaml']))).toContain('/nowhere/x.yaml');

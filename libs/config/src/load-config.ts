@@ -14,6 +14,7 @@ import { option, optionGroup } from './option.ts';
 import type { ConfigOf, Option, Options } from './option.ts';
 import { renderHelp } from './render-help.ts';
 import { readYamlFile } from './yaml-file.ts';
+import type { AskedServices } from './yaml-file.ts';
 
 /** What {@link loadConfig} reads from. */
 export interface LoadConfigInput {
@@ -26,6 +27,8 @@ export interface LoadConfigInput {
   readonly words?: string;
   /** One sentence for the help text. */
   readonly summary: string;
+  /** Services whose configuration this command reads too; it is none itself. @default none */
+  readonly asksAbout?: AskedServices;
 }
 
 /** A configuration and where each value came from. */
@@ -59,11 +62,12 @@ export function loadConfig<O extends Options>(options: O, input: LoadConfigInput
   if (flags.get('help')?.texts[0] === 'true')
     return { ...resolve(options, []), help: renderHelp(all, input) };
   const environment = readEnvironment(all, input.env);
+  const { command, asksAbout } = input;
   const own = resolve(LOADER_OPTIONS, [flags, environment]).config;
   const file =
     own.config === undefined
       ? []
-      : [readYamlFile({ path: own.config, section: sectionOf(input.command), options })];
+      : [readYamlFile({ path: own.config, options, section: sectionOf(command), asksAbout })];
   const loaded = resolve(options, [flags, environment, ...file]);
   if (own.dumpConfigTo !== undefined) dump(options, loaded, own.dumpConfigTo);
   return loaded;

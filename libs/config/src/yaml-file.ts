@@ -21,6 +21,16 @@ export interface YamlFileOptions {
   /** The service that reads; its section applies. */
   readonly section: string;
   readonly options: Options;
+  /** For a command that is no service: outside its section the file is about these services, and only this is read. */
+  readonly asksAbout?: AskedServices | undefined;
+}
+
+/** Services whose configuration a command reads, to find them. */
+export interface AskedServices {
+  /** Names of their sections; a later one wins. */
+  readonly services: readonly string[];
+  /** What of it the command takes over; whatever else is there is none of its business. */
+  readonly options: Options;
 }
 
 /** Reads a file. @throws config.invalid naming file and line */
@@ -39,21 +49,37 @@ export function readYamlFile(request: YamlFileOptions): WrittenValues {
   const root = document.contents;
   if (root === null) return new Map();
   if (!yaml.isMap(root)) throw invalid(`${request.path}: expected a mapping of option names`);
-  const reader = new MappingReader(request, lines, yaml);
-  const section = root.items.find((pair) => keyText(pair.key) === request.section)?.value;
+  const { section, asksAbout } = request;
+  const reader = new MappingReader({ ...request, isStrict: true }, lines, yaml);
+  const shared =
+    asksAbout === undefined
+      ? reader
+      : new MappingReader({ ...request, options: asksAbout.options, isStrict: false }, lines, yaml);
+  const sectionOf = (name: string): Yaml.YAMLMap | undefined => {
+    const value = root.items.find((pair) => keyText(pair.key) === name)?.value;
+    return yaml.isMap(value) ? value : undefined;
+  };
+  const others = (asksAbout?.services ?? []).map(sectionOf).filter((found) => found !== undefined);
+  const own = sectionOf(section);
   return new Map([
-    ...reader.read(root, true),
-    ...(yaml.isMap(section) ? reader.read(section, false) : []),
+    ...shared.read(root, true),
+    ...others.flatMap((other) => [...shared.read(other, false)]),
+    ...(own === undefined ? [] : reader.read(own, false)),
   ]);
 }
 
+interface MappingReaderOptions extends YamlFileOptions {
+  /** Whether a key that is no option is a mistake. */
+  readonly isStrict: boolean;
+}
+
 class MappingReader {
-  readonly #request: YamlFileOptions;
+  readonly #request: MappingReaderOptions;
   readonly #lines: Yaml.LineCounter;
   readonly #yaml: typeof Yaml;
   readonly #keys: ReadonlyMap<string, string>;
 
-  constructor(request: YamlFileOptions, lines: Yaml.LineCounter, yaml: typeof Yaml) {
+  constructor(request: MappingReaderOptions, lines: Yaml.LineCounter, yaml: typeof Yaml) {
     this.#request = request;
     this.#lines = lines;
     this.#yaml = yaml;
@@ -65,7 +91,7 @@ class MappingReader {
   }
 
   read(mapping: Yaml.YAMLMap, sectionsAllowed: boolean): Map<string, WrittenValue> {
-    const { path, section } = this.#request;
+    const { path, section, isStrict } = this.#request;
     const values = new Map<string, WrittenValue>();
     for (const pair of mapping.items) {
       const name = keyText(pair.key);
@@ -75,6 +101,7 @@ class MappingReader {
         throw invalid(`${origin}: unknown section '${name}'${suggestion(name, SECTIONS)}`);
       }
       const key = this.#keys.get(name.replaceAll('_', '-'));
+      if (key === undefined && !isStrict) continue;
       if (key === undefined)
         throw invalid(
           `${origin}: unknown key '${name}'${suggestion(name, [...this.#keys.keys()])}`,

@@ -22,10 +22,10 @@ export const DOCTOR_OPTIONS = {
       flag: 'http-port',
       aliases: ['port'],
       env: 'DYN_HTTP_PORT',
-      min: 1,
+      min: 0,
       max: 65_535,
       default: 8000,
-      help: 'Port that the frontend would listen on.',
+      help: 'Port that the frontend would listen on; 0 is any free one.',
     }),
     engineCommand: option.string({
       flag: 'engine-command',
@@ -49,6 +49,7 @@ export async function runDoctor(input: {
     ...input,
     command: 'dynamo doctor',
     summary: 'Says what is installed, what is missing and what can be reached.',
+    asksAbout: { services: ['worker', 'frontend', 'up'], options: DOCTOR_OPTIONS },
   });
   if (help !== undefined) {
     process.stdout.write(help);

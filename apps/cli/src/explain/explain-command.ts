@@ -11,33 +11,64 @@ import type { DecisionQuery, FoundDecisions } from './decision-query.ts';
 import { explainDecision } from './explanation.ts';
 import { readDecisions } from './log-lookup.ts';
 import { renderExplanation } from './render-explanation.ts';
+import { serviceAddresses } from './service-addresses.ts';
 import { fetchDecisions } from './service-lookup.ts';
 
-/** Options of `dynamo explain`. */
-export const EXPLAIN_OPTIONS = optionGroup('Explain', {
-  decisions: option.list({
-    flag: 'decision',
-    help: 'Ids of decisions, as in the header x-dynamo-decision-id; may also be given as words.',
+/** Where a service listens, read where it reads it itself. */
+const ADDRESS_OPTIONS = optionGroup('Service that is asked', {
+  httpHost: option.string({
+    flag: 'http-host',
+    aliases: ['host'],
+    env: 'DYN_HTTP_HOST',
+    default: '127.0.0.1',
+    help: 'Address of the frontend.',
   }),
-  request: option.string({
-    flag: 'request',
-    help: 'All decisions of one request, as the header x-dynamo-request-id names it: of its choices, and of its moves to other workers.',
+  httpPort: option.integer({
+    flag: 'http-port',
+    aliases: ['port'],
+    env: 'DYN_HTTP_PORT',
+    min: 0,
+    max: 65_535,
+    default: 8000,
+    help: 'Port of the frontend.',
   }),
-  last: option.boolean({ flag: 'last', help: 'The newest decision.' }),
-  url: option.string({
-    flag: 'url',
-    default: 'http://127.0.0.1:8000',
-    help: 'A frontend that listens on loopback, or the status server of a frontend or router.',
-  }),
-  logs: pathList({
-    flag: 'log',
-    help: 'Read decision logs instead of asking a running service: a file, with its full ones, or a folder of logs.',
-  }),
-  json: option.boolean({
-    flag: 'json',
-    help: 'Print the record itself; a list when several are asked for.',
+  systemPort: option.integer({
+    flag: 'system-port',
+    env: 'DYN_SYSTEM_PORT',
+    min: -1,
+    max: 65_535,
+    default: -1,
+    help: 'Port of the status server, which is asked when the frontend does not show decisions; -1 is off.',
   }),
 });
+
+/** Options of `dynamo explain`. */
+export const EXPLAIN_OPTIONS = {
+  ...optionGroup('Explain', {
+    decisions: option.list({
+      flag: 'decision',
+      help: 'Ids of decisions, as in the header x-dynamo-decision-id; may also be given as words.',
+    }),
+    request: option.string({
+      flag: 'request',
+      help: 'All decisions of one request, as the header x-dynamo-request-id names it: of its choices, and of its moves to other workers.',
+    }),
+    last: option.boolean({ flag: 'last', help: 'The newest decision.' }),
+    url: option.string({
+      flag: 'url',
+      help: 'Asked instead: a frontend that listens on loopback, or the status server of a frontend or router.',
+    }),
+    logs: pathList({
+      flag: 'log',
+      help: 'Read decision logs instead of asking a running service: a file, with its full ones, or a folder of logs.',
+    }),
+    json: option.boolean({
+      flag: 'json',
+      help: 'Print the record itself; a list when several are asked for.',
+    }),
+  }),
+  ...ADDRESS_OPTIONS,
+};
 
 type ExplainConfig = ConfigOf<typeof EXPLAIN_OPTIONS>;
 
@@ -53,6 +84,7 @@ export async function runExplain(input: {
     words: '[ID...]',
     summary:
       'Says why a request went to its worker: "dynamo explain ID" or "dynamo explain --last".',
+    asksAbout: { services: ['frontend', 'up'], options: ADDRESS_OPTIONS },
   });
   if (help !== undefined) {
     process.stdout.write(help);
@@ -78,8 +110,9 @@ function queryOf({ decisions: ids, request, last }: ExplainConfig): DecisionQuer
   );
 }
 
-async function find({ url, logs }: ExplainConfig, query: DecisionQuery): Promise<FoundDecisions> {
-  if (logs.length === 0) return fetchDecisions(url, query);
+async function find(config: ExplainConfig, query: DecisionQuery): Promise<FoundDecisions> {
+  const { logs } = config;
+  if (logs.length === 0) return fetchDecisions(serviceAddresses(config), query);
   const reader = new DecisionReader(logs);
   const found = await readDecisions(reader, query);
   if (reader.complaint !== undefined) process.stderr.write(`${reader.complaint}\n`);

@@ -1,4 +1,6 @@
 /** Asks a running frontend or router for recorded decisions. */
+import { toDynamoError } from '@dynamo-ts/base';
+import type { DynamoError } from '@dynamo-ts/base';
 import { Decision } from '@dynamo-ts/protocol';
 
 import { isOfRequest, notFound } from './decision-query.ts';
@@ -8,9 +10,27 @@ const TIMEOUT_MS = 5000;
 /** As many as a service lists. */
 const MOST_DECISIONS = 1000;
 
-/** Asks for decisions. @throws request.not_found when nothing answers there, or it does not show decisions */
-export async function fetchDecisions(url: string, query: DecisionQuery): Promise<FoundDecisions> {
-  const base = (url.includes('://') ? url : `http://${url}`).replace(/\/+$/, '');
+/**
+ * Asks the first of these addresses that shows decisions.
+ *
+ * @throws request.not_found when nothing answers there, or it does not show decisions
+ */
+export async function fetchDecisions(
+  addresses: readonly string[],
+  query: DecisionQuery,
+): Promise<FoundDecisions> {
+  let first: DynamoError | undefined;
+  for (const base of addresses) {
+    try {
+      return await askFor(base, query);
+    } catch (error) {
+      first ??= toDynamoError(error);
+    }
+  }
+  throw first ?? notFound('the port of the frontend is not known; name it with --url');
+}
+
+async function askFor(base: string, query: DecisionQuery): Promise<FoundDecisions> {
   switch (query.kind) {
     case 'ids':
       return byIds(base, query.ids);

@@ -12,7 +12,9 @@ import { readDecisionLog } from './decision-log.ts';
 import type { DecisionLogContent } from './decision-log.ts';
 import { parsePolicy } from './policy.ts';
 import type { ReplayPolicy } from './policy.ts';
+import type { Fleet } from './fleet-lives.ts';
 import { differences, renderReplay } from './render-replay.ts';
+import type { ReplayFleet } from './render-replay.ts';
 import { summarize, summarizeRecorded } from './replay-summary.ts';
 
 /** Options of `dynamo replay`. */
@@ -34,7 +36,7 @@ export const REPLAY_OPTIONS = optionGroup('Replay', {
     aliases: ['num-workers'],
     min: 1,
     max: 1000,
-    help: 'Workers of the simulated fleet; without it as many as were recorded.',
+    help: 'Workers of the simulated fleet, all the time; without it those that were recorded, each while it was there.',
   }),
   numGpuBlocks: option.integer({
     flag: 'num-gpu-blocks-override',
@@ -95,6 +97,7 @@ export async function runReplay(input: {
     words: 'LOG...',
     summary:
       'Sends recorded requests through other routing policies: "dynamo replay LOG --policy least-loaded".',
+    asksAbout: { services: [], options: {} },
   });
   if (help !== undefined) {
     process.stdout.write(help);
@@ -118,16 +121,13 @@ async function replayText(config: ReplayConfig): Promise<string> {
     unknownOutputTokens: config.outputTokens,
   });
   if (reader.complaint !== undefined) process.stderr.write(`${reader.complaint}\n`);
-  const fleet = {
-    workers: config.workers ?? log.workers,
-    kvBlocks: config.numGpuBlocks ?? (log.kvBlocks || MOCK_ENGINE_DEFAULTS.numGpuBlocks),
-  };
+  const fleet = fleetOf(config, log);
   const results = new Map<string, ReplayResult>();
   for (const policy of [recordedPolicy(log), ...policies])
     results.set(
       policy.name,
       await replayTrace(log.trace, {
-        ...fleetOf(config, fleet),
+        ...settingsOf(config, fleet),
         mode: policy.mode,
         cost: { ...log.cost, ...policy.weights },
       }),
@@ -139,8 +139,10 @@ async function replayText(config: ReplayConfig): Promise<string> {
     fleet,
     idealShare: (first?.idealCachedTokens ?? 0) / Math.max(1, promptTokens),
     summaries: [
-      summarizeRecorded(log.trace.arrivalMs.length, log.recorded),
-      ...[...results].map(([name, result]) => summarize(name, log.trace, result)),
+      summarizeRecorded(log),
+      ...[...results].map(([name, result]) =>
+        summarize(name, { trace: log.trace, result, places: fleet.recorded?.places }),
+      ),
     ],
   };
   const warning = differences(log);
@@ -151,17 +153,34 @@ async function replayText(config: ReplayConfig): Promise<string> {
   if (!config.json) return renderReplay(report);
   const { idealShare, summaries } = report;
   const same = Object.fromEntries(log.same);
-  return `${JSON.stringify({ fleet, idealShare, again: log.again, same, summaries }, undefined, 2)}\n`;
+  const { recorded: _, ...told } = fleet;
+  return `${JSON.stringify({ fleet: told, idealShare, again: log.again, same, summaries }, undefined, 2)}\n`;
 }
 
 function recordedPolicy({ mode }: DecisionLogContent): ReplayPolicy {
   return { ...parsePolicy(mode === 'direct' ? 'kv' : mode), name: `${mode}, as recorded` };
 }
 
+/** The fleet to simulate, and the recorded one when its workers come and go as they did. */
+interface WantedFleet extends ReplayFleet {
+  readonly recorded: Fleet | undefined;
+}
+
+function fleetOf({ workers, numGpuBlocks }: ReplayConfig, log: DecisionLogContent): WantedFleet {
+  const { fleet } = log;
+  const recorded = workers === undefined ? fleet : undefined;
+  return {
+    workers: workers ?? fleet.workers,
+    lives: workers ?? fleet.lives.length,
+    kvBlocks: numGpuBlocks ?? (fleet.kvBlocks || MOCK_ENGINE_DEFAULTS.numGpuBlocks),
+    recorded,
+  };
+}
+
 /** What is the same for every policy. */
-function fleetOf(
+function settingsOf(
   config: ReplayConfig,
-  fleet: { readonly workers: number; readonly kvBlocks: number },
+  fleet: WantedFleet,
 ): Omit<ReplaySettings, 'mode' | 'cost'> {
   return {
     engine: {
@@ -170,7 +189,8 @@ function fleetOf(
       maxNumBatchedTokens: config.maxNumBatchedTokens,
       speedupRatio: config.speedupRatio,
     },
-    workers: fleet.workers,
+    workers: fleet.lives,
+    lifetimes: fleet.recorded?.lives,
     seed: BigInt(config.seed),
     arrivalSpeedup: config.arrivalSpeedup,
     concurrency: config.concurrency,
