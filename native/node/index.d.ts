@@ -946,6 +946,14 @@ export interface NativeRemoteBooking {
   predict: boolean
 }
 
+/** When each worker of a replay exists: positions of requests in the trace, by the worker's number. */
+export interface NativeReplayLifetimes {
+  /** First request that it may take. */
+  first: Uint32Array
+  /** Last request that it may take. */
+  last: Uint32Array
+}
+
 /** What a fleet made of a trace; arrays in order of the trace. */
 export interface NativeReplayReport {
   /** Worker by number; -1 when nobody could take the request. */
@@ -974,6 +982,8 @@ export interface NativeReplaySettings {
   engine: NativeMockEngineOptions
   /** Number of workers. */
   workers: number
+  /** When each of them exists; all for the whole trace without it. */
+  lifetimes?: NativeReplayLifetimes | undefined
   /** What chooses. */
   mode: 'kv' | 'round-robin' | 'random' | 'least-loaded' | 'power-of-two'
   /** How it chooses. */

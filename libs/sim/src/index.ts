@@ -14,6 +14,7 @@ export type {
   ReplayResult,
   ReplaySettings,
   ReplayTrace,
+  WorkerLifetime,
 } from './replay-trace.ts';
 export { replayTrace } from './replay-trace.ts';
 export type {

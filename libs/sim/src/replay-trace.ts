@@ -4,7 +4,11 @@
  */
 import { toDynamoError } from '@dynamo-ts/base';
 import { replayTrace as nativeReplayTrace } from '@dynamo-ts/native';
-import type { NativePlacementOptions, NativeReplayReport } from '@dynamo-ts/native';
+import type {
+  NativePlacementOptions,
+  NativeReplayLifetimes,
+  NativeReplayReport,
+} from '@dynamo-ts/native';
 
 import type { MockEngineOptions } from './mock-engine-options.ts';
 import { nativeOptions } from './mock-engine-options.ts';
@@ -29,11 +33,22 @@ export type ReplayMode = 'kv' | 'round-robin' | 'random' | 'least-loaded' | 'pow
 /** Weights of the router's cost. */
 export type ReplayCost = Readonly<NativePlacementOptions['cost']>;
 
+/** Positions of the requests in a trace that a worker may take. */
+export interface WorkerLifetime {
+  readonly first: number;
+  readonly last: number;
+}
+
 /** Fleet and router of a replay. */
 export interface ReplaySettings {
   /** Every worker's engine; its block size is that of the trace. */
   readonly engine: Omit<MockEngineOptions, 'vocabulary' | 'blockSize' | 'dpSize'>;
   readonly workers: number;
+  /**
+   * When each worker exists, by its number, as positions of the first and the last request that it may take. What it runs
+   * then ends by itself. @default all exist for the whole trace
+   */
+  readonly lifetimes?: readonly WorkerLifetime[] | undefined;
   readonly mode: ReplayMode;
   readonly cost: ReplayCost;
   /** Decides every draw of the router. @default 0n */
@@ -63,6 +78,7 @@ export async function replayTrace(
     return await nativeReplayTrace(trace, {
       engine: nativeOptions({ ...settings.engine, blockSize, vocabulary: VOCABULARY }),
       workers: settings.workers,
+      lifetimes: settings.lifetimes && lifetimesOf(settings.lifetimes),
       mode: settings.mode,
       placement: placementOf(settings, blockSize),
       arrivalSpeedup: settings.arrivalSpeedup ?? 1,
@@ -71,6 +87,13 @@ export async function replayTrace(
   } catch (error) {
     throw toDynamoError(error);
   }
+}
+
+function lifetimesOf(lives: readonly WorkerLifetime[]): NativeReplayLifetimes {
+  return {
+    first: Uint32Array.from(lives, ({ first }) => first),
+    last: Uint32Array.from(lives, ({ last }) => last),
+  };
 }
 
 /** A router as a frontend has it, with the weights of the replay. */

@@ -1,5 +1,7 @@
 //! Recorded requests through a simulated fleet, for JavaScript: flat arrays in and out, the work off the event loop.
-use dynamo_sim::replay::{Arrivals, ReplayReport, ReplaySettings, Trace, TraceRequest, replay};
+use dynamo_sim::replay::{
+    Arrivals, Lifetime, ReplayReport, ReplaySettings, Trace, TraceRequest, replay,
+};
 use napi::bindgen_prelude::{AsyncTask, BigUint64Array, Float64Array, Int32Array, Uint32Array};
 use napi_derive::napi;
 
@@ -30,6 +32,15 @@ pub struct NativeReplayTrace {
     pub block_hashes: BigUint64Array,
 }
 
+/// When each worker of a replay exists: positions of requests in the trace, by the worker's number.
+#[napi(object)]
+pub struct NativeReplayLifetimes {
+    /// First request that it may take.
+    pub first: Uint32Array,
+    /// Last request that it may take.
+    pub last: Uint32Array,
+}
+
 /// Fleet and router of a replay.
 #[napi(object)]
 pub struct NativeReplaySettings {
@@ -37,6 +48,9 @@ pub struct NativeReplaySettings {
     pub engine: NativeMockEngineOptions,
     /// Number of workers.
     pub workers: u32,
+    /// When each of them exists; all for the whole trace without it.
+    #[napi(ts_type = "NativeReplayLifetimes | undefined")]
+    pub lifetimes: Option<NativeReplayLifetimes>,
     /// What chooses.
     #[napi(ts_type = "'kv' | 'round-robin' | 'random' | 'least-loaded' | 'power-of-two'")]
     pub mode: String,
@@ -96,6 +110,7 @@ fn replay_settings(settings: NativeReplaySettings) -> Result<ReplaySettings, Nat
         engine: engine_args(&settings.engine)
             .map_err(|error| NativeError::new("config.invalid", error.reason.clone()))?,
         workers: settings.workers,
+        lifetimes: lifetimes_of(settings.lifetimes.as_ref())?,
         mode: mode_of(&settings.mode)?,
         arrivals: settings.concurrency.map_or(
             Arrivals::Recorded {
@@ -107,6 +122,25 @@ fn replay_settings(settings: NativeReplaySettings) -> Result<ReplaySettings, Nat
         ),
         placement: placement_settings(settings.placement)?,
     })
+}
+
+fn lifetimes_of(lives: Option<&NativeReplayLifetimes>) -> Result<Vec<Lifetime>, NativeError> {
+    let Some(NativeReplayLifetimes { first, last }) = lives else {
+        return Ok(Vec::new());
+    };
+    if first.len() != last.len() {
+        return Err(NativeError::new(
+            "config.invalid",
+            "every lifetime needs a first and a last request",
+        ));
+    }
+    let lives = first.iter().zip(last.iter());
+    Ok(lives
+        .map(|(&first, &last)| Lifetime {
+            first: first as usize,
+            last: last as usize,
+        })
+        .collect())
 }
 
 fn trace_of(trace: &NativeReplayTrace) -> Result<Trace, NativeError> {

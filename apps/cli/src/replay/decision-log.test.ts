@@ -25,6 +25,8 @@ const readLog = async (...paths: readonly string[]): Promise<DecisionLogContent>
   readDecisionLog({ ...OPTIONS, reader: new DecisionReader(paths) });
 const BLOCK_SIZE = 16;
 const REQUESTS = 60;
+/** All of them by position. */
+const WHOLE = { first: 0, last: REQUESTS - 1 };
 const COST = {
   ...PLACEMENT_DEFAULTS.cost,
   decodeActiveRequestWeight: 0,
@@ -43,8 +45,11 @@ beforeAll(async () => {
 
 afterAll(async () => rm(directory, { recursive: true, force: true }));
 
-/** A router places requests over two prefixes on four workers and hears what came of them. */
-async function recordedLines(): Promise<string> {
+/**
+ * A router places requests over two prefixes on four workers and hears what came of them. With `restarts`, the workers come
+ * back under another id so many times.
+ */
+async function recordedLines(restarts = 0): Promise<string> {
   await using core = new PlacementCore({
     ...PLACEMENT_DEFAULTS,
     blockSize: BLOCK_SIZE,
@@ -54,17 +59,18 @@ async function recordedLines(): Promise<string> {
     cost: COST,
     seed: 3n,
   });
-  for (let worker = 1n; worker <= 4n; worker += 1n)
-    core.setWorker({
-      workerId: asInstanceId(worker),
-      dpStart: 0,
-      dpSize: 1,
-      totalKvBlocks: 128,
-      maxBatchedTokens: 8192,
-      kvEvents: false,
-      taints: [],
-    });
+  const facts = { dpStart: 0, dpSize: 1, totalKvBlocks: 128, maxBatchedTokens: 8192, taints: [] };
+  const start = (first: bigint): void => {
+    for (let id = first; id < first + 4n; id += 1n)
+      core.setWorker({ workerId: asInstanceId(id), ...facts, kvEvents: false });
+  };
+  let first = 1n;
+  start(first);
   for (let number = 0; number < REQUESTS; number += 1) {
+    if (number > 0 && number % Math.ceil(REQUESTS / (restarts + 1)) === 0) {
+      for (let id = first; id < first + 4n; id += 1n) core.removeWorker(asInstanceId(id));
+      start((first += 4n));
+    }
     const prefix = (number * number) % 3; // 0 or 1
     const hashes = Array.from({ length: 20 }, (_, block) => BigInt(prefix * 100 + block + 1));
     const requestId = `r${number}`;
@@ -94,8 +100,9 @@ const read = async (...policies: readonly string[]): Promise<DecisionLogContent>
 
 const replayed = async (log: DecisionLogContent, seed = 1n): Promise<ReplayResult> =>
   replayTrace(log.trace, {
-    engine: { numGpuBlocks: log.kvBlocks },
-    workers: log.workers,
+    engine: { numGpuBlocks: log.fleet.kvBlocks },
+    workers: log.fleet.lives.length,
+    lifetimes: log.fleet.lives,
     mode: 'kv',
     cost: log.cost,
     seed,
@@ -107,8 +114,7 @@ describe('a decision log', () => {
     expect(log).toMatchObject({
       endpoint: 'dynamo.backend.generate',
       mode: 'kv',
-      workers: 4,
-      kvBlocks: 128,
+      fleet: { workers: 4, kvBlocks: 128, lives: Array.from({ length: 4 }, () => WHOLE) },
       cost: COST,
       recorded: { cachedTokens: 64 * REQUESTS, promptTokens: 327 * REQUESTS },
     });
@@ -163,16 +169,45 @@ describe('a decision log', () => {
     expect(first.idealCachedTokens).toBe((REQUESTS - 2) * 320);
   });
 
+  it('of a fleet that restarted is replayed by as many workers at a time as there were', async () => {
+    const path = join(directory, 'restarted.ndjson');
+    // As files of several processes are read: not in the order of the choices.
+    const lines = (await recordedLines(2)).trimEnd().split('\n');
+    await writeFile(path, `${lines.toReversed().join('\n')}\n`);
+    const log = await readLog(path);
+    const { lives, workers, places, requests } = log.fleet;
+    expect(log.again).toEqual({ made: REQUESTS, identical: REQUESTS });
+    expect([lives.length, workers]).toEqual([12, 4]);
+    const spans = lives.map(({ first, last }) => `${first}-${last}`).toSorted();
+    expect(new Set(spans)).toEqual(new Set(['0-19', '20-39', '40-59']));
+    expect(places.toSorted()).toEqual([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]);
+    expect(requests.reduce((sum, each) => sum + each, 0)).toBe(REQUESTS);
+    const result = await replayed(log);
+    expect(result.workers).toEqual((await replayed(log)).workers);
+    for (const [position, worker] of result.workers.entries()) {
+      const life = lives[worker] ?? { first: 0, last: -1 };
+      expect(position >= life.first && position <= life.last).toBe(true);
+    }
+    const fleet = { workers, lives: lives.length, kvBlocks: 128 };
+    const summaries = [summarize('kv', { trace: log.trace, result, places })];
+    expect(renderReplay({ log, fleet, idealShare: 0.5, summaries })).toContain(
+      '4 workers at a time (12 in all, as they came and went) of 128 blocks',
+    );
+    // Twelve workers of which four are busy at a time would look three times as uneven.
+    const apart = summarize('kv', { trace: log.trace, result }).spread.requests;
+    expect(summaries[0]?.spread.requests).toBeLessThan(apart);
+  });
+
   it('becomes a table', async () => {
     const log = await read('kv');
     const result = await replayed(log);
     const text = renderReplay({
       log,
-      fleet: { workers: 4, kvBlocks: 128 },
+      fleet: { workers: 4, lives: 4, kvBlocks: 128 },
       idealShare: 0.5,
       summaries: [
-        summarizeRecorded(REQUESTS, log.recorded),
-        summarize('kv, as recorded', log.trace, result),
+        summarizeRecorded(log),
+        summarize('kv, as recorded', { trace: log.trace, result }),
       ],
     });
     expect(text).toContain('60 requests of dynamo.backend.generate over 1.5 s');

@@ -11,6 +11,8 @@ import type { ReplayTrace } from '@dynamo-ts/sim';
 
 import type { DecisionReader } from '../decision-reader.ts';
 import type { ReplayPolicy } from './policy.ts';
+import { FleetLives } from './fleet-lives.ts';
+import type { Fleet } from './fleet-lives.ts';
 import { TraceBuilder } from './trace-builder.ts';
 
 /** What a log says. */
@@ -20,9 +22,7 @@ export interface DecisionLogContent {
   readonly cost: CostSettings;
   readonly trace: ReplayTrace;
   /** Ranks that could have been chosen. */
-  readonly workers: number;
-  /** KV blocks of a rank; 0 when it is not recorded. */
-  readonly kvBlocks: number;
+  readonly fleet: Fleet;
   readonly recorded: RecordedOutcomes;
   /** Choices that were made again, and how many of them came out bit-identical. */
   readonly again: { readonly made: number; readonly identical: number };
@@ -37,8 +37,6 @@ export interface RecordedOutcomes {
   readonly promptTokens: number;
   readonly ttftMs: readonly number[];
   readonly itlMs: readonly number[];
-  /** Requests by rank. */
-  readonly requests: readonly number[];
 }
 
 /** What {@link readDecisionLog} is told. */
@@ -65,13 +63,11 @@ class LogReader {
   readonly #options: DecisionLogOptions;
   readonly #trace: TraceBuilder;
   readonly #endpoints = new Set<string>();
-  /** Requests by rank. */
-  readonly #ranks = new Map<string, number>();
+  readonly #fleet = new FleetLives();
   readonly #same = new Map<string, number>();
   readonly #ttftMs: number[] = [];
   readonly #itlMs: number[] = [];
   #last: Decision | undefined;
-  #kvBlocks = 0;
   #cachedTokens = 0;
   #promptTokens = 0;
   #identical = 0;
@@ -94,8 +90,7 @@ class LogReader {
     this.#endpoints.add(decision.endpoint);
     if (this.#endpoints.size === 1) this.#requireBlockSize(decision);
     if (decision.timestampMs >= (this.#last?.timestampMs ?? -Infinity)) this.#last = decision;
-    this.#trace.add(decision);
-    this.#noteFleet(decision);
+    this.#fleet.add(decision, this.#trace.add(decision));
     this.#noteOutcome(decision);
     return undefined;
   }
@@ -112,19 +107,18 @@ class LogReader {
       throw unusable(
         `${names} is of several endpoints, choose one with --endpoint: ${[...this.#endpoints].join(', ')}`,
       );
+    const positions = this.#trace.positions();
     return {
       endpoint: last.endpoint,
       mode: last.mode,
       cost: costOf(last.settings),
       trace: this.#trace.build(last.blockSize),
-      workers: this.#ranks.size,
-      kvBlocks: this.#kvBlocks,
+      fleet: this.#fleet.build((number) => positions[number] ?? 0),
       recorded: {
         cachedTokens: this.#cachedTokens,
         promptTokens: this.#promptTokens,
         ttftMs: this.#ttftMs,
         itlMs: this.#itlMs,
-        requests: [...this.#ranks.values()],
       },
       again: { made: this.#made, identical: this.#identical },
       same: this.#same,
@@ -137,15 +131,6 @@ class LogReader {
       throw unusable(
         `decision ${decisionId} has blocks of ${blockSize} tokens, others of ${known}`,
       );
-  }
-
-  #noteFleet({ candidates, chosen }: Decision): void {
-    for (const [position, { workerId, dpRank, totalKvBlocks }] of candidates.entries()) {
-      const rank = `${workerId}/${dpRank}`;
-      const requests = this.#ranks.get(rank) ?? 0;
-      this.#ranks.set(rank, position === chosen ? requests + 1 : requests);
-      this.#kvBlocks = Math.max(this.#kvBlocks, Number(totalKvBlocks));
-    }
   }
 
   #noteOutcome({ outcome, islTokens }: Decision): void {

@@ -5,10 +5,19 @@ import { renderTable } from '../text-table.ts';
 import type { DecisionLogContent } from './decision-log.ts';
 import type { Percentiles, ReplaySummary } from './replay-summary.ts';
 
+/** The simulated fleet. */
+export interface ReplayFleet {
+  /** At a time. */
+  readonly workers: number;
+  /** In all, those that were restarted counted anew. */
+  readonly lives: number;
+  readonly kvBlocks: number;
+}
+
 /** What is told. */
 export interface ReplayReport {
   readonly log: DecisionLogContent;
-  readonly fleet: { readonly workers: number; readonly kvBlocks: number };
+  readonly fleet: ReplayFleet;
   /** Share of prompt tokens that one cache without bounds would have held. */
   readonly idealShare: number;
   readonly summaries: readonly ReplaySummary[];
@@ -48,13 +57,13 @@ export function differences({ again }: DecisionLogContent): string | undefined {
 
 function headline(
   { trace, endpoint }: DecisionLogContent,
-  { workers, kvBlocks }: ReplayReport['fleet'],
+  { workers, lives, kvBlocks }: ReplayFleet,
   idealShare: number,
 ): string {
   const seconds = (trace.arrivalMs.at(-1) ?? 0) / 1000;
   return [
     `${count(trace.arrivalMs.length)} requests of ${endpoint} over ${seconds.toFixed(1)} s, ${count(promptTokens(trace))} prompt tokens`,
-    `${workers} workers of ${count(kvBlocks)} blocks of ${trace.blockSize} tokens; one cache without bounds would have held ${percent(idealShare)} of the prompts`,
+    `${workers} workers${lives > workers ? ` at a time (${lives} in all, as they came and went)` : ''} of ${count(kvBlocks)} blocks of ${trace.blockSize} tokens; one cache without bounds would have held ${percent(idealShare)} of the prompts`,
   ].join('\n');
 }
 

@@ -1,7 +1,7 @@
 /** One line of a replay's table. */
 import type { ReplayResult, ReplayTrace } from '@dynamo-ts/sim';
 
-import type { RecordedOutcomes } from './decision-log.ts';
+import type { DecisionLogContent } from './decision-log.ts';
 
 /** Percentiles of a time in milliseconds; undefined where nothing was measured. */
 export interface Percentiles {
@@ -26,8 +26,19 @@ export interface ReplaySummary {
   readonly outputTokensPerSecond: number | undefined;
 }
 
+/** A replay to sum up. */
+export interface ReplayedFleet {
+  readonly trace: ReplayTrace;
+  readonly result: ReplayResult;
+  /** By worker: which of them count as one, because one took the other's place. @default none */
+  readonly places?: readonly number[] | undefined;
+}
+
 /** Sums up a simulated fleet. */
-export function summarize(name: string, trace: ReplayTrace, result: ReplayResult): ReplaySummary {
+export function summarize(
+  name: string,
+  { trace, result, places = indices(result.totals.length) }: ReplayedFleet,
+): ReplaySummary {
   const answered = indices(result.firstTokenMs.length).filter(
     (index) => !Number.isNaN(result.firstTokenMs[index] ?? NaN),
   );
@@ -43,24 +54,27 @@ export function summarize(name: string, trace: ReplayTrace, result: ReplayResult
     itlMs: percentiles(several.map((index) => interTokenMs(result, index))),
     e2eMs: percentiles(answered.map((index) => result.lastTokenMs[index] ?? 0)),
     spread: {
-      tokens: maxOverMean(totals.map((each) => each.prefillTokens + each.generatedTokens)),
-      requests: maxOverMean(countByWorker(result.workers, totals.length)),
+      tokens: spread(
+        totals.map((each) => each.prefillTokens + each.generatedTokens),
+        places,
+      ),
+      requests: spread(countByWorker(result.workers, totals.length), places),
     },
     outputTokensPerSecond: outputTokens / Math.max(0.001, result.durationMs / 1000),
   };
 }
 
 /** Sums up what was recorded. */
-export function summarizeRecorded(requests: number, recorded: RecordedOutcomes): ReplaySummary {
+export function summarizeRecorded({ trace, recorded, fleet }: DecisionLogContent): ReplaySummary {
   return {
     name: 'recorded',
-    requests,
+    requests: trace.arrivalMs.length,
     failed: 0,
     cachedShare: recorded.cachedTokens / Math.max(1, recorded.promptTokens),
     ttftMs: percentiles(recorded.ttftMs),
     itlMs: percentiles(recorded.itlMs),
     e2eMs: undefined,
-    spread: { tokens: undefined, requests: maxOverMean(recorded.requests) },
+    spread: { tokens: undefined, requests: maxOverMean(fleet.requests) },
     outputTokensPerSecond: undefined,
   };
 }
@@ -82,6 +96,13 @@ function percentiles(values: readonly number[]): Percentiles | undefined {
   const at = (share: number): number =>
     sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0;
   return { p50: at(0.5), p90: at(0.9), p99: at(0.99) };
+}
+
+function spread(work: readonly number[], places: readonly number[]): number {
+  const byPlace = Array.from({ length: Math.max(0, ...places) + 1 }, () => 0);
+  for (const [worker, place] of places.entries())
+    byPlace[place] = (byPlace[place] ?? 0) + (work[worker] ?? 0);
+  return maxOverMean(byPlace);
 }
 
 function maxOverMean(values: readonly number[]): number {

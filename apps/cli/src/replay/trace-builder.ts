@@ -4,6 +4,7 @@ import { hashesFromBytes } from '@dynamo-ts/protocol';
 import type { ReplayTrace } from '@dynamo-ts/sim';
 
 interface Entry {
+  readonly number: number;
   readonly arrivedAtMs: number;
   readonly promptTokens: number;
   readonly outputTokens: number;
@@ -25,21 +26,32 @@ export class TraceBuilder {
     return this.#entries.length;
   }
 
-  /** Adds the request of a decision, in any order. */
-  add(decision: Decision): void {
+  /** Adds the request of a decision, in any order. @returns its number, and when it arrived */
+  add(decision: Decision): { readonly number: number; readonly arrivedAtMs: number } {
     const { timestampMs, queuedMs, islTokens, outcome, expectedOutputTokens } = decision;
     const output = outcome?.outputTokens ?? expectedOutputTokens ?? 0;
+    const number = this.#entries.length;
+    const arrivedAtMs = timestampMs - queuedMs;
     this.#entries.push({
-      arrivedAtMs: timestampMs - queuedMs,
+      number,
+      arrivedAtMs,
       promptTokens: islTokens,
       outputTokens: output > 0 ? output : this.#unknownOutputTokens,
       hashes: hashesFromBytes(decision.blockHashesLe),
     });
+    return { number, arrivedAtMs };
+  }
+
+  /** Positions in the trace by number. */
+  positions(): Uint32Array {
+    const positions = new Uint32Array(this.#entries.length);
+    for (const [position, { number }] of this.#inOrder().entries()) positions[number] = position;
+    return positions;
   }
 
   /** The trace, in order of arrival. */
   build(blockSize: number): ReplayTrace {
-    const entries = this.#entries.toSorted((one, other) => one.arrivedAtMs - other.arrivedAtMs);
+    const entries = this.#inOrder();
     const startMs = entries[0]?.arrivedAtMs ?? 0;
     const blocks = entries.reduce((sum, { hashes }) => sum + hashes.length, 0);
     const blockHashes = new BigUint64Array(blocks);
@@ -56,5 +68,10 @@ export class TraceBuilder {
       blockCounts: Uint32Array.from(entries, ({ hashes }) => hashes.length),
       blockHashes,
     };
+  }
+
+  /** Of those that arrived at the same time, the one that was added first is the first. */
+  #inOrder(): readonly Entry[] {
+    return this.#entries.toSorted((one, other) => one.arrivedAtMs - other.arrivedAtMs);
   }
 }

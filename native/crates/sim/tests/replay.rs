@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dynamo_kv::{CostSettings, PlacementSettings, SelectionMode};
 use dynamo_sim::EngineArgs;
 use dynamo_sim::replay::{
-    Arrivals, InvalidReplay, ReplayReport, ReplaySettings, Trace, TraceRequest, replay,
+    Arrivals, InvalidReplay, Lifetime, ReplayReport, ReplaySettings, Trace, TraceRequest, replay,
 };
 
 const BLOCK: u32 = 16;
@@ -39,6 +39,7 @@ fn settings(mode: SelectionMode) -> ReplaySettings {
             ..EngineArgs::default()
         },
         workers: 4,
+        lifetimes: Vec::new(),
         mode,
         placement: PlacementSettings {
             block_size: BLOCK,
@@ -142,6 +143,62 @@ fn every_request_gets_its_tokens_and_none_is_early() {
 }
 
 #[test]
+fn workers_take_requests_only_while_they_exist() {
+    let trace = shared_prefixes(200, 8);
+    let life = |first, last| Lifetime { first, last };
+    // Two of four were restarted at half time; a fifth was there for a moment.
+    let lifetimes = vec![
+        life(0, 99),
+        life(0, 199),
+        life(0, 99),
+        life(0, 199),
+        life(100, 199),
+        life(100, 199),
+        life(150, 159),
+    ];
+    for mode in SelectionMode::ALL {
+        for arrivals in [
+            Arrivals::Recorded { speedup: 1.0 },
+            Arrivals::Closed { concurrency: 8 },
+        ] {
+            let settings = ReplaySettings {
+                workers: 7,
+                lifetimes: lifetimes.clone(),
+                arrivals,
+                ..settings(mode)
+            };
+            let report = replay(&trace, &settings).unwrap();
+            assert_eq!(report, replay(&trace, &settings).unwrap(), "{mode:?}");
+            let mut used = [false; 7];
+            for (position, request) in report.requests.iter().enumerate() {
+                let worker = request.worker.unwrap() as usize;
+                let life = lifetimes[worker];
+                assert!((life.first..=life.last).contains(&position), "{mode:?}");
+                assert!(request.output_tokens > 0, "what it runs ends by itself");
+                used[worker] = true;
+            }
+            assert_eq!(used, [true; 7], "{mode:?}");
+        }
+    }
+}
+
+#[test]
+fn lifetimes_that_cover_the_trace_change_nothing() {
+    let trace = shared_prefixes(120, 8);
+    let mut settings = settings(SelectionMode::Kv);
+    settings.placement.cost.temperature = 0.5;
+    let without = replay(&trace, &settings).unwrap();
+    settings.lifetimes = vec![
+        Lifetime {
+            first: 0,
+            last: 119
+        };
+        4
+    ];
+    assert_eq!(without, replay(&trace, &settings).unwrap());
+}
+
+#[test]
 fn a_closed_loop_runs_as_many_at_a_time_as_wanted() {
     let trace = shared_prefixes(60, 4);
     let run = |concurrency| {
@@ -193,6 +250,10 @@ fn settings_that_do_not_fit_are_refused() {
     };
     assert!(matches!(
         refused(|s| s.workers = 0),
+        InvalidReplay::Other(_)
+    ));
+    assert!(matches!(
+        refused(|s| s.lifetimes = vec![Lifetime { first: 0, last: 1 }]),
         InvalidReplay::Other(_)
     ));
     assert!(matches!(

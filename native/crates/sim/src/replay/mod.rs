@@ -11,12 +11,14 @@
 mod event_log;
 mod fleet;
 mod ideal;
+mod lifetimes;
 mod prompt;
 mod report;
 mod router;
 mod run;
 mod trace;
 
+pub use lifetimes::Lifetime;
 pub use report::{ReplayReport, ReplayedRequest};
 pub use run::{Arrivals, InvalidReplay, ReplaySettings, replay};
 pub use trace::{Trace, TraceRequest};

@@ -6,6 +6,7 @@ use dynamo_kv::{
 };
 
 use super::event_log::EventLog;
+use super::lifetimes::Change;
 use crate::args::EngineArgs;
 use crate::kv_events::KvEvent;
 
@@ -18,7 +19,10 @@ pub(super) struct Router {
     placement: Placement,
     mode: SelectionMode,
     block_size: u32,
-    logs: Vec<EventLog>,
+    /// What is said of each worker that comes, but for its number.
+    facts: WorkerFacts,
+    /// By worker; none before it comes and after it has gone.
+    logs: Vec<Option<EventLog>>,
     next_expiry_ms: u64,
 }
 
@@ -29,28 +33,42 @@ impl Router {
         workers: u32,
         engine: &EngineArgs,
     ) -> Result<Self, InvalidPlacement> {
-        let block_size = settings.block_size;
-        let mut placement = Placement::new(settings)?;
-        let mut logs = Vec::new();
-        for worker_id in 0..u64::from(workers) {
-            placement.set_worker(&WorkerFacts {
-                worker_id,
+        Ok(Self {
+            mode,
+            block_size: settings.block_size,
+            placement: Placement::new(settings)?,
+            facts: WorkerFacts {
+                worker_id: 0,
                 dp_start: 0,
                 dp_size: 1,
                 total_kv_blocks: u64::from(engine.num_gpu_blocks),
                 max_batched_tokens: u64::from(engine.max_num_batched_tokens),
                 kv_events: engine.enable_prefix_caching,
                 taints: Vec::new(),
-            });
-            logs.push(EventLog::new(worker_id, block_size));
-        }
-        Ok(Self {
-            placement,
-            mode,
-            block_size,
-            logs,
+            },
+            logs: std::iter::repeat_with(|| None)
+                .take(workers as usize)
+                .collect(),
             next_expiry_ms: 0,
         })
+    }
+
+    /// A worker comes, or goes: it gets no further request, and what it runs ends by itself.
+    pub(super) fn change(&mut self, change: Change) {
+        match change {
+            Change::Comes(worker) => {
+                let worker_id = u64::from(worker);
+                self.placement.set_worker(&WorkerFacts {
+                    worker_id,
+                    ..self.facts.clone()
+                });
+                self.logs[worker as usize] = Some(EventLog::new(worker_id, self.block_size));
+            }
+            Change::Goes(worker) => {
+                self.placement.retire_worker(u64::from(worker));
+                self.logs[worker as usize] = None;
+            }
+        }
     }
 
     /// Chooses a worker and books the request there.
@@ -93,9 +111,12 @@ impl Router {
         self.placement.free(id, None);
     }
 
-    /// A worker's cache changed.
+    /// A worker's cache changed; that of one that has gone concerns nobody.
     pub(super) fn learn(&mut self, worker: usize, events: &[(u32, KvEvent)], now_ms: u64) {
-        if let Some(batch) = self.logs[worker].encode(events) {
+        let batch = self.logs[worker]
+            .as_mut()
+            .and_then(|log| log.encode(events));
+        if let Some(batch) = batch {
             self.placement.apply_events(&batch, now_ms);
         }
     }

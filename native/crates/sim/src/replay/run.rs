@@ -6,6 +6,7 @@ use dynamo_kv::{InvalidPlacement, PlacementSettings, SelectionMode};
 
 use super::fleet::Fleet;
 use super::ideal::ideal_cached_tokens;
+use super::lifetimes::{Lifetime, Roster};
 use super::prompt::synthetic_prompt;
 use super::report::{ReplayReport, ReplayedRequest};
 use super::router::Router;
@@ -38,6 +39,8 @@ pub struct ReplaySettings {
     pub engine: EngineArgs,
     /// Workers; at least 1.
     pub workers: u32,
+    /// When each worker exists, by number; empty when all exist for the whole trace.
+    pub lifetimes: Vec<Lifetime>,
     /// What chooses.
     pub mode: SelectionMode,
     /// How it chooses. Block sizes of trace, engine and placement must be equal.
@@ -87,6 +90,12 @@ fn check(trace: &Trace, settings: &ReplaySettings) -> Result<(), InvalidReplay> 
     let block_size = settings.placement.block_size;
     let problem = if settings.workers == 0 {
         "workers must be at least 1"
+    } else if !(settings.lifetimes.is_empty()
+        || settings.lifetimes.len() == settings.workers as usize)
+    {
+        "there must be a lifetime for each worker, or none at all"
+    } else if settings.lifetimes.iter().any(|life| life.last < life.first) {
+        "a lifetime ends before it begins"
     } else if block_size == 0 || trace.block_size != block_size {
         "the block size must be that of the trace"
     } else if settings.engine.block_size != block_size || settings.engine.dp_size != 1 {
@@ -119,6 +128,7 @@ struct Running {
 struct Run<'a> {
     trace: &'a Trace,
     settings: &'a ReplaySettings,
+    roster: Roster,
     fleet: Fleet,
     desk: Desk,
     /// Next request of the trace.
@@ -152,6 +162,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             trace,
             settings,
+            roster: Roster::new(*workers, &settings.lifetimes),
             fleet: Fleet::new(*workers, engine).map_err(InvalidReplay::Engine)?,
             desk: Desk {
                 router,
@@ -212,6 +223,9 @@ impl<'a> Run<'a> {
     }
 
     fn submit(&mut self, number: usize) {
+        while let Some(change) = self.roster.next_before(number) {
+            self.desk.router.change(change);
+        }
         let request = &self.trace.requests[number];
         let prompt = synthetic_prompt(request, number, self.trace.block_size);
         let Some((worker, slot)) = self.desk.place(number, &prompt) else {
