@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 
 import { DynamoError } from '@dynamo-ts/base';
+import { suggestion } from '@dynamo-ts/config';
 import type { Environment } from '@dynamo-ts/config';
 
 import { runServiceMain } from './service-entry.ts';
@@ -50,6 +51,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 };
 
 const ALIASES: Readonly<Record<string, string>> = { '--version': 'version', '-V': 'version' };
+/** What people type who come from elsewhere. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  serve: '; "dynamo up" serves on this machine',
+  start: '; "dynamo up" serves on this machine',
+  launch: '; "dynamo up" serves on this machine',
+  mocker: '; "dynamo worker --engine mocker" runs one',
+  indexer: '; "dynamo router --router-service indexer" runs one',
+  planner: ': the planner is not built yet',
+};
 const HELP_WORDS: readonly (string | undefined)[] = ['help', '--help', '-h', undefined];
 
 /** Runs one command. @throws config.invalid for an unknown one */
@@ -61,13 +71,22 @@ export async function runCommand(words: readonly string[], env: Environment): Pr
     process.stdout.write(helpText());
     return;
   }
-  const command = COMMANDS[ALIASES[word] ?? word];
+  const command = tryOwn(COMMANDS, tryOwn(ALIASES, word) ?? word);
   if (command === undefined)
-    throw new DynamoError(
-      'config.invalid',
-      `unknown command '${word}'; known are ${Object.keys(COMMANDS).join(', ')}`,
-    );
+    throw new DynamoError('config.invalid', `unknown command '${word}'${adviceOn(word)}`);
   await command.run({ argv, env });
+}
+
+function adviceOn(word: string): string {
+  if (word.startsWith('-')) return '; a flag stands after its command ("dynamo help" lists them)';
+  const names = Object.keys(COMMANDS);
+  const meant = tryOwn(ELSEWHERE, word) ?? suggestion(word, names);
+  return meant === '' ? `; known are ${names.join(', ')}` : `${meant} ("dynamo help" lists all)`;
+}
+
+/** An entry of a table, which has no `constructor` and the like. */
+function tryOwn<T>(table: Readonly<Record<string, T>>, key: string): T | undefined {
+  return Object.hasOwn(table, key) ? table[key] : undefined;
 }
 
 function service(name: ServiceName, summary: string): Command {

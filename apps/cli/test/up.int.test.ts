@@ -82,7 +82,12 @@ describe('dynamo up in one process', { timeout: 2 * DYNAMO_START_TIMEOUT_MS }, (
     [['up', '--wrokers', '3'], "did you mean '--workers'?"],
     [['up', '--engine', 'vllm'], 'expected one of'],
     [['up', '--model', '/nowhere/at/all'], '/nowhere/at/all'],
-    [['upp'], "unknown command 'upp'"],
+    [['upp'], "unknown command 'upp'; did you mean 'up'?"],
+    [['fronted', '--port', '1'], "did you mean 'frontend'?"],
+    [['serve'], 'unknown command \'serve\'; "dynamo up" serves on this machine'],
+    [['--workers', '3'], 'a flag stands after its command'],
+    [['nonsense'], 'known are up, run,'],
+    [['constructor'], "unknown command 'constructor'"],
   ])('says in one line what is wrong with %j', async (args, message) => {
     await using dynamo = new DynamoProcess(args);
     expect(await dynamo.exit).toBe(1);

@@ -2,6 +2,7 @@
 import { DynamoError } from '@dynamo-ts/base';
 
 import type { WrittenValue, WrittenValues } from './config-source.ts';
+import { tryForeignAdvice } from './foreign-names.ts';
 import type { Option, Options } from './option.ts';
 import { suggestion } from './suggestion.ts';
 
@@ -22,7 +23,9 @@ export function readFlags(options: Options, argv: readonly string[]): WrittenVal
     const { flag, attached } = splitFlag(argument);
     const found = known.get(flag);
     if (found === undefined)
-      throw invalid(`unknown flag ${flag}${suggestion(flag, [...known.keys()])}`);
+      throw invalid(
+        `unknown flag ${flag}${tryForeignAdvice(flag) ?? suggestion(flag, [...known.keys()])}`,
+      );
     const text = readText(found, { flag, attached }, rest);
     const before = found.option.repeatable ? (values.get(found.key)?.texts ?? []) : [];
     values.set(found.key, { texts: [...before, text], origin: `flag ${flag}` });

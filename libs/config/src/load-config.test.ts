@@ -126,6 +126,10 @@ describe('loadConfig', () => {
 
   it.each([
     [['--http-prt', '1'], "unknown flag --http-prt; did you mean '--http-port'?"],
+    [['--policy', 'cache_aware'], 'unknown flag --policy; workers are chosen by --router-mode'],
+    [['--no-system-port'], 'it is for "dynamo frontend", "worker" and "router"'],
+    [['-v'], 'levels are set by --log'],
+    [['-z'], 'unknown flag -z (--help lists all flags)'],
     [['--http-port'], 'flag --http-port needs a value'],
     [['--http-port', '--name', 'x'], 'flag --http-port needs a value'],
     [['--http-port', 'x'], "flag --http-port: expected a whole number, got 'x'"],
@@ -165,6 +169,7 @@ describe('loadConfig', () => {
   it.each([
     ['http-prt: 1\n', ":1: unknown key 'http-prt'; did you mean 'http-port'?"],
     ['a: 1\n', ":1: unknown key 'a'"],
+    ['worker_urls: [a]\n', "unknown key 'worker_urls'; engines are named by --engine-url"],
     ['name: x\n\nhttp-port: x\n', ':3 (http-port): expected a whole number'],
     ['http-port: [1, 2]\n', ':1 (http-port): expected one value, got a list of 2'],
     ['name: [{a: 1}]\n', ":1: 'name' must be a value or a list"],

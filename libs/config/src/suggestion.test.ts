@@ -5,7 +5,12 @@ import { suggestion } from './suggestion.ts';
 it.each([
   ['--wrokers', "; did you mean '--workers'?"],
   ['--por', "; did you mean '--port'?"],
+  ['--prot', "; did you mean '--port'?"],
+  ['--queue-policy', "; did you mean '--router-queue-policy'?"],
+  ['--queue', "; did you mean '--router-queue-policy'?"],
   ['--zork', ''],
+  ['-v', ''],
 ])('suggests only what is close: %s', (name, text) => {
-  expect(suggestion(name, ['--port', '--workers'])).toBe(text);
+  const known = ['--port', '-h', '--workers', '--router-queue-policy', '--router-queue-threshold'];
+  expect(suggestion(name, known)).toBe(text);
 });

@@ -1,30 +1,39 @@
+import { editDistance } from './edit-distance.ts';
+
+/** Shorter names have neighbours that have nothing to do with them. */
+const SHORTEST_NAME = 3;
+
 /** The end of a message about an unknown name: `; did you mean 'x'?` when a known name is close, otherwise nothing. */
 export function suggestion(name: string, known: readonly string[]): string {
-  // Dashes of a flag are no likeness.
-  const limit = Math.max(1, Math.floor(name.replace(/^-+/, '').length / 3));
+  const best = nearest(name, known);
+  return best === undefined ? '' : `; did you mean '${best}'?`;
+}
+
+function nearest(name: string, known: readonly string[]): string | undefined {
+  const bare = withoutDashes(name); // dashes of a flag are no likeness
+  if (bare.length < SHORTEST_NAME) return undefined;
   let best: string | undefined;
-  let bestDistance = limit + 1;
+  let bestDistance = Math.max(1, Math.floor(bare.length / 3)) + 1;
   for (const candidate of known) {
-    const distance = editDistance(name, candidate);
+    const distance = editDistance(bare, withoutDashes(candidate));
     if (distance < bestDistance) {
       best = candidate;
       bestDistance = distance;
     }
   }
-  best ??= name.length < 3 ? undefined : known.find((candidate) => candidate.includes(name));
-  return best === undefined ? '' : `; did you mean '${best}'?`;
+  return best ?? shortest(known.filter((candidate) => hasWords(candidate, bare)));
 }
 
-/** Levenshtein distance with one row of memory. */
-function editDistance(left: string, right: string): number {
-  let row = Array.from({ length: right.length + 1 }, (_, index) => index);
-  for (let i = 1; i <= left.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= right.length; j++) {
-      const substitution = (row[j - 1] ?? 0) + (left[i - 1] === right[j - 1] ? 0 : 1);
-      next[j] = Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1);
-    }
-    row = next;
-  }
-  return row[right.length] ?? 0;
+/** Whether a name has all the words of another one, as `router-queue-policy` has those of `queue-policy`. */
+function hasWords(candidate: string, name: string): boolean {
+  const words = withoutDashes(candidate).split(/[-_]/);
+  return name.split(/[-_]/).every((word) => words.includes(word));
+}
+
+function shortest(names: readonly string[]): string | undefined {
+  return names.toSorted((left, right) => left.length - right.length)[0];
+}
+
+function withoutDashes(name: string): string {
+  return name.replace(/^-+/, '');
 }

@@ -9,6 +9,7 @@ import { DynamoError } from '@dynamo-ts/base';
 import type * as Yaml from 'yaml';
 
 import type { WrittenValue, WrittenValues } from './config-source.ts';
+import { tryForeignAdvice } from './foreign-names.ts';
 import type { Options } from './option.ts';
 import { suggestion } from './suggestion.ts';
 
@@ -104,7 +105,7 @@ class MappingReader {
       if (key === undefined && !isStrict) continue;
       if (key === undefined)
         throw invalid(
-          `${origin}: unknown key '${name}'${suggestion(name, [...this.#keys.keys()])}`,
+          `${origin}: unknown key '${name}'${tryForeignAdvice(name) ?? suggestion(name, [...this.#keys.keys()])}`,
         );
       const texts = this.#texts(pair.value);
       if (texts === undefined) throw invalid(`${origin}: '${name}' must be a value or a list`);
