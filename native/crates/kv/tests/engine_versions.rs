@@ -85,8 +85,16 @@ fn removed(hashes: &[u8], more: Vec<Value>) -> Value {
 }
 
 fn run(events: Vec<Value>) -> (Vec<CacheEvent>, EventCounters) {
+    run_with(|_| {}, events)
+}
+
+fn run_with(
+    change: impl FnOnce(&mut StreamOptions),
+    events: Vec<Value>,
+) -> (Vec<CacheEvent>, EventCounters) {
     let mut options = StreamOptions::new(WorkerRank::new(1, 3), 2);
     options.max_batch_blocks = 0;
+    change(&mut options);
     let mut stream = EngineEventStream::new(options);
     let mut out = Vec::new();
     stream.accept(0, &batch(events), &mut out).expect("frame");
@@ -202,20 +210,33 @@ fn multimodal_objects_are_part_of_their_block_only() {
 }
 
 #[test]
-fn pairs_of_neighbours_are_windows_that_overlap() {
-    let pairs = [[1, 2], [2, 3], [3, 4], [4, 5]]
-        .map(|pair| numbers(&pair))
-        .to_vec();
-    let event = Map(vec![
-        ("type", text("BlockStored")),
-        ("block_hashes", List(vec![Bytes(vec![9; 40]), Negative(-1)])),
-        ("parent_block_hash", Nil),
-        ("token_ids", List(pairs)),
-        ("block_size", Number(2)),
-        ("a_field_of_tomorrow", Map(vec![("x", List(vec![Nil]))])),
-    ]);
-    let (events, _) = run(vec![event]);
+fn pairs_of_neighbours_are_the_blocks_that_routers_hash() {
+    let event = || {
+        let pairs = [[1, 2], [2, 3], [3, 4], [4, 5]]
+            .map(|pair| numbers(&pair))
+            .to_vec();
+        Map(vec![
+            ("type", text("BlockStored")),
+            ("block_hashes", List(vec![Bytes(vec![9; 40]), Negative(-1)])),
+            ("parent_block_hash", Nil),
+            ("token_ids", List(pairs)),
+            ("block_size", Number(2)),
+            ("a_field_of_tomorrow", Map(vec![("x", List(vec![Nil]))])),
+        ])
+    };
+    let (events, _) = run(vec![event()]);
     let seed = BlockSeed::default();
+    assert_eq!(
+        local_hashes(&events[0]),
+        local_block_hashes(&[1, 2, 3, 4, 5], 2, seed)
+    );
+    let CacheEventData::Stored { blocks, .. } = &events[0].data else {
+        panic!("not stored");
+    };
+    assert_eq!(blocks[0].engine_hash, 0x0909_0909_0909_0909);
+    assert_eq!(blocks[1].engine_hash, u64::MAX);
+
+    let (events, _) = run_with(|options| options.format.is_eagle = true, vec![event()]);
     let mut hasher = BlockHasher::default();
     assert_eq!(
         local_hashes(&events[0]),
@@ -224,11 +245,6 @@ fn pairs_of_neighbours_are_windows_that_overlap() {
             hasher.hash(&[3, 4, 5], &[], seed)
         ]
     );
-    let CacheEventData::Stored { blocks, .. } = &events[0].data else {
-        panic!("not stored");
-    };
-    assert_eq!(blocks[0].engine_hash, 0x0909_0909_0909_0909);
-    assert_eq!(blocks[1].engine_hash, u64::MAX);
 }
 
 #[test]

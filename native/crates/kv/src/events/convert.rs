@@ -15,7 +15,8 @@ use crate::index::{CacheTier, StoredBlock};
 pub struct BlockFormat {
     /// Tokens per block.
     pub block_size: usize,
-    /// Blocks of speculative engines overlap by one token.
+    /// Blocks are hashed with the token after them, as some routers do for engines that draft. Ours hash prompts without
+    /// it, whatever the engine does.
     pub is_eagle: bool,
     /// Token that stands for images in engine events; prompts have pad values in its place.
     pub image_token: Option<u32>,
@@ -122,7 +123,7 @@ impl Converter {
 
     /// The blocks whose tokens are all there.
     fn hash_blocks(&mut self, stored: &WireStored<'_>, seed: BlockSeed) -> Vec<StoredBlock> {
-        let overlap = usize::from(self.format.is_eagle || stored.bigrams);
+        let overlap = usize::from(self.format.is_eagle);
         let mut objects = stored.extra_keys.multimodal.as_slice();
         let mut mm_hashes = Vec::new();
         let starts = (0_usize..).step_by(self.format.block_size);

@@ -38,12 +38,11 @@ fn decode_array<'a>(reader: &mut Reader<'a>, fields: u32) -> Result<Option<WireE
 fn stored_by_position<'a>(reader: &mut Reader<'a>, fields: u32) -> Result<WireEvent<'a>> {
     let block_hashes = field::hashes(reader)?;
     let parent = field::optional_hash(reader)?;
-    let (token_ids, bigrams) = field::token_ids(reader)?;
+    let token_ids = field::token_ids(reader)?;
     let mut stored = WireStored {
         block_hashes,
         parent,
         token_ids,
-        bigrams,
         block_size: field::unsigned(reader)?,
         ..WireStored::default()
     };
@@ -117,7 +116,7 @@ fn read_trailing<'a>(reader: &mut Reader<'a>, place: &mut WirePlace<'a>) -> Resu
 struct MapFields<'a> {
     tag: Option<&'a [u8]>,
     block_hashes: Option<Vec<u64>>,
-    tokens: Option<(Vec<u32>, bool)>,
+    tokens: Option<Vec<u32>>,
     block_size: Option<u64>,
     stored: WireStored<'a>,
 }
@@ -167,11 +166,10 @@ fn finish_map(fields: MapFields<'_>) -> Result<Option<WireEvent<'_>>> {
     let missing = DecodeError::MissingField;
     match fields.tag.ok_or(missing)? {
         b"BlockStored" => {
-            let (token_ids, bigrams) = fields.tokens.ok_or(missing)?;
+            let token_ids = fields.tokens.ok_or(missing)?;
             Ok(Some(WireEvent::Stored(WireStored {
                 block_hashes: fields.block_hashes.ok_or(missing)?,
                 token_ids,
-                bigrams,
                 block_size: fields.block_size.ok_or(missing)?,
                 ..fields.stored
             })))

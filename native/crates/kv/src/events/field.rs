@@ -28,8 +28,8 @@ pub(crate) fn hashes(reader: &mut Reader<'_>) -> Result<Vec<u64>> {
     Ok(values)
 }
 
-/// Token ids, plain or as pairs of neighbours `[[a, b], [b, c], …]`, which give `a, b, c` and `true`.
-pub(crate) fn token_ids(reader: &mut Reader<'_>) -> Result<(Vec<u32>, bool)> {
+/// Token ids, plain or as pairs of neighbours `[[a, b], [b, c], …]`, as engines that draft send them: `a, b, c`.
+pub(crate) fn token_ids(reader: &mut Reader<'_>) -> Result<Vec<u32>> {
     let count = array(reader)?;
     let mut tokens = Vec::with_capacity(reader.capacity(count));
     let mut last = None;
@@ -45,7 +45,7 @@ pub(crate) fn token_ids(reader: &mut Reader<'_>) -> Result<(Vec<u32>, bool)> {
         }
     }
     tokens.extend(last);
-    Ok((tokens, last.is_some()))
+    Ok(tokens)
 }
 
 /// A number that is not negative.

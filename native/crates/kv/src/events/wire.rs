@@ -38,10 +38,8 @@ pub struct WireStored<'a> {
     pub block_hashes: Vec<u64>,
     /// Engine hash of the block before.
     pub parent: Option<u64>,
-    /// Tokens of all blocks.
+    /// Tokens of all blocks; one more where the engine drafts.
     pub token_ids: Vec<u32>,
-    /// Whether the tokens came as pairs of neighbours, as speculative engines send them.
-    pub bigrams: bool,
     /// Tokens per block.
     pub block_size: u64,
     /// Adapter.
