@@ -4,9 +4,10 @@
 
 mod stream;
 
-use dynamo_kv::{CacheEventData, FeedState, KvIndex, ParsedRecovery, WorkerRank};
+use dynamo_kv::{CacheEventData, CacheTier, FeedState, KvIndex, ParsedRecovery, WorkerRank};
 use stream::{
-    EPOCH, RANK, Router, ask, event, everything, from, hashes, numbers, publisher, store, stored,
+    EPOCH, RANK, Router, ask, block, event, everything, from, hashes, numbers, publisher, store,
+    stored,
 };
 
 #[test]
@@ -182,4 +183,95 @@ fn a_start_wrongly_taken_for_over_is_believed_in_the_end() {
     assert_eq!(asked, everything());
     router.answer(&asked[0], &publisher(EPOCH, 99));
     assert_eq!(router.blocks(), numbers(1..=99));
+}
+
+#[test]
+fn a_rank_that_appears_later_is_restored_beside_the_others() {
+    let worker = publisher(EPOCH, 3);
+    let late = WorkerRank::new(7, 1);
+    let mut router = Router::restored(&worker);
+    let of_late = |event_id, hash| {
+        let mut event = stored(event_id);
+        event.rank = late;
+        event.data = CacheEventData::Stored {
+            parent: None,
+            blocks: vec![block(hash)],
+        };
+        event
+    };
+    worker.accept_change(1, CacheTier::Device, of_late(1, 100).data);
+    assert_eq!(router.offer(EPOCH, &[of_late(1, 100)]).refused, 1);
+    worker.accept_change(1, CacheTier::Device, of_late(2, 101).data);
+    router.feed.add_rank(late);
+    let result = router.offer(EPOCH, &[of_late(2, 101)]);
+    assert_eq!(result.recoveries[0].rank, late);
+    let parsed = ParsedRecovery::parse(late, &ask(&result.recoveries[0], &worker));
+    let mut progress = router
+        .feed
+        .begin_recovery(&mut router.index, late, parsed, router.now_ms);
+    while router
+        .feed
+        .step_recovery(&mut router.index, &mut progress, 9, router.now_ms)
+        .is_none()
+    {}
+    assert_eq!(hashes(&router.index, late), [100, 101]);
+    assert_eq!(router.blocks(), numbers(1..=3));
+    assert_eq!(router.health().resyncs, 1);
+}
+
+#[test]
+fn the_last_possible_ids_are_ids_like_others() {
+    let mut router = Router::restored(&publisher(EPOCH, 1));
+    let last = u64::MAX;
+    let cleared = event(last - 2, CacheEventData::Cleared);
+    assert_eq!(router.offer(EPOCH, &[cleared]).applied, 1);
+    let result = router.offer(EPOCH, &[stored(last - 1), stored(last)]);
+    assert_eq!((result.applied, result.recoveries), (2, vec![]));
+    assert_eq!(router.blocks(), [last - 1, last]);
+    assert_eq!(router.offer(EPOCH, &[stored(1), stored(last)]).stale, 2);
+    router.feed.restore_needed(RANK);
+    let due = router.feed.recoveries_due(router.now_ms);
+    assert_eq!(due, everything());
+    // The publisher begins again, as one does whose numbers are used up.
+    router.answer(&due[0], &publisher(u64::MAX, 4));
+    assert_eq!(router.blocks(), numbers(1..=4));
+    assert_eq!(router.offer(u64::MAX, &[stored(5)]).applied, 1);
+}
+
+#[test]
+fn a_worker_that_comes_back_under_its_id_is_asked_for_everything() {
+    let worker = publisher(EPOCH, 5);
+    let mut router = Router::restored(&worker);
+    router.feed.remove_rank(RANK);
+    router.index.retire_rank(RANK);
+    assert_eq!(router.offer(EPOCH, &[stored(6)]).refused, 1);
+    router.feed.add_rank(RANK);
+    store(&worker, 6..=7);
+    // Late events of its former life and new ones alike.
+    assert_eq!(router.offer(EPOCH, &[stored(2)]).recoveries, everything());
+    assert_eq!(router.offer(EPOCH, &[stored(7)]).recoveries, []);
+    router.answer(&everything()[0], &worker);
+    assert_eq!(router.blocks(), numbers(1..=7));
+    assert_eq!(router.health().state, FeedState::Live);
+    while router.index.sweep(100) {}
+    assert_eq!(router.index.stats().entries, 7);
+}
+
+#[test]
+fn a_rank_that_is_cleared_leaves_the_recovery_of_another_alone() {
+    let worker = publisher(EPOCH, 3);
+    let other = WorkerRank::new(7, 1);
+    let mut router = Router::restored(&worker);
+    router.feed.add_rank(other);
+    worker.accept_change(1, CacheTier::Device, stored(9).data);
+    assert_eq!(router.offer(EPOCH, &[stored(5)]).recoveries, from(4));
+    let mut cleared = event(1, CacheEventData::Cleared);
+    cleared.rank = other;
+    router.offer(EPOCH, &[cleared]);
+    assert_eq!(router.health().state, FeedState::Recovering);
+    store(&worker, 4..=5);
+    router.answer(&from(4)[0], &worker);
+    assert_eq!(router.blocks(), numbers(1..=5));
+    assert_eq!(router.feed.state(other), Some(FeedState::Live));
+    assert!(hashes(&router.index, other).is_empty());
 }
