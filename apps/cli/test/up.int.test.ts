@@ -98,8 +98,10 @@ describe('dynamo up in one process', { timeout: 2 * DYNAMO_START_TIMEOUT_MS }, (
 
 describe('dynamo up --processes', { timeout: 3 * DYNAMO_START_TIMEOUT_MS }, () => {
   it('runs every service in its own process and brings a dead one back', async () => {
-    await using dynamo = new DynamoProcess(['up', '--processes', ...FAST]);
+    const env = { DYN_HTTP_PROT: '1' };
+    await using dynamo = new DynamoProcess(['up', '--processes', ...FAST], { env });
     const url = await dynamo.ready();
+    expect(dynamo.err).toMatch(/^dynamo up: .* DYN_HTTP_PROT .* did you mean DYN_HTTP_PORT\?\n$/);
     const pids = dynamo.processIds();
     expect([...pids.keys()]).toEqual(['frontend', 'worker-1', 'worker-2']);
     const dead = pids.get('worker-1') ?? 0;
@@ -157,11 +159,13 @@ describe('dynamo', { timeout: DYNAMO_START_TIMEOUT_MS }, () => {
   });
 
   it('doctor says what is there and what is not', async () => {
-    await using doctor = new DynamoProcess(['doctor', '--etcd-endpoints=http://127.0.0.1:1']);
+    const args = ['doctor', '--etcd-endpoints=http://127.0.0.1:1'];
+    await using doctor = new DynamoProcess(args, { env: { DYN_KVBM: '1', DYN_HTTP_PROT: '1' } });
     expect(await doctor.exit).toBe(0);
     await vi.waitFor(() => expect(doctor.out).toContain('"dynamo up" can run here'));
     expect(doctor.out).toMatch(/^ok +native addon +loads$/m);
     expect(doctor.out).toMatch(/^ok +zeromq +loads/m);
+    expect(doctor.out).toContain('DYN_HTTP_PROT (did you mean DYN_HTTP_PORT?), DYN_KVBM\n');
     expect(doctor.out).toMatch(/^- +etcd +nothing answers at http:\/\/127\.0\.0\.1:1/m);
   });
 

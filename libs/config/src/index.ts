@@ -8,6 +8,8 @@ export {
   SYSTEM_OPTIONS,
   TELEMETRY_OPTIONS,
 } from './common-options.ts';
+export type { UnknownVariable } from './environment-check.ts';
+export { misspeltLines, unknownVariables } from './environment-check.ts';
 export type { Environment } from './environment.ts';
 export { writeFlags } from './flags.ts';
 export type { ServiceMessage } from './launcher-channel.ts';

@@ -9,6 +9,7 @@ import { get } from 'node:http';
 
 import { DynamoError, isSystemError, systemErrorText } from '@dynamo-ts/base';
 
+import { misspeltLines } from './environment-check.ts';
 import type { Environment } from './environment.ts';
 import { tellLauncher } from './launcher-channel.ts';
 import { loadConfig } from './load-config.ts';
@@ -57,7 +58,11 @@ export async function runService<O extends Options>(main: ServiceMain<O>): Promi
     const { config, origins, help } = loadConfig(main.options, { ...main, argv });
     if (help !== undefined) process.stdout.write(help);
     else if (asksHealth) process.exitCode = (await probeHealth(main.health(config))) ? 0 : 1;
-    else await serve(await main.create(config, origins), main.stopTimeoutMs?.(config));
+    else {
+      for (const line of misspeltLines(main.env, main.options))
+        process.stderr.write(`${main.command}: ${line}\n`);
+      await serve(await main.create(config, origins), main.stopTimeoutMs?.(config));
+    }
   } catch (error) {
     if (error instanceof DynamoError) tellLauncher({ kind: 'start-failed', error });
     failStart(error, main.command);

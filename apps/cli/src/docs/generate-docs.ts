@@ -1,6 +1,6 @@
 /**
- * The text of docs/CONFIG.md, docs/METRICS.md and docs/ERRORS.md, from the definitions in the code. `npm run docs` writes
- * them; a test compares what is there with what this gives.
+ * The text of docs/CONFIG.md, docs/METRICS.md and docs/ERRORS.md, and the list of all environment variables, from the
+ * definitions in the code. `npm run docs` writes them; a test compares what is there with what this gives.
  */
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
@@ -43,6 +43,7 @@ export async function generateDocs(): Promise<ReadonlyMap<string, string>> {
     ['docs/CONFIG.md', configPage()],
     ['docs/METRICS.md', metricsPage(await catalogueMetrics())],
     ['docs/ERRORS.md', errorsPage()],
+    ['libs/config/src/environment-names.ts', environmentNames()],
   ]);
 }
 
@@ -80,6 +81,7 @@ function configPage(): string {
 flag names; a section named after the service (\`frontend:\`, \`router:\`, \`worker:\`, \`up:\`) applies to it alone. A flag wins
 over the environment, which wins over the file, which wins over the default. \`--dump-config-to FILE\` writes every value with
 its origin. An unknown flag or key, or an invalid value, stops the process with a message that names where it was written.
+A variable that is almost one of these is told at the start; \`dynamo doctor\` lists all that begin with \`DYN_\` and are not read.
 Durations take units (\`500ms\`, \`10s\`, \`2m\`); without one they count what the name of the variable or the default says.`,
     [
       `## dynamo up\n\nTakes all flags of frontend, router and worker, beside these; some defaults differ.\n\n${renderMarkdown(own)}`,
@@ -87,6 +89,25 @@ Durations take units (\`500ms\`, \`10s\`, \`2m\`); without one they count what t
       `## All services\n\n${renderMarkdown({ ...COMMON_OPTIONS, ...LOADER_OPTIONS })}`,
     ],
   );
+}
+
+/** All variables of all services: a service alone does not know those of the others, which may share its environment. */
+function environmentNames(): string {
+  const sets: readonly Options[] = [
+    UP_OPTIONS,
+    LOADER_OPTIONS,
+    ...SERVICES.map(({ options }) => options),
+  ];
+  const names = sets
+    .flatMap((options) => Object.values(options))
+    .flatMap(({ env, envAliases = [] }) => (env === undefined ? envAliases : [env, ...envAliases]));
+  const lines = [...new Set(names)].sort().map((name) => `  '${name}',\n`);
+  return `// Generated: change the definitions and run \`npm run docs\`.
+
+/** Every environment variable that a service reads. */
+export const ENVIRONMENT_NAMES: readonly string[] = [
+${lines.join('')}];
+`;
 }
 
 /** The options that none of the other sets has. */

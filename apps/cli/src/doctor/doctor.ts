@@ -1,7 +1,7 @@
 /** `dynamo doctor`: what is installed, what is missing, what can be reached. Fails only when `dynamo up` could not run. */
 import { createRequire } from 'node:module';
 
-import { loadConfig, option, optionGroup } from '@dynamo-ts/config';
+import { loadConfig, option, optionGroup, unknownVariables } from '@dynamo-ts/config';
 import type { ConfigOf, Environment } from '@dynamo-ts/config';
 import { ETCD_OPTIONS, NATS_OPTIONS } from '@dynamo-ts/config';
 
@@ -55,7 +55,7 @@ export async function runDoctor(input: {
     process.stdout.write(help);
     return;
   }
-  const checks = allChecks(config);
+  const checks = allChecks(config, input.env);
   const findings = await Promise.all(checks.map(async (check) => check.run()));
   for (const [index, finding] of findings.entries())
     process.stdout.write(`${renderFinding(checks[index]?.name ?? '', finding)}\n`);
@@ -71,7 +71,7 @@ function renderFinding(name: string, { status, detail }: Finding): string {
   return `${mark} ${name.padEnd(14)} ${detail}`;
 }
 
-function allChecks(config: DoctorConfig): readonly Check[] {
+function allChecks(config: DoctorConfig, env: Environment): readonly Check[] {
   return [
     { name: 'node', run: async () => Promise.resolve(checkNode()) },
     { name: 'native addon', run: async () => Promise.resolve(checkAddon()) },
@@ -99,6 +99,7 @@ function allChecks(config: DoctorConfig): readonly Check[] {
     },
     { name: 'etcd', run: async () => checkAddresses(config.etcdEndpoints, ETCD_PORT) },
     { name: 'nats', run: async () => checkAddresses(config.natsServer, NATS_PORT) },
+    { name: 'environment', run: async () => Promise.resolve(checkEnvironment(env)) },
   ];
 }
 
@@ -148,4 +149,13 @@ async function checkAddresses(urls: readonly string[], defaultPort: number): Pro
   return found.length > 0
     ? ok(found.join(', '))
     : absent(`nothing answers at ${urls.join(', ')}; only services over several machines need it`);
+}
+
+function checkEnvironment(env: Environment): Finding {
+  const unknown = unknownVariables(env, DOCTOR_OPTIONS);
+  if (unknown.length === 0) return ok('every variable named DYN_… is read');
+  const named = unknown.map(({ name, meant }) =>
+    meant === undefined ? name : `${name} (did you mean ${meant}?)`,
+  );
+  return absent(`not used by dynamo-ts: ${named.join(', ')}`);
 }

@@ -1,6 +1,6 @@
 /** `dynamo run in=text out=echo`: connects prompts, or a server, with an engine or with the workers of a deployment. */
 import { AbortReasonError } from '@dynamo-ts/base';
-import { loadConfig } from '@dynamo-ts/config';
+import { loadConfig, misspeltLines } from '@dynamo-ts/config';
 import type { Environment } from '@dynamo-ts/config';
 import { DistributedRuntime, createLocalPlanes, createPlanes } from '@dynamo-ts/runtime';
 import { createTelemetry } from '@dynamo-ts/telemetry';
@@ -31,8 +31,13 @@ export async function runRun(input: {
     words: '[in=INPUT] [out=ENGINE] [MODEL]',
     summary: 'Connects prompts, or a server, with an engine: "dynamo run in=text out=echo".',
   });
-  if (help !== undefined) process.stdout.write(help);
-  else await connect(config);
+  if (help !== undefined) {
+    process.stdout.write(help);
+    return;
+  }
+  for (const line of misspeltLines(input.env, RUN_OPTIONS))
+    process.stderr.write(`dynamo run: ${line}\n`);
+  await connect(config);
 }
 
 async function connect(config: RunConfig): Promise<void> {

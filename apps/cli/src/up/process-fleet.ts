@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 
 import { DynamoError } from '@dynamo-ts/base';
-import { writeFlags } from '@dynamo-ts/config';
+import { unknownVariables, writeFlags } from '@dynamo-ts/config';
 import type { Environment, Options } from '@dynamo-ts/config';
 import { FRONTEND_OPTIONS } from '@dynamo-ts/frontend';
 import { createTelemetry } from '@dynamo-ts/telemetry';
@@ -116,12 +116,20 @@ export class ProcessFleet implements Fleet {
     const supervised = new SupervisedProcess({
       name,
       command: [serviceEntry(service), ...flags],
-      env: this.#options.env,
+      env: this.#childEnv(),
       logger: this.#telemetry.logger,
       onFailure: (error) => this.#fail(error),
     });
     this.#processes.push(supervised);
     return supervised;
+  }
+
+  /** Without what is misspelt: that is told once, and not by every service again. */
+  #childEnv(): Environment {
+    const unknown = unknownVariables(this.#options.env, UP_OPTIONS);
+    const misspelt = new Set(unknown.flatMap(({ name, meant }) => (meant ? [name] : [])));
+    const { env } = this.#options;
+    return Object.fromEntries(Object.entries(env).filter(([name]) => !misspelt.has(name)));
   }
 
   /** What was written as flags or in a file, and what `up` defaults differently. */
