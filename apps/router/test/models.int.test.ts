@@ -164,6 +164,10 @@ describe('two models of one endpoint', () => {
     ).rejects.toMatchObject(AMBIGUOUS);
     await expect(generated(caller, 'medium')).rejects.toMatchObject(AMBIGUOUS);
     await expect(generated(caller, '')).rejects.toMatchObject(AMBIGUOUS);
+    await expect(generated(caller, 'small', Buffer.alloc(7))).rejects.toMatchObject({
+      code: 3,
+      details: 'token_ids_le has 7 bytes, which is no multiple of 4',
+    });
     await expect(route({ blockSize: 17 })).rejects.toMatchObject({
       code: 3,
       details: containing('has blocks of 17 tokens; there are blocks of 16, 64'),
@@ -321,8 +325,12 @@ models:
 
 const containing = (text: string): string => expect.stringContaining(text) as string;
 
-async function generated(caller: GrpcCaller, model: string): Promise<readonly string[]> {
-  const request = GenerateRequest.create({ model, tokenIdsLe: promptLe });
+async function generated(
+  caller: GrpcCaller,
+  model: string,
+  tokenIdsLe = promptLe,
+): Promise<readonly string[]> {
+  const request = GenerateRequest.create({ model, tokenIdsLe });
   const texts: string[] = [];
   const call: AsyncIterable<GenerateResponse> = caller.engine.generate(request);
   for await (const item of call) texts.push(item.text ?? '');

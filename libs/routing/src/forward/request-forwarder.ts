@@ -14,6 +14,7 @@ import { Dispatcher } from '../dispatcher.ts';
 import type { DispatchRequest } from '../dispatcher.ts';
 import type { PlacementWishes, RouterConfigOverride } from '../placement-router.ts';
 import type { EndpointRouter } from '../service/endpoint-router.ts';
+import { checkWidth } from '../service/route-message.ts';
 import type { RouterService } from '../service/router-service.ts';
 
 /** Settings of a {@link RequestForwarder}. */
@@ -115,6 +116,7 @@ export class RequestForwarder implements AsyncDisposable {
     payload: Uint8Array,
     { endpoint, context, overrides }: ForwardedRequest,
   ): Promise<{ readonly dispatcher: Dispatcher; readonly request: DispatchRequest }> {
+    checkWidth('token_ids_le', message.tokenIdsLe, 4);
     const { service } = this.#options;
     const { model } = message;
     const router = await service.endpoints.open(endpoint, { model, signal: context.killed });

@@ -127,7 +127,7 @@ export class Placer {
     if (pinned !== undefined) return 'kv';
     throw new DynamoError(
       'request.invalid',
-      'router mode direct needs the instance id in the request (nvext.backend_instance_id)',
+      'router mode direct needs the instance id in the request (nvext.backend_instance_id, pinned_instance_id)',
     );
   }
 
@@ -170,7 +170,7 @@ export class Placer {
     const name = formatEndpointPath(this.#options.instances.path);
     return new DynamoError(
       'backend.unavailable',
-      `instance ${instanceIdHex(pinned)} of ${name} cannot take the request: it is not registered, has not the rank, cannot be reached or has failed it`,
+      `instance ${instanceIdHex(pinned)} of ${name} cannot take the request: it is not registered, has not the rank, serves another model, cannot be reached or has failed it`,
       { details: PUBLIC_MESSAGE },
     );
   }
@@ -188,7 +188,7 @@ export class Placer {
     const taints = requiredTaints?.length ? `, required taints: ${requiredTaints.join(', ')}` : '';
     return new DynamoError(
       'backend.unavailable',
-      `no instance of ${name} can take the request (${this.#options.roster.size} known, ${excluded.size} failed it${taints}); retry later`,
+      `no instance of ${name} can take the request (${this.#options.roster.size} known, ${excluded.size} excluded because they failed it or serve other models${taints}); retry later`,
       taints === '' && allowed === undefined ? {} : { details: PUBLIC_MESSAGE },
     );
   }

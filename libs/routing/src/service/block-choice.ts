@@ -34,6 +34,12 @@ export type BlockChoice =
 
 /** More would make an error message unreadable. */
 const MOST_LISTED = 16;
+const LONGEST_NAME = 128;
+
+/** Name that a caller made up, for an error message. */
+export function quoted(name: string): string {
+  return JSON.stringify(name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);
+}
 
 /** Chooses. */
 export function chooseBlockSize(call: BlockCall, known: KnownBlocks): BlockChoice {
@@ -65,7 +71,7 @@ function ambiguous(
   known: KnownBlocks,
 ): string {
   const { endpoint } = known;
-  const name = JSON.stringify(model);
+  const name = quoted(model);
   if (isKnown)
     return `model ${name} of ${endpoint} has blocks of ${listed(sizes)} tokens: name the size in block_size`;
   const unknown = model === '' ? '' : `model ${name} is not known at ${endpoint}; `;
@@ -79,7 +85,7 @@ function absent(
   known: KnownBlocks,
 ): string {
   if (isKnown)
-    return `model ${JSON.stringify(model)} of ${known.endpoint} has blocks of ${listed(sizes)} tokens, not of ${blockSize}`;
+    return `model ${quoted(model)} of ${known.endpoint} has blocks of ${listed(sizes)} tokens, not of ${blockSize}`;
   return `no worker of ${known.endpoint} has blocks of ${blockSize} tokens; there are blocks of ${listed(sizes)}${modelsOf(known)}`;
 }
 

@@ -142,12 +142,17 @@ describe('models of one endpoint whose blocks differ', () => {
 
   it('are too many when their routers are more than a service takes', async () => {
     await using cluster = await TestCluster.start();
-    const { service, routers } = await setUp(cluster);
-    const open = (blockSize: number) => service.endpoints.open(WORKER_ENDPOINT, { blockSize });
-    for (let blockSize = 1; blockSize <= 64; blockSize += 1) await open(blockSize);
-    await expect(open(65)).rejects.toMatchObject({ code: 'request.invalid' });
-    expect((await open(64)).blockSize).toBe(64);
+    await cluster.worker(() => undefined);
+    const { service, route, routers } = await setUp(cluster);
+    for (let size = 1; size <= 64; size += 1) await route(`r${size}`, size);
+    await expect(route('one more', 65)).rejects.toMatchObject({ code: 'request.invalid' });
+    expect(await route('again', 64)).toBeDefined();
     expect(routers).toHaveLength(64);
+    // Those whose requests have ended make room: no worker has said that it needs them.
+    service.free(FreeRequest.create(booking('r7')));
+    expect(await route('one more', 65)).toBeDefined();
+    expect(service.endpoints.all().map(({ router }) => router.blockSize)).not.toContain(7);
+    expect(service.endpoints.all()).toHaveLength(64);
     await service.close();
   });
 });

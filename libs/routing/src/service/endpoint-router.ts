@@ -17,6 +17,8 @@ export interface QueueStats {
 export interface EndpointRouter extends PlacementRouter {
   /** Tokens per block. */
   readonly blockSize: number;
+  /** Bookings that have not been given back. */
+  readonly activeRequests: number;
   /** How many of the workers' ranks have been restored since the start. */
   readonly restored: { readonly done: number; readonly total: number };
   /** Resolves when the workers that there are have been restored. */

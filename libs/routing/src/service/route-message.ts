@@ -159,6 +159,9 @@ function wishesOf(message: RouteRequest): PlacementWishes {
   const { allowedInstanceIds: allowed, priorityJump } = message;
   if (!Number.isFinite(priorityJump))
     throw new DynamoError('request.invalid', 'priority_jump is not a number');
+  const odd = message.preferredTaints.find(({ weight }) => !Number.isFinite(weight));
+  if (odd !== undefined)
+    throw new DynamoError('request.invalid', 'preferred_taints: a weight is not a number');
   return {
     pinnedRank: message.pinnedDpRank,
     allowed: allowed.length === 0 ? undefined : new Set(allowed.map(asInstanceId)),
@@ -202,7 +205,8 @@ function requestedMode(text: string): RouterMode | undefined {
   }
 }
 
-function checkWidth(field: string, bytes: Uint8Array, width: number): void {
+/** Refuses arrays that end within an element. @throws `request.invalid` */
+export function checkWidth(field: string, bytes: Uint8Array, width: number): void {
   if (bytes.byteLength % width === 0) return;
   throw new DynamoError(
     'request.invalid',

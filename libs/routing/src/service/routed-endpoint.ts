@@ -1,8 +1,7 @@
 /**
  * The routers of one endpoint, one for each block size: models whose blocks differ run on workers of their own, as in
- * `SharedRouters`. A router opens when a call means its block size, and never closes while the service runs; of an endpoint
- * that is kept, all open as soon as the workers' model cards say the sizes, so that their indexes are there before the
- * first call.
+ * `SharedRouters`. A router opens when a call means its block size; of an endpoint that is kept, all open as soon as the
+ * workers' model cards say the sizes, so that their indexes are there before the first call.
  */
 import { AbortReasonError, DynamoError, deadlineSignal, raceAbort } from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
@@ -50,6 +49,9 @@ export interface RoutedEndpointOptions {
 
 /** How long a call waits for a worker that says the block size. */
 const WAIT_MS = 3000;
+
+/** Engines have blocks of 1 to a few hundred tokens. */
+const MOST_BLOCK_TOKENS = 65_536;
 
 const NOTHING_KNOWN: BlockChoice = { kind: 'nothing-known' };
 
@@ -105,9 +107,12 @@ export class RoutedEndpoint implements AsyncDisposable {
 
   /** A router for each block size that there is. @throws `backend.unavailable` when no worker has said one */
   async all(signal?: AbortSignal): Promise<readonly EndpointRouter[]> {
+    const { blockSize: only } = this.#options;
+    if (only !== undefined) return [await this.router({ signal })];
     this.#waiting += 1;
     try {
-      if (!(await this.#comes(() => this.#sizes().length > 0, signal))) throw this.#unavailable();
+      if (!(await this.#comes(() => this.#sizes().length > 0, signal)))
+        throw this.#unavailable('retry later');
       return await raceAbort(Promise.all(this.#sizes().map((size) => this.#open(size))), signal);
     } finally {
       this.#waiting -= 1;
@@ -134,6 +139,19 @@ export class RoutedEndpoint implements AsyncDisposable {
     for (const blockSize of this.#sizes()) void this.#openKept(blockSize);
   };
 
+  /** Closes routers with blocks that no worker has, unless a request is in them. */
+  closeUnused(): void {
+    if (this.#options.blockSize !== undefined) return;
+    const said = new Set(this.#blocks().models.map(({ blockSize }) => blockSize));
+    for (const [blockSize, router] of this.#opened) {
+      if (said.has(blockSize) || isInUse(router)) continue;
+      this.#opened.delete(blockSize);
+      this.#openings.delete(blockSize);
+      this.#known = undefined;
+      void router.close();
+    }
+  }
+
   /** Closes its routers. Idempotent. */
   async close(): Promise<void> {
     this.#closed.abort(new AbortReasonError('shutdown'));
@@ -157,6 +175,8 @@ export class RoutedEndpoint implements AsyncDisposable {
     const { blockSize: only } = this.#options;
     if (only !== undefined) return only;
     const { blockSize = 0, signal } = call;
+    if (blockSize > MOST_BLOCK_TOKENS)
+      throw new DynamoError('request.invalid', `block_size must be at most ${MOST_BLOCK_TOKENS}`);
     if (call.isNew === true && blockSize > 0) return blockSize;
     let choice: BlockChoice = NOTHING_KNOWN;
     await this.#comes(() => {
@@ -170,7 +190,8 @@ export class RoutedEndpoint implements AsyncDisposable {
 
   #chosen(choice: BlockChoice): number {
     if (choice.kind === 'size') return choice.blockSize;
-    if (choice.kind === 'nothing-known') throw this.#unavailable();
+    if (choice.kind === 'nothing-known')
+      throw this.#unavailable('name it in block_size, or retry later');
     throw new DynamoError('request.invalid', choice.message);
   }
 
@@ -190,8 +211,8 @@ export class RoutedEndpoint implements AsyncDisposable {
     }
   }
 
-  #unavailable(): DynamoError {
-    const message = `${this.name} has no worker that has said its block size; name it in block_size, or retry later`;
+  #unavailable(advice: string): DynamoError {
+    const message = `${this.name} has no worker that has said its block size; ${advice}`;
     return new DynamoError('backend.unavailable', message);
   }
 
@@ -238,4 +259,8 @@ export class RoutedEndpoint implements AsyncDisposable {
       if (!this.#closed.signal.aborted) this.#options.onFailed(error);
     }
   }
+}
+
+function isInUse(router: EndpointRouter): boolean {
+  return router.activeRequests > 0 || router.queueStats().pendingCount > 0;
 }

@@ -10,7 +10,7 @@ import { RoutedEndpoints } from './routed-endpoints.ts';
 import { openTestRouter } from './testing-router.ts';
 
 /** Endpoints whose routers open in the blocks that calls and model cards say. */
-async function setUp() {
+async function setUp(blockSize?: number) {
   const cluster = await TestCluster.start();
   const runtime = cluster.caller;
   const followed: { isClosed: boolean }[] = [];
@@ -32,6 +32,7 @@ async function setUp() {
         },
       };
     },
+    blockSize,
     logger: nullLogger,
   });
   return {
@@ -88,6 +89,14 @@ describe('RoutedEndpoints', () => {
     expect(await test.endpoints.openAll(WORKER_ENDPOINT)).toHaveLength(2);
   });
 
+  it('has one router for each endpoint in the blocks that are configured, and asks no model card', async () => {
+    await using test = await setUp(32);
+    const all = await test.endpoints.openAll(WORKER_ENDPOINT);
+    expect(all.map(({ blockSize }) => blockSize)).toEqual([32]);
+    expect(await test.endpoints.open(WORKER_ENDPOINT, { blockSize: 16, model: 'm' })).toBe(all[0]);
+    expect(test.followed).toEqual([]);
+  });
+
   it('waits for a worker with the blocks that a call names, and refuses it when none comes', async () => {
     await using test = await setUp();
     await TestKvWorker.start(test.cluster, { model: 'small' });
@@ -95,6 +104,9 @@ describe('RoutedEndpoints', () => {
     const early = test.endpoints.open(WORKER_ENDPOINT, { model: 'large', blockSize: 64 });
     await TestKvWorker.start(test.cluster, { model: 'large', cardBlockSize: 64 });
     expect((await early).blockSize).toBe(64);
+    await expect(
+      test.endpoints.open(WORKER_ENDPOINT, { blockSize: 65_537, isNew: true }),
+    ).rejects.toThrow('block_size must be at most 65536');
     await expect(test.endpoints.open(WORKER_ENDPOINT, { blockSize: 17 })).rejects.toMatchObject({
       code: 'request.invalid',
       message: `no worker of ${WORKER_ENDPOINT} has blocks of 17 tokens; there are blocks of 16, 64 (small: 16, large: 64)`,

@@ -1,10 +1,11 @@
 /** The routers of the endpoints that are asked for, opened once and kept. */
-import { DynamoError, toDynamoError } from '@dynamo-ts/base';
+import { DynamoError } from '@dynamo-ts/base';
 import { formatEndpointPath, parseEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { Logger } from '@dynamo-ts/telemetry';
 
 import type { ModelBlocks } from '../kv/fleet/endpoint-models.ts';
+import { quoted } from './block-choice.ts';
 import type { EndpointRouter } from './endpoint-router.ts';
 import { RoutedEndpoint } from './routed-endpoint.ts';
 import type { EndpointCall, FollowedModels, OpenEndpointRouter } from './routed-endpoint.ts';
@@ -145,17 +146,22 @@ export class RoutedEndpoints implements AsyncDisposable {
     return endpoint;
   }
 
-  /** An endpoint without a router counts as one. */
+  /** Routers that nobody needs any more make room. */
   #requireRoom(): void {
-    const count = [...this.#endpoints.values()].reduce(
-      (sum, { size }) => sum + Math.max(size, 1),
-      0,
-    );
-    if (count < MOST_ROUTERS) return;
+    if (this.#count() < MOST_ROUTERS) return;
+    for (const endpoint of this.#endpoints.values()) endpoint.closeUnused();
+    if (this.#count() < MOST_ROUTERS) return;
     throw new DynamoError(
       'request.invalid',
       `this router already serves ${MOST_ROUTERS} endpoints and block sizes and takes no further one`,
     );
+  }
+
+  /** An endpoint without a router counts as one. */
+  #count(): number {
+    let count = 0;
+    for (const { size } of this.#endpoints.values()) count += Math.max(size, 1);
+    return count;
   }
 
   async #close(): Promise<void> {
@@ -168,12 +174,11 @@ function requestedPath(endpoint: string): EndpointPath {
   try {
     const path = parseEndpointPath(endpoint);
     if (formatEndpointPath(path) === endpoint) return path;
-  } catch (error) {
+  } catch {
     // What is a wrong configuration elsewhere is a wrong request when a peer sends it.
-    throw new DynamoError('request.invalid', toDynamoError(error).message, { cause: error });
   }
   throw new DynamoError(
     'request.invalid',
-    `endpoint ${JSON.stringify(endpoint)} must be written namespace.component.endpoint`,
+    `endpoint ${quoted(endpoint)} must be written namespace.component.endpoint`,
   );
 }

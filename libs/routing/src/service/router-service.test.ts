@@ -63,6 +63,7 @@ describe('RouterService', () => {
       { blockHashesLe: Buffer.alloc(12) },
       { tokenIdsLe: Buffer.alloc(3) },
       { priorityJump: Number.NaN },
+      { preferredTaints: [{ taint: 'a', weight: Number.NaN }] },
       { routerConfigOverride: { routerTemperature: -1 } },
       { routerConfigOverride: { overlapScoreCredit: Number.POSITIVE_INFINITY } },
     ];
