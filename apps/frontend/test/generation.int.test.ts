@@ -181,17 +181,22 @@ describe('streams', () => {
     expect(texts).toEqual(['a!', 'a!', 'b!', 'b!']);
   });
 
-  it('count text offsets from the beginning of an echoed prompt', async () => {
-    const logprobs = [97, 98].map((tokenId) => ({ tokenId, logprob: -1, top: [], token: '' }));
+  it('count text offsets over the chunks of a stream', async () => {
     const script: Script = (_request, sink) => {
-      sink.write(tokens(idsOf('ab'), { logprobs, finishReason: FinishReason.FINISH_REASON_EOS }));
+      for (const text of ['a', 'b'])
+        sink.write(
+          tokens(idsOf(text), {
+            logprobs: [{ tokenId: text.charCodeAt(0), logprob: -1, top: [], token: '' }],
+            ...(text === 'b' ? { finishReason: FinishReason.FINISH_REASON_EOS } : {}),
+          }),
+        );
       sink.end();
     };
     await using test = await testFrontend({ script });
-    const body = { model: 'mock', prompt: 'hello', echo: true, logprobs: 1 };
+    const body = { model: 'mock', prompt: 'hello', logprobs: 1 };
     const whole = await test.post('/v1/completions', body);
     expect(await whole.json()).toMatchObject({
-      choices: [{ text: 'helloab', logprobs: { text_offset: [5, 6] } }],
+      choices: [{ text: 'ab', logprobs: { text_offset: [0, 1] } }],
     });
     const streamed = await test.post('/v1/completions', { ...body, stream: true });
     const offsets = eventsOf(await streamed.text()).flatMap(
@@ -199,7 +204,7 @@ describe('streams', () => {
         (event as { choices: { logprobs: { text_offset: number[] } | null }[] }).choices[0]
           ?.logprobs?.text_offset ?? [],
     );
-    expect(offsets).toEqual([5, 6]);
+    expect(offsets).toEqual([0, 1]);
   });
 
   it('stop at a stop string and tell the worker', async () => {

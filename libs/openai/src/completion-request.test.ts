@@ -34,6 +34,16 @@ describe('parseCompletionRequest', () => {
     },
   );
 
+  it.each([0, 1])(
+    'refuses echo with logprobs %i, because the prompt would have none',
+    (logprobs) => {
+      expect(() => parse({ prompt: 'a', echo: true, logprobs })).toThrow(
+        expect.objectContaining({ code: 'request.invalid', details: { param: 'logprobs' } }),
+      );
+      expect(parse({ prompt: 'a', echo: false, logprobs }).logprobs).toBe(logprobs);
+    },
+  );
+
   it('limits prompts times n', () => {
     const prompt = Array.from({ length: 65 }, () => 'x');
     expect(() => parse({ prompt, n: 2 })).toThrow(/at most 128/);

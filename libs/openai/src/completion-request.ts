@@ -6,7 +6,7 @@ import { responseFormatSchema } from './response-format.ts';
 import { checkChoices, checkCommonRules, liftNvext, refuseNotImplemented } from './rules.ts';
 import { isTokenId } from './token-id.ts';
 import type { ValidationOptions } from './validation.ts';
-import { parseWith, refuseUnknownFields, requestObject } from './validation.ts';
+import { invalidField, parseWith, refuseUnknownFields, requestObject } from './validation.ts';
 
 /** One prompt of a request. */
 export type CompletionPrompt =
@@ -51,7 +51,17 @@ export function parseCompletionRequest(
   const request = liftNvext(parseWith(completionSchema, fields));
   checkCommonRules(request, request.response_format);
   checkChoices(request, request.prompt.length);
+  checkEcho(request);
   return request;
+}
+
+/** OpenAI's answer has log probabilities of the echoed prompt too; less than that must not pass for it. */
+function checkEcho({ echo, logprobs }: CompletionRequest): void {
+  if (echo !== true || logprobs === undefined) return;
+  throw invalidField(
+    'logprobs',
+    'logprobs together with echo is not supported: the prompt has no log probabilities here; leave one of the two out',
+  );
 }
 
 function tryPrompts(value: unknown): readonly CompletionPrompt[] | undefined {

@@ -28,8 +28,6 @@ export interface LogprobFormatterOptions {
   readonly texts: TokenTexts;
   /** Prints `token_id:N` in place of texts. */
   readonly asTokenIds: boolean;
-  /** Length of the text before the first token: that of an echoed prompt. @default 0 */
-  readonly textOffset?: number | undefined;
 }
 
 interface Scored {
@@ -45,12 +43,11 @@ const LOWEST_LOGPROB = -9999;
 export class LogprobFormatter {
   readonly #texts: TokenTexts;
   readonly #asTokenIds: boolean;
-  #textOffset: number;
+  #textOffset = 0;
 
   constructor(options: LogprobFormatterOptions) {
     this.#texts = options.texts;
     this.#asTokenIds = options.asTokenIds;
-    this.#textOffset = options.textOffset ?? 0;
   }
 
   /** Entries of a chat chunk or message. */

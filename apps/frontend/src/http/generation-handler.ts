@@ -216,7 +216,7 @@ export class GenerationHandler {
             writer,
             chunks,
             record: job.record,
-            logprobs: createLogprobs(job, echo),
+            logprobs: createLogprobs(job),
             continuousUsage:
               request.stream_options?.continuous_usage_stats === true
                 ? plan.planned.prompt.tokenIds.length
@@ -259,19 +259,17 @@ export class GenerationHandler {
       },
     });
     throwIfAborted(exchange.context.killed);
-    const logprobs = ({ index }: ChoiceFold): LogprobFormatter | undefined =>
-      createLogprobs(job, plans[index]?.planned.echo);
+    const logprobs = (): LogprobFormatter | undefined => createLogprobs(job);
     exchange.sendJson(200, responseJson({ head, choices: folds, usage, logprobs, nvext }));
     return usage;
   }
 }
 
-function createLogprobs({ request, model }: ReadyJob, echo = ''): LogprobFormatter | undefined {
+function createLogprobs({ request, model }: ReadyJob): LogprobFormatter | undefined {
   if (requestedLogprobs(request) === undefined) return undefined;
   return new LogprobFormatter({
     texts: model.preprocessor,
     asTokenIds: request.return_tokens_as_token_ids ?? false,
-    textOffset: echo.length,
   });
 }
 
