@@ -1,7 +1,6 @@
 //! Where one rank's stream stands: which events the index has, and what is known to be missing.
 
 use super::buffer::EventBuffer;
-use super::event_feed::RecoveryWanted;
 use crate::index::WorkerRank;
 
 /// Starts of a publisher that are remembered as over, so that a late event of theirs is not taken for a new start.
@@ -54,6 +53,17 @@ pub struct RankFeed {
     pub resyncs: u64,
     /// When an event came last; 0 before the first.
     pub last_event_ms: u64,
+}
+
+/// A rank whose worker must be asked for what is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecoveryWanted {
+    /// The rank.
+    pub rank: WorkerRank,
+    /// Start of the publisher that `start_event_id` belongs to; 0 when everything is wanted.
+    pub epoch: u64,
+    /// First event wanted; none for everything.
+    pub start_event_id: Option<u64>,
 }
 
 /// What a rank asks for: the first event, or everything.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 
 use super::counters::FeedCounters;
-use super::cursor::{Cursor, FeedState, RankFeed};
+use super::cursor::{Cursor, FeedState, RankFeed, RecoveryWanted};
 use crate::events::{CacheEvent, CacheEventData};
 use crate::index::{ExactIndex, KvIndex, WorkerRank};
 use crate::wire::KvEventBatch;
@@ -15,17 +15,6 @@ use crate::wire::KvEventBatch;
 const MAX_BATCH_BYTES: usize = 256 << 10;
 /// Blocks of dropped content that are taken apart with every batch.
 const SWEPT_PER_BATCH: usize = 256;
-
-/// A rank whose worker must be asked for what is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecoveryWanted {
-    /// The rank.
-    pub rank: WorkerRank,
-    /// Start of the publisher that `start_event_id` belongs to; 0 when everything is wanted.
-    pub epoch: u64,
-    /// First event wanted; none for everything.
-    pub start_event_id: Option<u64>,
-}
 
 /// What came of a batch or of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

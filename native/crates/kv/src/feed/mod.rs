@@ -10,7 +10,7 @@ mod progress;
 mod verdict;
 
 pub use counters::FeedCounters;
-pub use cursor::{FeedState, RankFeed};
-pub use event_feed::{EventFeed, FeedResult, RecoveryWanted};
+pub use cursor::{FeedState, RankFeed, RecoveryWanted};
+pub use event_feed::{EventFeed, FeedResult};
 pub use parsed_recovery::ParsedRecovery;
 pub use progress::RecoveryProgress;

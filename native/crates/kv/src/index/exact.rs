@@ -5,8 +5,8 @@ use super::eviction::{Budget, Content};
 use super::lookup::Lookup;
 use super::matches::Matches;
 use super::ranks::{Ranks, holder_key, tier_of};
+use super::retired::Retired;
 use super::segment::{Block, NONE, Place};
-use super::staging::Retired;
 use super::types::{
     ApplyStatus, CacheChange, CacheTier, IndexStats, RankStats, StoredBlock, WorkerRank,
 };

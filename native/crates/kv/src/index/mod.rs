@@ -17,15 +17,16 @@ mod matches;
 mod predictive;
 mod ranks;
 mod reading;
+mod retired;
 mod segment;
 mod sharded_map;
 mod snapshot;
 mod staging;
+mod stored_run;
 mod types;
 mod writer;
 
 pub use approximate::{ApproximateIndex, ApproximateOptions};
-pub use dump::StoredRun;
 pub use exact::{ExactIndex, ExactOptions};
 pub use matches::{Match, Matches};
 pub use predictive::PredictiveIndex;
@@ -34,6 +35,7 @@ pub(crate) use sharded_map::ShardedMap;
 pub use snapshot::SnapshotError;
 pub(crate) use snapshot::parse as parse_snapshot;
 pub use staging::{StagedRank, StagingRoom};
+pub use stored_run::StoredRun;
 pub use types::{
     ApplyStatus, CacheChange, CacheTier, IndexStats, RankStats, StoredBlock, WorkerRank,
 };

@@ -3,9 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::dump::StoredRun;
 use super::exact::ExactIndex;
 use super::segment::Place;
+use super::stored_run::StoredRun;
 use super::types::{CacheTier, StoredBlock, WorkerRank};
 
 /// A block on its own, with the sequence hash of the one before it.

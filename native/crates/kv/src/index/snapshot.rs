@@ -6,8 +6,8 @@ use std::fmt;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::KvIndex;
-use super::dump::StoredRun;
 use super::exact::ExactIndex;
+use super::stored_run::StoredRun;
 use super::types::{CacheTier, StoredBlock, WorkerRank};
 
 const MAGIC: &[u8; 8] = b"dynkvix1";

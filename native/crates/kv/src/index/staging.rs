@@ -1,11 +1,11 @@
 //! Content of a rank that lookups do not see: not yet, while a snapshot is loaded, or no more, while it is taken apart.
 //! Both go on in slices, so that whoever guards the index with a lock never holds it for long.
 
-use super::dump::StoredRun;
 use super::exact::ExactIndex;
-use super::ranks::{EngineTable, Ranks, Tables, holder_key};
+use super::ranks::{EngineTable, Tables, holder_key};
+use super::retired::Retired;
 use super::segment::Place;
-use super::sharded_map::IntoIter;
+use super::stored_run::StoredRun;
 use super::types::{CacheTier, WorkerRank};
 
 /// Room for content on its way in. Making it takes time; do it before the index is locked.
@@ -29,33 +29,6 @@ impl StagingRoom {
 #[must_use = "content that is neither adopted nor discarded stays for ever"]
 pub struct StagedRank {
     number: u32,
-}
-
-/// Content on its way out.
-#[derive(Debug)]
-pub(super) struct Retired {
-    number: u32,
-    places: [IntoIter<Place>; 4],
-}
-
-impl Retired {
-    pub(super) fn new(ranks: &mut Ranks, number: u32) -> Self {
-        let tables = ranks.take_tables(number);
-        Self {
-            number,
-            places: tables.map(|table| table.places.into_iter()),
-        }
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        let left: usize = self.places.iter().map(ExactSizeIterator::len).sum();
-        left * (size_of::<(u64, Place)>() + 1)
-    }
-
-    fn next(&mut self) -> Option<Place> {
-        let place = self.places.iter_mut().find_map(Iterator::next);
-        place.map(|(_, place)| place)
-    }
 }
 
 impl ExactIndex {

@@ -2,8 +2,8 @@
 
 use prost::Message;
 
-use super::knowledge::Source;
 use super::placement::Placement;
+use super::source::Source;
 use super::trust::Answer;
 use crate::feed::{FeedResult, FeedState, ParsedRecovery, RecoveryProgress, RecoveryWanted};
 use crate::index::WorkerRank;

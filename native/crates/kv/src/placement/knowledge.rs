@@ -4,6 +4,7 @@
 use super::fleet::Fleet;
 use super::overlaps::Overlaps;
 use super::settings::PlacementSettings;
+use super::source::Source;
 use crate::feed::{EventFeed, FeedResult, ParsedRecovery, RecoveryProgress};
 use crate::index::{
     ApproximateIndex, ApproximateOptions, CacheTier, ExactIndex, KvIndex, WorkerRank,
@@ -11,17 +12,6 @@ use crate::index::{
 
 /// Blocks of ranks that are gone whose memory one call gives back.
 const SWEPT_AT_ONCE: usize = 2048;
-
-/// What a rank's overlap is taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// Its own events.
-    Events,
-    /// Its own events, which lag behind, and what was routed meanwhile: the longer of both.
-    Both,
-    /// What was routed to it.
-    Routing,
-}
 
 #[derive(Debug)]
 pub(super) struct Knowledge {

@@ -18,6 +18,7 @@ mod remote;
 mod request;
 mod scratch;
 mod settings;
+mod source;
 mod taints;
 mod timing;
 mod trust;

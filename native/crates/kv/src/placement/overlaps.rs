@@ -1,7 +1,7 @@
 //! How much of a prompt each candidate holds, as the lists that a choice reads.
 
 use super::fleet::Fleet;
-use super::knowledge::Source;
+use super::source::Source;
 use crate::index::{CacheTier, Match, Matches};
 
 /// Entry `i` of every list belongs to rank `i` of the fleet. Kept and filled again for each prompt.

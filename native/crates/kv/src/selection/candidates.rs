@@ -1,6 +1,6 @@
 //! What is known of each candidate, as lists: entry `i` of every list belongs to rank `i`.
 
-use super::eligibility::Rejection;
+use super::rejection::Rejection;
 use crate::index::WorkerRank;
 
 /// Candidates of one decision. A list other than `ranks` may be empty: zero, or none, for everyone.

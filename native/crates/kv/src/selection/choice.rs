@@ -4,7 +4,7 @@ use super::candidates::Candidates;
 use super::cost::{CandidateCost, float};
 use super::mode::SelectionMode;
 use super::random::SeededRandom;
-use super::select::{SelectRequest, SelectionReason};
+use super::request::{SelectRequest, SelectionReason};
 
 /// A choice: position among the candidates, and why.
 pub(super) type Choice = (usize, SelectionReason);

@@ -1,8 +1,8 @@
 //! The cost of one placement in blocks of work; lower is better (RP 4.3).
 
 use super::candidates::{Candidates, at};
-use super::eligibility::Rejection;
 use super::mode::SelectionMode;
+use super::rejection::Rejection;
 use super::settings::{CostSettings, SelectionPolicy};
 
 /// What a candidate's cost is made of. Only `rejection` means anything when there is one.

@@ -7,15 +7,19 @@ mod cost;
 mod eligibility;
 mod mode;
 mod random;
+mod rejection;
+mod request;
 mod select;
 mod settings;
 
 pub use candidates::Candidates;
 pub use cost::CandidateCost;
-pub use eligibility::{Eligibility, Pin, Rejection};
+pub use eligibility::{Eligibility, Pin};
 pub use mode::SelectionMode;
 pub use random::SeededRandom;
-pub use select::{SelectError, SelectRequest, Selection, SelectionReason, select};
+pub use rejection::Rejection;
+pub use request::{SelectRequest, SelectionReason};
+pub use select::{SelectError, Selection, select};
 pub use settings::{
     ACTIVE_REQUEST_TOKENS, CostSettings, DISPLACEMENT_WEIGHT, InvalidSetting, SelectionPolicy,
 };

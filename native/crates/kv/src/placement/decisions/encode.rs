@@ -3,8 +3,9 @@
 use prost::Message;
 
 use super::id::decision_id;
-use super::record::{CandidateRow, RecordedDecision, RequestOutcome};
+use super::record::{RecordedDecision, RequestOutcome};
 use super::rescore::costs_of;
+use super::rows::CandidateRow;
 use crate::selection::{CandidateCost, CostSettings};
 use crate::wire::decision::{Decision, DecisionCandidate, DecisionSettings, Outcome};
 use crate::wire::hashes_to_bytes;

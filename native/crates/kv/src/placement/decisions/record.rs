@@ -2,38 +2,8 @@
 
 use std::sync::Arc;
 
-use super::rows::{RankTable, RowLists};
-use crate::index::WorkerRank;
-use crate::selection::{CostSettings, Pin, Rejection, SelectionMode, SelectionReason};
-
-/// One candidate as the choice saw it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct CandidateRow {
-    /// The rank.
-    pub(crate) rank: WorkerRank,
-    /// Blocks of the prompt's beginning in device memory.
-    pub(crate) device_blocks: u32,
-    /// Further ones in host memory.
-    pub(crate) host_blocks: u32,
-    /// Further ones on disk.
-    pub(crate) disk_blocks: u32,
-    /// Requests not finished.
-    pub(crate) active_requests: u32,
-    /// Prompt tokens not computed yet.
-    pub(crate) active_prefill_tokens: u64,
-    /// Blocks in use with this request.
-    pub(crate) potential_decode_blocks: f64,
-    /// Blocks cached on the device.
-    pub(crate) cached_blocks: u64,
-    /// Blocks it can hold.
-    pub(crate) total_kv_blocks: u64,
-    /// Factor of preferred taints.
-    pub(crate) taint_factor: f64,
-    /// Its content was guessed from routing.
-    pub(crate) approximate: bool,
-    /// Why it could not be chosen.
-    pub(crate) rejection: Option<Rejection>,
-}
+use super::rows::{CandidateRow, RankTable, RowLists};
+use crate::selection::{CostSettings, Pin, SelectionMode, SelectionReason};
 
 /// What a decision consists of besides its lists and texts.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,7 +5,8 @@ use std::fmt;
 
 use prost::Message;
 
-use super::record::{CandidateRow, RecordedDecision};
+use super::record::RecordedDecision;
+use super::rows::CandidateRow;
 use crate::index::WorkerRank;
 use crate::selection::{
     CandidateCost, Candidates, CostSettings, Eligibility, Pin, Rejection, SeededRandom,

@@ -3,14 +3,42 @@
 
 use std::slice::ChunksExactMut;
 
-use super::super::knowledge::Source;
-use super::record::CandidateRow;
+use super::super::source::Source;
 use crate::index::WorkerRank;
 use crate::selection::{CandidateCost, Rejection};
 
 const USUAL_WORDS: usize = 4;
 const RARE_WORDS: usize = 2;
 const APPROXIMATE: u32 = 1;
+
+/// One candidate as the choice saw it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct CandidateRow {
+    /// The rank.
+    pub(crate) rank: WorkerRank,
+    /// Blocks of the prompt's beginning in device memory.
+    pub(crate) device_blocks: u32,
+    /// Further ones in host memory.
+    pub(crate) host_blocks: u32,
+    /// Further ones on disk.
+    pub(crate) disk_blocks: u32,
+    /// Requests not finished.
+    pub(crate) active_requests: u32,
+    /// Prompt tokens not computed yet.
+    pub(crate) active_prefill_tokens: u64,
+    /// Blocks in use with this request.
+    pub(crate) potential_decode_blocks: f64,
+    /// Blocks cached on the device.
+    pub(crate) cached_blocks: u64,
+    /// Blocks it can hold.
+    pub(crate) total_kv_blocks: u64,
+    /// Factor of preferred taints.
+    pub(crate) taint_factor: f64,
+    /// Its content was guessed from routing.
+    pub(crate) approximate: bool,
+    /// Why it could not be chosen.
+    pub(crate) rejection: Option<Rejection>,
+}
 
 /// What many decisions have in common.
 #[derive(Debug, Default, PartialEq)]
