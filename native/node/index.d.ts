@@ -619,10 +619,10 @@ export interface NativeKvPublisherStats {
   refused: Array<number>
   /** Names of the kinds. */
   refusedKinds: Array<string>
-  /** Events of cache groups that do not decide reuse. */
-  filteredGroups: number
-  /** Events about blocks outside the worker. */
-  filteredLocalities: number
+  /** Events of cache groups that do not decide reuse: stores, removals. */
+  filteredGroups: Array<number>
+  /** Events about blocks outside the worker: stores, removals. */
+  filteredLocalities: Array<number>
   /** Stores with another block size than the router's. */
   wrongBlockSizes: number
   /** Block size of the last such store; 0 when there was none. */

@@ -49,10 +49,10 @@ export interface LocalKvIndexerStats {
   /** Frames and events refused: `refused[i]` of the kind `refusedKinds[i]`. */
   readonly refused: readonly number[];
   readonly refusedKinds: readonly string[];
-  /** Events of cache groups that do not decide reuse. */
-  readonly filteredGroups: number;
-  /** Events about blocks outside the worker. */
-  readonly filteredLocalities: number;
+  /** Events of cache groups that do not decide reuse: stores, removals. */
+  readonly filteredGroups: readonly number[];
+  /** Events about blocks outside the worker: stores, removals. */
+  readonly filteredLocalities: readonly number[];
   readonly wrongBlockSizes: number;
   /** Block size of the events that were refused last because it is not the engine's; 0 when none were. */
   readonly refusedBlockSize: number;

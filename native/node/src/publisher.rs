@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dynamo_kv::{
     CacheEventData, DecodeError, FramePlace, KvPublisher, PublisherOptions, PublisherStats,
-    StoredBlock,
+    StoredBlock, StoresAndRemovals,
 };
 use napi::bindgen_prelude::{
     AsyncTask, BigInt, BigUint64Array, BigUint64ArraySlice, Uint8Array, Uint8ArraySlice,
@@ -72,10 +72,10 @@ pub struct NativeKvPublisherStats {
     pub refused: Vec<f64>,
     /// Names of the kinds.
     pub refused_kinds: Vec<&'static str>,
-    /// Events of cache groups that do not decide reuse.
-    pub filtered_groups: f64,
-    /// Events about blocks outside the worker.
-    pub filtered_localities: f64,
+    /// Events of cache groups that do not decide reuse: stores, removals.
+    pub filtered_groups: Vec<f64>,
+    /// Events about blocks outside the worker: stores, removals.
+    pub filtered_localities: Vec<f64>,
     /// Stores with another block size than the router's.
     pub wrong_block_sizes: f64,
     /// Block size of the last such store; 0 when there was none.
@@ -316,8 +316,8 @@ fn stats(stats: &PublisherStats) -> NativeKvPublisherStats {
         unknown_tags: counters.unknown_tags as f64,
         refused: counters.refused.iter().map(|&count| count as f64).collect(),
         refused_kinds: DecodeError::ALL.iter().map(|error| error.kind()).collect(),
-        filtered_groups: counters.filtered_groups as f64,
-        filtered_localities: counters.filtered_localities as f64,
+        filtered_groups: by_kind(counters.filtered_groups),
+        filtered_localities: by_kind(counters.filtered_localities),
         wrong_block_sizes: counters.wrong_block_sizes as f64,
         refused_block_size: counters.wrong_block_size as f64,
         short_tokens: counters.short_tokens as f64,
@@ -334,6 +334,11 @@ fn stats(stats: &PublisherStats) -> NativeKvPublisherStats {
         dp_ranks: Uint32Array::new(ranks),
         last_event_ids: BigUint64Array::new(ids),
     }
+}
+
+#[allow(clippy::cast_precision_loss)] // as above
+fn by_kind(count: StoresAndRemovals) -> Vec<f64> {
+    vec![count.stored as f64, count.removed as f64]
 }
 
 /// A size as JavaScript gives it.

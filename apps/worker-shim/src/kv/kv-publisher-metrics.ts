@@ -10,8 +10,10 @@ export interface KvIndexStats {
   readonly stored: number;
   readonly removed: number;
   readonly cleared: number;
-  readonly filteredGroups: number;
-  readonly filteredLocalities: number;
+  /** Stores, removals. */
+  readonly filteredGroups: readonly number[];
+  /** Stores, removals. */
+  readonly filteredLocalities: readonly number[];
   readonly removedCopies: number;
   readonly wrongBlockSizes: number;
   /** The last other block size that the engine used; 0 when there was none. */
@@ -111,11 +113,7 @@ export class KvPublisherMetrics implements Disposable {
     }
     const emitted = stats.lastEventIds.reduce((sum, id) => sum + id, 0n);
     this.#add(events, { stage: 'emitted', event_type: 'any' }, Number(emitted));
-    this.#addReasons(this.#metrics.counter(KV_PUBLISHER_METRICS.zmqFilteredEventsTotal), {
-      cache_group: stats.filteredGroups,
-      locality: stats.filteredLocalities,
-      copy: stats.removedCopies,
-    });
+    this.#countFiltered(stats);
     this.#addReasons(this.#metrics.counter(KV_PUBLISHER_METRICS.zmqConversionIssuesTotal), {
       block_size: stats.wrongBlockSizes,
       short_tokens: stats.shortTokens,
@@ -128,6 +126,15 @@ export class KvPublisherMetrics implements Disposable {
       restart: stats.restarts,
       unknown_tag: stats.unknownTags,
     });
+  }
+
+  #countFiltered({ filteredGroups, filteredLocalities, removedCopies }: KvIndexStats): void {
+    const filtered = this.#metrics.counter(KV_PUBLISHER_METRICS.zmqFilteredEventsTotal);
+    for (const [at, event_type] of (['stored', 'removed'] as const).entries()) {
+      this.#add(filtered, { event_type, reason: 'cache_group' }, filteredGroups[at] ?? 0);
+      this.#add(filtered, { event_type, reason: 'locality' }, filteredLocalities[at] ?? 0);
+    }
+    this.#add(filtered, { event_type: 'removed', reason: 'copy' }, removedCopies);
   }
 
   #addReasons(

@@ -11,7 +11,7 @@ export const KV_PUBLISHER_METRICS = {
     kind: 'counter',
     name: 'dynamo_component_kv_publisher_zmq_filtered_events_total',
     help: 'Engine events that do not concern prefix matching on this worker, by reason: cache_group, locality, copy (another copy of the block remains).',
-    labels: ['worker_id', 'reason'],
+    labels: ['worker_id', 'event_type', 'reason'],
   },
   zmqConversionIssuesTotal: {
     kind: 'counter',

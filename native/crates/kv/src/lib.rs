@@ -11,8 +11,8 @@ mod wire;
 
 pub use events::{
     BlockFormat, BlockHasher, CacheEvent, CacheEventData, DecodeError, EngineEventStream,
-    EventCounters, ExtraKeys, FramePlace, StreamOptions, WireBatch, WireEvent, WirePlace,
-    WireStored, decode_batch, multimodal_hash, pad_value, tier_of_medium,
+    EventCounters, ExtraKeys, FramePlace, StoresAndRemovals, StreamOptions, WireBatch, WireEvent,
+    WirePlace, WireStored, decode_batch, multimodal_hash, pad_value, tier_of_medium,
 };
 pub use feed::{
     EventFeed, FeedCounters, FeedResult, FeedState, ParsedRecovery, RankFeed, RecoveryProgress,

@@ -3,7 +3,7 @@
 use super::block_hasher::BlockHasher;
 use super::cache_event::{CacheEventData, tier_of_medium};
 use super::cache_groups::CacheGroups;
-use super::counters::EventCounters;
+use super::counters::{EventCounters, StoresAndRemovals};
 use super::extra_keys;
 use super::held_blocks::HeldBlocks;
 use super::wire::{WireEvent, WirePlace, WireStored};
@@ -63,7 +63,9 @@ impl Converter {
         match event {
             WireEvent::Stored(stored) => {
                 counters.stored += 1;
-                let tier = tier_of(&stored.place, cache, counters)?;
+                let tier = tier_of(&stored.place, cache)
+                    .map_err(|irrelevant| irrelevant.count(counters).stored += 1)
+                    .ok()?;
                 let data = self.convert_stored(&stored, tier, cache, counters)?;
                 Some((tier, data))
             }
@@ -72,7 +74,9 @@ impl Converter {
                 place,
             } => {
                 counters.removed += 1;
-                let tier = tier_of(&place, cache, counters)?;
+                let tier = tier_of(&place, cache)
+                    .map_err(|irrelevant| irrelevant.count(counters).removed += 1)
+                    .ok()?;
                 let before = block_hashes.len();
                 block_hashes.retain(|hash| cache.held.remove(tier, *hash));
                 counters.removed_copies += (before - block_hashes.len()) as u64;
@@ -152,21 +156,30 @@ impl Converter {
     }
 }
 
+/// Why an event does not matter.
+enum Irrelevant {
+    Locality,
+    Group,
+}
+
+impl Irrelevant {
+    fn count(self, counters: &mut EventCounters) -> &mut StoresAndRemovals {
+        match self {
+            Self::Locality => &mut counters.filtered_localities,
+            Self::Group => &mut counters.filtered_groups,
+        }
+    }
+}
+
 /// Tier of an event that matters.
-fn tier_of(
-    place: &WirePlace<'_>,
-    cache: &mut RankCache,
-    counters: &mut EventCounters,
-) -> Option<CacheTier> {
+fn tier_of(place: &WirePlace<'_>, cache: &mut RankCache) -> Result<CacheTier, Irrelevant> {
     if place.locality.is_some_and(|locality| locality != "LOCAL") {
-        counters.filtered_localities += 1;
-        return None;
+        return Err(Irrelevant::Locality);
     }
     if !cache.groups.is_main(place) {
-        counters.filtered_groups += 1;
-        return None;
+        return Err(Irrelevant::Group);
     }
-    Some(tier_of_medium(place.medium))
+    Ok(tier_of_medium(place.medium))
 }
 
 /// A chain keeps the seed it began with; only its first block names a salt among the extra keys.

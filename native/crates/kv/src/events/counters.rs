@@ -2,6 +2,22 @@
 
 use super::decode_error::DecodeError;
 
+/// A count of each kind of event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoresAndRemovals {
+    /// `BlockStored`.
+    pub stored: u64,
+    /// `BlockRemoved`.
+    pub removed: u64,
+}
+
+impl StoresAndRemovals {
+    fn add(&mut self, other: Self) {
+        self.stored += other.stored;
+        self.removed += other.removed;
+    }
+}
+
 /// Counts since the stream began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EventCounters {
@@ -18,9 +34,9 @@ pub struct EventCounters {
     /// Frames and events refused, in the order of [`DecodeError::ALL`].
     pub refused: [u64; 7],
     /// Events of cache groups that do not decide reuse.
-    pub filtered_groups: u64,
+    pub filtered_groups: StoresAndRemovals,
     /// Events about blocks outside the worker.
-    pub filtered_localities: u64,
+    pub filtered_localities: StoresAndRemovals,
     /// Stores with another block size than the router's.
     pub wrong_block_sizes: u64,
     /// Block size of the last such store; 0 when there was none.
@@ -66,8 +82,8 @@ impl EventCounters {
         for (total, count) in self.refused.iter_mut().zip(other.refused) {
             *total += count;
         }
-        self.filtered_groups += other.filtered_groups;
-        self.filtered_localities += other.filtered_localities;
+        self.filtered_groups.add(other.filtered_groups);
+        self.filtered_localities.add(other.filtered_localities);
         self.wrong_block_sizes += other.wrong_block_sizes;
         if other.wrong_block_size != 0 {
             self.wrong_block_size = other.wrong_block_size;

@@ -22,7 +22,7 @@ pub(crate) use coalescer::Coalescer;
 
 pub use cache_event::{CacheEvent, CacheEventData, tier_of_medium};
 pub use convert::BlockFormat;
-pub use counters::EventCounters;
+pub use counters::{EventCounters, StoresAndRemovals};
 pub use decode::decode_batch;
 pub use decode_error::DecodeError;
 pub use extra_keys::multimodal_hash;

@@ -76,7 +76,9 @@ impl Intake {
         if stream.skip_to(next) > 0 {
             stream.clear(&mut out);
         }
-        let expected = stream.last_sequence().map_or(0, |last| last + 1);
+        let expected = stream
+            .last_sequence()
+            .map_or(0, |last| last.saturating_add(1));
         self.take(out);
         expected
     }
