@@ -36,6 +36,15 @@ describe('dynamo run', { timeout: 2 * DYNAMO_START_TIMEOUT_MS }, () => {
     expect(await run.exit).toBe(0);
   });
 
+  it('stops also while it waits for a broker', async () => {
+    const brokers = ['--etcd-endpoints=http://127.0.0.1:1', '--nats-server=nats://127.0.0.1:1'];
+    await using run = new DynamoProcess(['run', 'in=none', 'out=echo', ...brokers]);
+    const waits = () => expect(run.err).toMatch(/etcd .* trying again/);
+    await vi.waitFor(waits, DYNAMO_START_TIMEOUT_MS);
+    run.child.kill('SIGTERM');
+    expect(await run.exit).toBe(0);
+  });
+
   it.each([
     [['out=vllm'], 'there is no output "vllm"; there are mocker, echo'],
     [['in=grpc'], 'there is no input "grpc"; there are http, text'],

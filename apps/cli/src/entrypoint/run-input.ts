@@ -30,9 +30,9 @@ export async function runInput(options: RunInputOptions): Promise<void> {
   const input = inputOf(options.input, options.engine);
   const telemetry = telemetryOf(options.runtime);
   const services: Service[] = [];
-  const start = async (service: Service): Promise<void> => {
+  const start = async (service: Service): Promise<boolean> => {
     services.push(service);
-    await service.start();
+    return startUnlessStopped(service, options.signal);
   };
   try {
     let url: string | undefined;
@@ -42,17 +42,37 @@ export async function runInput(options: RunInputOptions): Promise<void> {
         runtime: options.runtime,
         telemetry,
       });
-      await start(frontend);
+      if (!(await start(frontend))) return;
       url = frontend.url;
     }
     const worker = createWorker(options, input, telemetry);
-    if (worker !== undefined) await start(worker);
+    if (worker !== undefined && !(await start(worker))) return;
     options.onReady?.({ url: isPromptInput(input) ? undefined : url });
     if (isPromptInput(input) && url !== undefined) await runPrompts({ ...options, input, url });
     else await aborted(options.signal);
   } finally {
     // The frontend lets its requests end while the worker still answers.
     for (const service of services) await service.close();
+  }
+}
+
+/** A start may wait for ever, for example for discovery; closing ends it. @returns whether it has come to its end */
+async function startUnlessStopped(service: Service, signal: AbortSignal): Promise<boolean> {
+  const interrupted = Promise.withResolvers<boolean>();
+  const forget = onAbort(signal, () => {
+    service.close().then(() => interrupted.resolve(false), interrupted.reject);
+  });
+  const started = service.start().then(
+    () => !signal.aborted,
+    (error: unknown) => {
+      if (signal.aborted) return false;
+      throw error;
+    },
+  );
+  try {
+    return await Promise.race([started, interrupted.promise]);
+  } finally {
+    forget();
   }
 }
 
