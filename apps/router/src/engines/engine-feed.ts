@@ -2,8 +2,9 @@
  * The KV events of one engine that has no worker of ours in front of it: its ranks' event sockets go into an index of its
  * own, whose batches reach the router's index as those of any worker do. What the router misses it asks of that index.
  */
+import { DynamoError, toDynamoError } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
-import { EngineEventSource } from '@dynamo-ts/engine-events';
+import { EngineEventSource, endpointOfRank } from '@dynamo-ts/engine-events';
 import type { EngineEventAddress } from '@dynamo-ts/engine-events';
 import { LocalKvIndexer } from '@dynamo-ts/kv';
 import type { KvTier } from '@dynamo-ts/kv';
@@ -47,8 +48,10 @@ export class EngineFeed implements AsyncDisposable {
     return [...this.#sources.keys()].toSorted((a, b) => a - b);
   }
 
-  /** Listens to a rank; another socket of the same rank is let go first. @throws `config.invalid` for an address that is none */
+  /** Listens to a rank; another socket of the same rank is let go first. @throws `request.invalid` for an address that is none */
   async listen(address: EngineEventAddress): Promise<void> {
+    for (const each of [address.endpoint, address.replayEndpoint])
+      if (each !== undefined) checkEventAddress(each);
     await this.silence(address.dpRank);
     const { workerId, logger, metrics } = this.#options;
     const source = new EngineEventSource({
@@ -61,7 +64,17 @@ export class EngineFeed implements AsyncDisposable {
       logger,
       metrics,
     });
-    await source.start();
+    try {
+      await source.start();
+    } catch (cause) {
+      await source.close();
+      const { message } = toDynamoError(cause);
+      throw new DynamoError(
+        'request.invalid',
+        `cannot listen to ${address.endpoint} (rank ${address.dpRank}): ${message}`,
+        { cause },
+      );
+    }
     this.#sources.set(address.dpRank, source);
   }
 
@@ -110,5 +123,14 @@ export class EngineFeed implements AsyncDisposable {
   #flush(): void {
     for (let batch = this.#indexer.flush(); batch !== undefined; batch = this.#indexer.flush())
       this.#options.sink(batch);
+  }
+}
+
+/** Addresses come from callers here. */
+function checkEventAddress(endpoint: string): void {
+  try {
+    endpointOfRank(endpoint, 0);
+  } catch (error) {
+    throw new DynamoError('request.invalid', toDynamoError(error).message, { cause: error });
   }
 }

@@ -4,6 +4,10 @@ import { HttpProblem } from './http-problem.ts';
 const LARGEST_U64 = (1n << 64n) - 1n;
 const LARGEST_U32 = 0xffff_ffff;
 
+/** Most data-parallel ranks of one engine: more is a mistake. */
+export const MOST_RANKS = 1024;
+const LARGEST_RANK = 0xffff;
+
 /** A JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -44,6 +48,19 @@ export class Fields {
   /** An unsigned 32-bit integer. */
   u32(name: string, fallback?: number): number {
     return asU32(name, this.#value(name, fallback));
+  }
+
+  /** Data-parallel ranks of an engine: the first one and how many. */
+  ranks(first: string, count: string): { readonly dpStart: number; readonly dpSize: number } {
+    return {
+      dpStart: atMost(first, this.u32(first, 0), LARGEST_RANK),
+      dpSize: Math.max(1, atMost(count, this.u32(count, 1), MOST_RANKS)),
+    };
+  }
+
+  /** A data-parallel rank; the first one when there is none. */
+  rank(name: string): number {
+    return atMost(name, this.u32(name, 0), LARGEST_RANK);
   }
 
   /** An unsigned 32-bit integer if there is one. */
@@ -96,7 +113,7 @@ export class Fields {
     return new Map(
       entries.map(([rank, value]) => {
         if (typeof value !== 'string') throw wrongType(name, 'an object of strings by rank');
-        return [asU32(name, Number(rank)), value];
+        return [atMost(name, asU32(name, Number(rank)), LARGEST_RANK), value];
       }),
     );
   }
@@ -122,6 +139,11 @@ export class Fields {
     if (Array.isArray(value)) return value;
     throw wrongType(name, 'an array');
   }
+}
+
+function atMost(name: string, value: number, most: number): number {
+  if (value <= most) return value;
+  throw new HttpProblem(422, `field \`${name}\` must be at most ${most}`);
 }
 
 function asU32(name: string, value: unknown): number {

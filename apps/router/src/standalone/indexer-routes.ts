@@ -4,7 +4,7 @@ import type { InstanceId } from '@dynamo-ts/base';
 import { endpointOfRank } from '@dynamo-ts/engine-events';
 import type { PromptQuery } from '@dynamo-ts/kv';
 
-import { Fields } from '../http/fields.ts';
+import { Fields, MOST_RANKS } from '../http/fields.ts';
 import { HttpProblem } from '../http/http-problem.ts';
 import type { HttpReply, HttpRequest, HttpRoute } from '../http/http-server.ts';
 import { dumpGroup } from './index-dump.ts';
@@ -71,7 +71,7 @@ export class IndexerApi {
     const fields = new Fields(body);
     const endpoint = fields.text('endpoint');
     const id = asInstanceId(fields.u64('instance_id'));
-    const dpRank = fields.u32('dp_rank', 0);
+    const dpRank = fields.rank('dp_rank');
     const key = groupKey(fields);
     const listener = { endpoint, replayEndpoint: fields.tryText('replay_endpoint') };
     checkAddress(endpoint);
@@ -80,10 +80,19 @@ export class IndexerApi {
     const instance = this.#instances.get(nameOf(group, id)) ?? { id, group, listeners: new Map() };
     if (instance.listeners.has(dpRank))
       throw new HttpProblem(409, `instance ${id} dp_rank ${dpRank} already registered`);
+    const others = [...instance.listeners.keys()];
+    if (others.some((other) => Math.abs(other - dpRank) >= MOST_RANKS))
+      throw new HttpProblem(422, `instance ${id} has ranks too far from dp_rank ${dpRank}`);
     this.#instances.set(nameOf(group, id), instance);
     instance.listeners.set(dpRank, listener);
     this.#announce(instance);
-    await group.feedOf(id).listen({ dpRank, ...listener });
+    try {
+      await group.feedOf(id).listen({ dpRank, ...listener });
+    } catch (error) {
+      instance.listeners.delete(dpRank);
+      await this.#changed(instance, dpRank);
+      throw error;
+    }
     return CREATED;
   }
 
@@ -96,7 +105,15 @@ export class IndexerApi {
     if (instance === undefined) throw new HttpProblem(404, `instance ${id} not found`);
     if (dpRank !== undefined && !instance.listeners.delete(dpRank))
       throw new HttpProblem(404, `instance ${id} dp_rank ${dpRank} not found`);
-    if (dpRank === undefined || instance.listeners.size === 0) {
+    if (dpRank === undefined) instance.listeners.clear();
+    await this.#changed(instance, dpRank ?? 0);
+    return OK;
+  }
+
+  /** A rank is not listened to any more; an instance without ranks is not there. */
+  async #changed(instance: Instance, dpRank: number): Promise<void> {
+    const { id, group, listeners } = instance;
+    if (listeners.size === 0) {
       this.#instances.delete(nameOf(group, id));
       await group.removeWorker(id);
       await this.#groups.prune(group);
@@ -104,7 +121,6 @@ export class IndexerApi {
       await group.feedOf(id).silence(dpRank);
       this.#announce(instance);
     }
-    return OK;
   }
 
   #announce({ id, group, listeners }: Instance): void {

@@ -38,12 +38,9 @@ export class SelectionWorkers {
     const known = this.#workers.get(id);
     if (known !== undefined) await this.#leave(known);
     const group = wanted && this.#groups.open(groupKey(fields, DEFAULT_MODEL), wanted.blockSize);
-    this.#workers.set(id, { id, body: fields.all(), group });
-    if (group !== undefined && wanted !== undefined) {
-      group.setWorker({ workerId: id, ...wanted, kvEvents: true });
-      for (const [dpRank, endpoint] of wanted.endpoints)
-        await group.feedOf(id).listen({ dpRank, endpoint, replayEndpoint: wanted.replayEndpoint });
-    }
+    const worker = { id, body: fields.all(), group };
+    this.#workers.set(id, worker);
+    if (wanted !== undefined) await this.#listen(worker, wanted);
     return this.#describe(id);
   }
 
@@ -86,6 +83,22 @@ export class SelectionWorkers {
     return worker;
   }
 
+  /** An engine whose events cannot be listened to is not there. */
+  async #listen(worker: SelectionWorker, wanted: WantedWorker): Promise<void> {
+    const { id, group } = worker;
+    if (group === undefined) return;
+    const { endpoints, replayEndpoint, ...facts } = wanted;
+    group.setWorker({ workerId: id, ...facts, kvEvents: true });
+    try {
+      for (const [dpRank, endpoint] of endpoints)
+        await group.feedOf(id).listen({ dpRank, endpoint, replayEndpoint });
+    } catch (error) {
+      this.#workers.delete(id);
+      await this.#leave(worker);
+      throw error;
+    }
+  }
+
   async #leave({ id, group }: SelectionWorker): Promise<void> {
     if (group === undefined) return;
     await group.removeWorker(id);
@@ -108,8 +121,7 @@ interface WantedWorker {
 function wantedOf(fields: Fields): WantedWorker {
   return {
     blockSize: fields.u32('block_size'),
-    dpStart: fields.u32('data_parallel_start_rank', 0),
-    dpSize: fields.u32('data_parallel_size', 1),
+    ...ranksOf(fields),
     totalKvBlocks: fields.u32('total_kv_blocks', 0),
     maxBatchedTokens: fields.u32('max_num_batched_tokens', 0),
     taints: fields.texts('taints'),
@@ -123,11 +135,14 @@ function reasonsOf(fields: Fields): readonly string[] {
   if (!fields.has('endpoint')) reasons.push('endpoint is required');
   if (fields.u32('block_size', 0) === 0) reasons.push('block_size must be greater than 0');
   const endpoints = eventEndpoints(fields);
-  const start = fields.u32('data_parallel_start_rank', 0);
-  for (let at = 0; at < fields.u32('data_parallel_size', 1); at += 1)
-    if (!endpoints.has(start + at))
-      reasons.push(`kv_events endpoint is required for dp_rank ${start + at}`);
+  const { dpStart, dpSize } = ranksOf(fields);
+  for (let rank = dpStart; rank < dpStart + dpSize; rank += 1)
+    if (!endpoints.has(rank)) reasons.push(`kv_events endpoint is required for dp_rank ${rank}`);
   return reasons;
+}
+
+function ranksOf(fields: Fields): { readonly dpStart: number; readonly dpSize: number } {
+  return fields.ranks('data_parallel_start_rank', 'data_parallel_size');
 }
 
 function eventEndpoints(fields: Fields): ReadonlyMap<number, string> {

@@ -50,16 +50,21 @@ export class SlotTrackerApi {
     const fields = new Fields(body);
     const workerId = asInstanceId(fields.u64('worker_id'));
     const key = groupKey(fields);
+    fields.u32('dp_start');
+    fields.u32('dp_size');
+    const ranks = fields.ranks('dp_start', 'dp_size');
+    const limits = {
+      totalKvBlocks: fields.u32('total_kv_blocks', 0),
+      maxBatchedTokens: fields.u32('max_num_batched_tokens', 0),
+    };
     const group = this.#groups.open(key, fields.u32('block_size'));
     if (group.workers().some((worker) => worker.workerId === workerId)) {
       throw new HttpProblem(409, `worker ${workerId} already registered for ${labelOf(key)}`);
     }
     group.setWorker({
       workerId,
-      dpStart: fields.u32('dp_start'),
-      dpSize: Math.max(1, fields.u32('dp_size')),
-      totalKvBlocks: fields.u32('total_kv_blocks', 0),
-      maxBatchedTokens: fields.u32('max_num_batched_tokens', 0),
+      ...ranks,
+      ...limits,
       kvEvents: false,
       taints: [],
     });

@@ -20,6 +20,9 @@ export interface WorkerGroupsOptions {
 /** A caller that makes up model names must not make the process grow. */
 const MOST_GROUPS = 256;
 
+/** Engines have blocks of 1 to a few hundred tokens. */
+const MOST_BLOCK_TOKENS = 65_536;
+
 /** Every model's engines. */
 export class WorkerGroups implements AsyncDisposable {
   readonly #options: WorkerGroupsOptions;
@@ -48,18 +51,21 @@ export class WorkerGroups implements AsyncDisposable {
   /** A group, made when it is the first time. @throws HttpProblem 409 for another block size */
   open(key: GroupKey, blockSize: number): WorkerGroup {
     const known = this.#groups.get(nameOf(key));
+    if (known?.blockSize === blockSize) return known;
     if (known !== undefined && known.workers().length > 0) {
-      if (known.blockSize === blockSize) return known;
       throw new HttpProblem(
         409,
         `block_size mismatch for model=${key.model} routing_group=${key.routingGroup}: existing=${known.blockSize}, requested=${blockSize}`,
       );
     }
     if (blockSize === 0) throw new HttpProblem(400, 'block_size must be greater than 0');
-    if (this.#groups.size >= MOST_GROUPS)
+    if (blockSize > MOST_BLOCK_TOKENS)
+      throw new HttpProblem(400, `block_size must be at most ${MOST_BLOCK_TOKENS}`);
+    if (known === undefined && this.#groups.size >= MOST_GROUPS)
       throw new HttpProblem(400, `at most ${MOST_GROUPS} models and routing groups`);
     const group = new WorkerGroup({ ...this.#options, ...key, blockSize });
     this.#groups.set(nameOf(key), group);
+    void known?.close();
     return group;
   }
 

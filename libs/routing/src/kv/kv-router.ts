@@ -286,6 +286,11 @@ export class KvRouter implements PlacementRouter, PlacementHost {
     return this.#roster.foreign(model, isOnlyRouter);
   }
 
+  /** Whether a worker registered itself. */
+  isDiscovered(workerId: InstanceId): boolean {
+    return this.#roster.isDiscovered(workerId);
+  }
+
   /** Takes an added engine out. Idempotent. */
   removeWorker(workerId: InstanceId): void {
     this.#roster.removeExternal(workerId);

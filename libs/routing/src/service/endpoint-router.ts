@@ -42,6 +42,8 @@ export interface EndpointRouter extends PlacementRouter {
   /** Adds an engine beside those that discovery knows, or replaces it; `ask` answers for what it missed. */
   addWorker(worker: AddedWorker, ask?: AskWorker): void;
   removeWorker(workerId: InstanceId): void;
+  /** Whether a worker registered itself. */
+  isDiscovered(workerId: InstanceId): boolean;
   /** Applies an encoded `KvEventBatch` of an added worker. */
   applyEvents(payload: Uint8Array): void;
 }

@@ -22,6 +22,8 @@ export interface EngineFeedHandle extends AsyncDisposable {
   query(request: Uint8Array): Promise<readonly Uint8Array[]>;
 }
 
+const LARGEST_RANK = 0xffff;
+
 interface ExternalEntry {
   readonly request: RegisterWorkerRequest;
   readonly router: EndpointRouter;
@@ -116,6 +118,14 @@ function checked(request: RegisterWorkerRequest, router: EndpointRouter): Regist
   const dpSize = request.dpSize === 0 ? 1 : request.dpSize;
   if (dpSize > MOST_RANKS) {
     throw new DynamoError('request.invalid', `dp_size is ${dpSize}; at most ${MOST_RANKS} ranks`);
+  }
+  if (request.dpStartRank > LARGEST_RANK)
+    throw new DynamoError('request.invalid', `dp_start_rank must be at most ${LARGEST_RANK}`);
+  if (router.isDiscovered(asInstanceId(request.workerId))) {
+    throw new DynamoError(
+      'request.conflict',
+      `worker ${request.workerId} is an instance of ${request.endpoint} already`,
+    );
   }
   const { blockSize } = router;
   if (request.blockSize !== 0 && request.blockSize !== blockSize) {

@@ -154,6 +154,11 @@ export class WorkerRoster {
     this.#lose(workerId, () => this.#options.core.removeWorker(workerId));
   }
 
+  /** Whether discovery knows a worker. */
+  isDiscovered(workerId: InstanceId): boolean {
+    return this.#present.has(workerId);
+  }
+
   /** Whether an engine was added by hand. */
   isExternal(workerId: InstanceId): boolean {
     return this.#external.has(workerId);
