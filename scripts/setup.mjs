@@ -77,9 +77,11 @@ async function install() {
     if (packages) steps.push(progress.step('installing npm packages', installPackages));
     if (addon)
       steps.push(progress.step('building the native addon', (note) => buildAddon(cargo, note)));
-    const results = await Promise.allSettled(steps);
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    await Promise.all(steps);
+  } catch (error) {
+    // What is missing is told now and not when the other step is through, minutes later; cargo goes on where it was.
+    await endRunning('SIGTERM');
+    throw error;
   } finally {
     for (const signal of SIGNALS) process.off(signal, stop);
     progress.close();
@@ -190,6 +192,11 @@ let stopping = false;
 async function stop(signal) {
   if (stopping) return;
   stopping = true;
+  await endRunning(signal);
+  process.exit(128 + constants.signals[signal]);
+}
+
+async function endRunning(signal) {
   // One that has just ended tells so no second time.
   const alive = [...running].filter(
     (child) => child.exitCode === null && child.signalCode === null,
@@ -201,7 +208,6 @@ async function stop(signal) {
   }, STOP_GRACE_MS);
   await Promise.all(exits);
   clearTimeout(force);
-  process.exit(128 + constants.signals[signal]);
 }
 
 /** Runs a command, shows its last line as progress and its output only when it fails. */

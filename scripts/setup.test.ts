@@ -112,6 +112,19 @@ describe('set-up of a checkout', { timeout: 60_000 }, () => {
     expect(calls().filter((name) => name === 'npm')).toHaveLength(2);
   });
 
+  it('does not wait for the addon to say that npm has failed', async () => {
+    fake(
+      'npm',
+      'while ! /bin/grep -q cargo calls; do /bin/sleep 0.1; done; echo "no network" >&2; exit 7',
+    );
+    fake('cargo', 'trap "echo ended >> calls; exit 1" TERM; while :; do /bin/sleep 0.1; done');
+    const { code, stderr } = await setUp();
+    expect(code).toBe(1);
+    expect(stderr).toContain('no network');
+    expect(calls()).toContain('ended');
+    expect(existsSync(join(root, '.setup/lock'))).toBe(false);
+  });
+
   it('works once when two begin together', async () => {
     fake('npm', '/bin/sleep 1');
     const runs = [start('setup.mjs'), start('setup.mjs')];
