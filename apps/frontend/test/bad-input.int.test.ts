@@ -55,6 +55,8 @@ describe('what bad input gets', () => {
       [['one', '', 'two'], 'prompt[1] has no tokens'],
       ['', 'the prompt has no tokens'],
       [['one', long], 'but prompt[1] has 100 tokens'],
+      [[[1], [999_999]], 'prompt[1]: token id 999999 is outside'],
+      [[999_999], 'prompt: token id 999999 is outside'],
     ] as const) {
       const error = await errorOf('/v1/completions', { prompt, stream: true });
       expect(error.param).toBe('prompt');

@@ -1,4 +1,5 @@
 /** From a request to prompts that are ready to send: template, token ids, block hashes (RF 3.16, 4.4). */
+import { DynamoError, hasCode } from '@dynamo-ts/base';
 import type { ChatRequest, CompletionPrompt, CompletionRequest } from '@dynamo-ts/openai';
 import type { HashOptions, PreparedPrompt } from '@dynamo-ts/preprocess';
 import { GenerateResponse, tokenIdsToBytes } from '@dynamo-ts/protocol';
@@ -46,7 +47,11 @@ export async function prepareCompletion(
   const { prompt: prompts, echo } = received.request;
   return Promise.all(
     prompts.map(async ({ kind }, index) => {
-      const prompt = await prepareOne(model, received, { kind, index, hash });
+      const prompt = await prepareOne(model, received, { kind, index, hash }).catch(
+        (error: unknown) => {
+          throw aboutPrompt(error, prompts.length > 1 ? `prompt[${index}]` : 'prompt');
+        },
+      );
       return {
         prompt,
         echo: echo === true ? echoText(model, prompt, promptAt(received, index)) : '',
@@ -54,6 +59,13 @@ export async function prepareCompletion(
       };
     }),
   );
+}
+
+/** What is wrong with a prompt, such as a token id that the model does not have, with its place in the body. */
+function aboutPrompt(error: unknown, place: string): unknown {
+  if (!hasCode(error, 'request.invalid')) return error;
+  const details = { param: 'prompt', ...error.details };
+  return new DynamoError(error.code, `${place}: ${error.message}`, { details, cause: error });
 }
 
 interface OnePrompt {
