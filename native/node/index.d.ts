@@ -461,8 +461,10 @@ export interface NativeFeedResult {
   applied: number
   /** Events seen before. */
   stale: number
-  /** Batches and events that could not be used. */
+  /** Batches and events that were not used. */
   refused: number
+  /** Why the first of them was not. */
+  refusedFor?: string
 }
 
 /** How a frame stands to those before it. */
@@ -555,8 +557,8 @@ export interface NativeIndexTotals {
   version: number
   /** Events seen before. */
   stale: number
-  /** Batches and events that could not be used. */
-  refused: number
+  /** Batches and events that were not used, by reason. */
+  refusedByReason: Record<string, number>
   /** Events by `type:status`, for example `stored:ok`. */
   eventsByStatus: Record<string, number>
 }

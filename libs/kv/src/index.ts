@@ -39,6 +39,7 @@ export type {
   RankOverlaps,
   RankState,
   Recovery,
+  RefusalReason,
   RemoteBooking,
   SelectFailure,
   SelectMode,

@@ -249,7 +249,13 @@ export interface FeedResult {
   readonly applied: number;
   readonly stale: number;
   readonly refused: number;
+  /** Why the first batch or event that was not used was not. */
+  readonly refusedFor?: RefusalReason | null | undefined;
 }
+
+/** Why a batch or an event is not used; `unknown_worker` is no mistake of anybody. */
+export type RefusalReason =
+  'unreadable' | 'too_large' | 'unknown_worker' | 'unknown_rank' | 'block_size' | 'impossible';
 
 /** How far a rank's part of the index can be trusted; `silent` has no events. */
 export type RankState = 'waiting' | 'live' | 'recovering' | 'demoted' | 'silent';
@@ -279,6 +285,10 @@ export interface IndexTotals {
   readonly evicted: number;
   /** Event batches applied. */
   readonly version: number;
+  /** Events that were there already. */
+  readonly stale: number;
+  /** Batches and events that were not used. */
+  readonly refusedByReason: Readonly<Record<RefusalReason, number>>;
   /** Events by `type:status`, for example `stored:ok`. */
   readonly eventsByStatus: Readonly<Record<string, number>>;
 }

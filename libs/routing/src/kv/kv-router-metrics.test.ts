@@ -55,6 +55,24 @@ async function valueOf(
 }
 
 describe('metrics of a KvRouter', () => {
+  it('count events that mean nothing here, by reason', async () => {
+    await using cluster = await TestCluster.start();
+    const metrics = new MetricsRegistry();
+    const worker = await TestKvWorker.start(cluster);
+    worker.store(prompt);
+    const [good = new Uint8Array()] = worker.take();
+    await using router = await openRouter(cluster, { metrics });
+    await router.ready();
+    const ignored = (reason: string) =>
+      valueOf(metrics, 'dynamo_component_router_kv_events_ignored_total', { reason });
+    expect(await ignored('unreadable')).toBe(0);
+    worker.send([Buffer.from('ffffffff', 'hex'), good.subarray(0, 40), good]);
+    await vi.waitFor(async () => {
+      expect(await ignored('unreadable')).toBe(2);
+    });
+    expect(await ignored('stale')).toBeGreaterThan(0);
+  });
+
   it('show the index per rank, what was predicted and what the engine reported', async () => {
     await using cluster = await TestCluster.start();
     const metrics = new MetricsRegistry();

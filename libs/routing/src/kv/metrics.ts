@@ -68,6 +68,12 @@ export const KV_ROUTER_METRICS = {
     help: 'KV events that reached the index, by kind and by what became of them.',
     labels: ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'event_type', 'status'],
   },
+  eventsIgnored: {
+    kind: 'counter',
+    name: 'dynamo_component_router_kv_events_ignored_total',
+    help: 'KV events that the index did not take, or batches of them, by reason: stale (it had them already), unreadable, too_large (asked for anew), unknown_worker (gone, not found yet, or of another router), unknown_rank, block_size (another one than here), impossible.',
+    labels: ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'reason'],
+  },
   hitRate: {
     kind: 'histogram',
     name: 'dynamo_component_router_kv_hit_rate',

@@ -16,7 +16,7 @@ pub use events::{
 };
 pub use feed::{
     EventFeed, FeedCounters, FeedResult, FeedState, ParsedRecovery, RankFeed, RecoveryProgress,
-    RecoveryWanted,
+    RecoveryWanted, Refusal,
 };
 pub use hashing::{BlockSeed, local_block_hashes, next_sequence_hash, sequence_hashes};
 pub use index::{

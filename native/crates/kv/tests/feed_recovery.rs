@@ -6,7 +6,7 @@ mod stream;
 
 use dynamo_kv::{
     CacheEvent, CacheEventData, CacheTier, FeedState, KvEvent, KvEventBatch, KvIndex, KvPublisher,
-    ParsedRecovery, PublisherOptions, RecoveryWanted, WorkerKvQueryResponse, WorkerRank,
+    ParsedRecovery, PublisherOptions, RecoveryWanted, Refusal, WorkerKvQueryResponse, WorkerRank,
 };
 use prost::Message;
 use stream::{
@@ -163,12 +163,24 @@ fn what_cannot_be_used_is_counted_and_changes_nothing() {
         empty_event.encode_to_vec(),
         batch(EPOCH, &large_batch()).encode_to_vec(),
     ];
-    for payload in payloads {
-        let result = router.feed.offer(&mut router.index, &payload, 0);
+    let reasons = [
+        Refusal::Unreadable,
+        Refusal::Impossible,
+        Refusal::UnknownRank,
+        Refusal::BlockSize,
+        Refusal::UnknownWorker,
+        Refusal::Impossible,
+        Refusal::TooLarge,
+    ];
+    for (payload, reason) in payloads.iter().zip(reasons) {
+        let result = router.feed.offer(&mut router.index, payload, 0);
         assert_eq!((result.refused, result.applied), (1, 0));
+        assert_eq!(result.refused_for, Some(reason));
     }
     assert_eq!(router.blocks(), [1, 2, 3]);
-    assert_eq!(router.feed.counters().refused, 7);
+    let refused: Vec<_> = router.feed.counters().refused().collect();
+    assert_eq!(refused.iter().map(|(_, count)| count).sum::<u64>(), 7);
+    assert!(refused.contains(&("impossible", 2)));
 }
 
 /// More than is applied at once; every event of it is right.

@@ -175,5 +175,10 @@ fn events_that_mean_nothing_are_counted_and_harm_nobody() {
     for end in 0..batch.len() {
         placement.apply_events(&batch[..end], 3);
     }
-    assert!(placement.health(0).refused > 0);
+    let refused = placement.health(0).refused;
+    assert!(
+        refused
+            .iter()
+            .any(|(reason, count)| *reason == "unreadable" && *count > 0)
+    );
 }

@@ -101,6 +101,7 @@ impl From<FeedResult> for NativeFeedResult {
             applied: float(result.applied),
             stale: float(result.stale),
             refused: float(result.refused),
+            refused_for: result.refused_for.map(|reason| reason.as_str().to_owned()),
         }
     }
 }

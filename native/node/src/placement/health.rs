@@ -85,7 +85,11 @@ fn totals(health: &IndexHealth) -> NativeIndexTotals {
         evicted: float(health.stats.evicted),
         version: float(health.version),
         stale: float(health.stale),
-        refused: float(health.refused),
+        refused_by_reason: health
+            .refused
+            .iter()
+            .map(|(reason, count)| ((*reason).to_owned(), float(*count)))
+            .collect(),
         events_by_status,
     }
 }

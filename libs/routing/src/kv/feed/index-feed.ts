@@ -12,6 +12,7 @@ import type { DistributedRuntime } from '@dynamo-ts/runtime';
 import type { Logger } from '@dynamo-ts/telemetry';
 
 import { RankRestore } from './rank-restore.ts';
+import { RefusalLog } from './refusal-log.ts';
 import { WorkerKvQuery } from './worker-kv-query.ts';
 import type { AskWorker } from './worker-kv-query.ts';
 
@@ -46,6 +47,7 @@ export class IndexFeed implements AsyncDisposable {
   readonly #options: IndexFeedOptions;
   readonly #query: WorkerKvQuery;
   readonly #restore: RankRestore;
+  readonly #refusals: RefusalLog;
   readonly #workers = new Map<InstanceId, WorkerRanks>();
   /** Last event of each publisher, as `epoch` and `sequence`. */
   readonly #last = new Map<bigint, { readonly epoch: bigint; readonly sequence: bigint }>();
@@ -55,6 +57,7 @@ export class IndexFeed implements AsyncDisposable {
     this.#options = options;
     this.#query = query;
     this.#restore = new RankRestore({ ...options, query });
+    this.#refusals = new RefusalLog(options);
     this.#tasks = new TaskGroup({
       name: 'kv events',
       onError: (error, task) => options.logger.error('KV event feed failed', { task, error }),
@@ -115,8 +118,9 @@ export class IndexFeed implements AsyncDisposable {
     let sliceEndMs = 0;
     for await (const event of subscription) {
       const nowMs = clock.monotonicMs();
-      const { recoveries } = core.applyEvents(event.payload, nowMs);
-      for (const recovery of recoveries) this.want(recovery);
+      const result = core.applyEvents(event.payload, nowMs);
+      for (const recovery of result.recoveries) this.want(recovery);
+      this.#refusals.note(result, event.publisherId);
       this.#noteSequence(event);
       if (nowMs < sliceEndMs) continue;
       await nextTurn();

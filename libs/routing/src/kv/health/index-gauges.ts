@@ -109,17 +109,26 @@ export class IndexGauges {
     this.#memoryBytes = bytes;
   }
 
-  #publishTotals({ eventsByStatus, evicted }: IndexTotals): void {
-    const { registry } = this.#options;
+  #publishTotals({ eventsByStatus, evicted, refusedByReason, stale }: IndexTotals): void {
+    const { registry, path } = this.#options;
+    const endpoint = endpointLabels(path);
+    const applied = registry.counter(KV_ROUTER_METRICS.eventsApplied);
     for (const [key, count] of Object.entries(eventsByStatus)) {
       const [event_type = '', status = ''] = key.split(':');
-      const labels = { ...endpointLabels(this.#options.path), event_type, status };
-      const more = count - (this.#events.get(key) ?? 0);
-      registry.counter(KV_ROUTER_METRICS.eventsApplied).inc(labels, more);
-      this.#events.set(key, count);
+      applied.inc({ ...endpoint, event_type, status }, this.#more(key, count));
     }
+    const ignored = registry.counter(KV_ROUTER_METRICS.eventsIgnored);
+    for (const [reason, count] of Object.entries({ ...refusedByReason, stale }))
+      ignored.inc({ ...endpoint, reason }, this.#more(reason, count));
     this.#evictedTotal.inc(evicted - this.#evicted);
     this.#evicted = evicted;
+  }
+
+  /** How much a total has grown since it was looked at last. */
+  #more(key: string, total: number): number {
+    const before = this.#events.get(key) ?? 0;
+    this.#events.set(key, total);
+    return total - before;
   }
 
   #isOwn(workerId: bigint): boolean {

@@ -1,5 +1,7 @@
 //! What became of the events that were offered.
 
+use super::feed_result::FeedResult;
+use super::refusal::Refusal;
 use crate::events::CacheEventData;
 use crate::index::ApplyStatus;
 
@@ -11,8 +13,7 @@ pub struct FeedCounters {
     applied: [[u64; ApplyStatus::ALL.len()]; TYPES.len()],
     /// Events seen before, or of a start of the publisher that is over.
     pub stale: u64,
-    /// Batches and events that could not be used.
-    pub refused: u64,
+    refused: [u64; Refusal::ALL.len()],
     /// Batches taken: grows whenever the index may have changed.
     pub version: u64,
 }
@@ -24,6 +25,18 @@ impl FeedCounters {
             let status = ApplyStatus::ALL.iter().zip(counts);
             status.map(move |(status, &count)| (kind, status.as_str(), count))
         })
+    }
+
+    /// Batches and events that were not used, as (reason, count).
+    pub fn refused(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let reasons = Refusal::ALL.iter().zip(&self.refused);
+        reasons.map(|(reason, &count)| (reason.as_str(), count))
+    }
+
+    pub(super) fn refuse(&mut self, reason: Refusal, result: &mut FeedResult) {
+        self.refused[reason as usize] += 1;
+        result.refused += 1;
+        result.refused_for.get_or_insert(reason);
     }
 
     pub(super) fn note(&mut self, data: &CacheEventData, status: ApplyStatus) {

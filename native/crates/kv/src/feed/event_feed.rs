@@ -6,6 +6,8 @@ use prost::Message;
 
 use super::counters::FeedCounters;
 use super::cursor::{Cursor, FeedState, RankFeed, RecoveryWanted};
+use super::feed_result::FeedResult;
+use super::refusal::Refusal;
 use crate::events::{CacheEvent, CacheEventData};
 use crate::index::{ExactIndex, KvIndex, WorkerRank};
 use crate::wire::KvEventBatch;
@@ -15,19 +17,6 @@ use crate::wire::KvEventBatch;
 const MAX_BATCH_BYTES: usize = 256 << 10;
 /// Blocks of dropped content that are taken apart with every batch.
 const SWEPT_PER_BATCH: usize = 256;
-
-/// What came of a batch or of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FeedResult {
-    /// Ranks to ask for.
-    pub recoveries: Vec<RecoveryWanted>,
-    /// Events applied.
-    pub applied: u64,
-    /// Events seen before, or that mean nothing now.
-    pub stale: u64,
-    /// Batches and events that could not be used.
-    pub refused: u64,
-}
 
 /// Cursors over one index. Every rank is in one of the states of [`FeedState`]; what the index holds of a live rank is
 /// what its worker held after the event at the cursor.
@@ -70,14 +59,14 @@ impl EventFeed {
     /// Takes one encoded `KvEventBatch`. Bytes of any kind are a count, never a panic.
     pub fn offer(&mut self, index: &mut ExactIndex, payload: &[u8], now_ms: u64) -> FeedResult {
         let mut result = FeedResult::default();
-        if let Some(batch) = self.read(payload) {
-            self.counters.version += 1;
-            self.take_batch(index, &batch, now_ms, &mut result);
-        } else {
-            result.refused = 1;
+        match self.read(payload) {
+            Ok(batch) => {
+                self.counters.version += 1;
+                self.take_batch(index, &batch, now_ms, &mut result);
+            }
+            Err(reason) => self.counters.refuse(reason, &mut result),
         }
         self.counters.stale += result.stale;
-        self.counters.refused += result.refused;
         index.sweep(SWEPT_PER_BATCH);
         result
     }
@@ -127,14 +116,21 @@ impl EventFeed {
     }
 
     /// The batch of a known worker.
-    fn read(&self, payload: &[u8]) -> Option<KvEventBatch> {
+    fn read(&self, payload: &[u8]) -> Result<KvEventBatch, Refusal> {
         if payload.len() > MAX_BATCH_BYTES {
-            return None;
+            return Err(Refusal::TooLarge);
         }
-        let batch = KvEventBatch::decode(payload).ok()?;
-        let fits = batch.block_size == self.block_size && batch.epoch != 0;
-        let mut known = self.ranks.range(ranks_of(batch.worker_id));
-        (fits && known.next().is_some()).then_some(batch)
+        let batch = KvEventBatch::decode(payload).map_err(|_| Refusal::Unreadable)?;
+        let mut ranks = self.ranks.range(ranks_of(batch.worker_id));
+        if ranks.next().is_none() {
+            Err(Refusal::UnknownWorker)
+        } else if batch.block_size != self.block_size {
+            Err(Refusal::BlockSize)
+        } else if batch.epoch == 0 {
+            Err(Refusal::Impossible)
+        } else {
+            Ok(batch)
+        }
     }
 
     fn take_batch(
@@ -158,11 +154,13 @@ impl EventFeed {
             }
         }
         for event in &batch.events {
-            let event = event.to_cache_event(batch.worker_id);
-            let cursor = event.as_ref().and_then(|e| self.ranks.get_mut(&e.rank));
-            match (event, cursor) {
-                (Some(event), Some(cursor)) => applier.take(cursor, batch.epoch, event),
-                _ => applier.result.refused += 1,
+            let Some(event) = event.to_cache_event(batch.worker_id) else {
+                applier.refuse(Refusal::Impossible);
+                continue;
+            };
+            match self.ranks.get_mut(&event.rank) {
+                Some(cursor) => applier.take(cursor, batch.epoch, event),
+                None => applier.refuse(Refusal::UnknownRank),
             }
         }
     }
@@ -177,6 +175,10 @@ pub(super) struct Applier<'a> {
 }
 
 impl Applier<'_> {
+    fn refuse(&mut self, reason: Refusal) {
+        self.counters.refuse(reason, self.result);
+    }
+
     /// Takes one live event.
     fn take(&mut self, cursor: &mut Cursor, epoch: u64, event: CacheEvent) {
         if cursor.is_past(epoch) {

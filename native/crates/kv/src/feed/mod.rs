@@ -5,12 +5,16 @@ mod buffer;
 mod counters;
 mod cursor;
 mod event_feed;
+mod feed_result;
 mod parsed_recovery;
 mod progress;
+mod refusal;
 mod verdict;
 
 pub use counters::FeedCounters;
 pub use cursor::{FeedState, RankFeed, RecoveryWanted};
-pub use event_feed::{EventFeed, FeedResult};
+pub use event_feed::EventFeed;
+pub use feed_result::FeedResult;
 pub use parsed_recovery::ParsedRecovery;
 pub use progress::RecoveryProgress;
+pub use refusal::Refusal;

@@ -7,7 +7,8 @@
 use std::vec::IntoIter;
 
 use super::cursor::{Cursor, FeedState};
-use super::event_feed::{Applier, EventFeed, FeedResult};
+use super::event_feed::{Applier, EventFeed};
+use super::feed_result::FeedResult;
 use super::parsed_recovery::ParsedRecovery;
 use super::verdict::{Verdict, judge};
 use crate::events::{CacheEvent, CacheEventData};

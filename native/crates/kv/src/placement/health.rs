@@ -48,8 +48,8 @@ pub struct IndexHealth {
     pub events: Vec<(&'static str, &'static str, u64)>,
     /// Events seen before.
     pub stale: u64,
-    /// Batches and events that could not be used.
-    pub refused: u64,
+    /// Batches and events that were not used, as (reason, count).
+    pub refused: Vec<(&'static str, u64)>,
 }
 
 impl Placement {
@@ -64,7 +64,7 @@ impl Placement {
             version: counters.version,
             events: counters.applied().collect(),
             stale: counters.stale,
-            refused: counters.refused,
+            refused: counters.refused().collect(),
         }
     }
 

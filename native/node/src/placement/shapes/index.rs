@@ -26,8 +26,10 @@ pub struct NativeFeedResult {
     pub applied: f64,
     /// Events seen before.
     pub stale: f64,
-    /// Batches and events that could not be used.
+    /// Batches and events that were not used.
     pub refused: f64,
+    /// Why the first of them was not.
+    pub refused_for: Option<String>,
 }
 
 /// Health of the index; entry `i` of every list belongs to rank `i`.
@@ -76,8 +78,8 @@ pub struct NativeIndexTotals {
     pub version: f64,
     /// Events seen before.
     pub stale: f64,
-    /// Batches and events that could not be used.
-    pub refused: f64,
+    /// Batches and events that were not used, by reason.
+    pub refused_by_reason: HashMap<String, f64>,
     /// Events by `type:status`, for example `stored:ok`.
     pub events_by_status: HashMap<String, f64>,
 }
