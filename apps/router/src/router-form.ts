@@ -156,7 +156,7 @@ function progressOf(service: RouterService): Readonly<Record<string, unknown>> {
   const progress: Record<string, unknown> = {};
   for (const { name, router } of service.endpoints.all()) {
     const { blockSize, restored } = router;
-    // The first one has the endpoint's name, also when others have come.
+    // One of them has the endpoint's name, for readers that know of no others.
     const key = name in progress ? `${name}/${blockSize}` : name;
     progress[key] = { block_size: blockSize, restored_ranks: restored.done, ranks: restored.total };
   }

@@ -6,8 +6,6 @@ import { computeBlockHashForSeq } from '@dynamo-ts/kv';
 import {
   FreeRequest,
   GenerateRequest,
-  GenerateResponse,
-  ModelRecord,
   OverlapRequest,
   PotentialLoadsRequest,
   QueryIndexRequest,
@@ -15,21 +13,18 @@ import {
   RequestOutcome,
   RouteRequest,
   hashesToBytes,
-  modelCardKey,
-  parseEndpointPath,
   tokenIdsToBytes,
 } from '@dynamo-ts/protocol';
-import type { RouteResponse } from '@dynamo-ts/protocol';
-import type { RawHandler } from '@dynamo-ts/runtime';
+import type { GenerateResponse, RouteResponse } from '@dynamo-ts/protocol';
 import { describe, expect, it, vi } from 'vitest';
 
 import { GrpcCaller } from './grpc-caller.ts';
 import { tokens } from './testing-engine.ts';
 import { ENDPOINT, Fleet } from './testing-fleet.ts';
+import { MODELS, worker } from './testing-models.ts';
 
 const PROMPT = Uint32Array.from(tokens(256));
 const promptLe = Buffer.from(tokenIdsToBytes(PROMPT));
-const MODELS = { small: 16, tiny: 16, large: 64 } as const;
 const NAMES = ['small', 'large'] as const;
 const AMBIGUOUS = {
   code: 3,
@@ -37,39 +32,6 @@ const AMBIGUOUS = {
     /have blocks of 16, 64 tokens \((small: 16, large: 64|large: 64, small: 16)\): name one in model, or its block size in block_size/,
   ) as string,
 };
-
-type ModelName = keyof typeof MODELS;
-
-/** Answers with the name of its model. */
-const answering =
-  (name: string): RawHandler =>
-  (_request, sink) => {
-    sink.write(GenerateResponse.encode(GenerateResponse.fromPartial({ text: name })).finish());
-    sink.end();
-  };
-
-/** A worker with a model card for each of its models, as the shim publishes them. */
-async function worker(fleet: Fleet, ...models: readonly ModelName[]): Promise<bigint> {
-  const runtime = await fleet.worker(answering(models.join(' ')));
-  const path = parseEndpointPath(ENDPOINT);
-  const { instanceId } = runtime;
-  for (const model of models) {
-    const record = ModelRecord.fromPartial({
-      type: 'Model',
-      ...path,
-      instanceId,
-      card: {
-        displayName: model,
-        kvCacheBlockSize: MODELS[model],
-        runtimeConfig: { totalKvBlocks: 1000, maxNumBatchedTokens: 8192, dataParallelSize: 1 },
-      },
-    });
-    const value = new TextEncoder().encode(JSON.stringify(ModelRecord.toJSON(record)));
-    const key = `${modelCardKey(path, instanceId)}${model === models[0] ? '' : `/${model}`}`;
-    await runtime.discovery.register({ key, value });
-  }
-  return instanceId;
-}
 
 /** Two workers of each model, and a router that knows all of them. */
 async function setUp(fleet: Fleet, ...flags: readonly string[]) {
@@ -117,6 +79,7 @@ describe('two models of one endpoint', () => {
   it('have their own workers and blocks in every call that takes a prompt', async () => {
     await using fleet = await Fleet.start();
     const { caller, workers, route, free } = await setUp(fleet);
+    const { decisions, call } = caller.subscribe(ENDPOINT);
     for (const model of NAMES) {
       const blockSize = MODELS[model];
       // More often than there are workers of it: load alone would lead to the other model's.
@@ -148,6 +111,9 @@ describe('two models of one endpoint', () => {
     }
     const index = await caller.ask('queryIndex', QueryIndexRequest.create({ endpoint: ENDPOINT }));
     expect(index.ranks).toHaveLength(4);
+    const sizes = (): number[] => decisions.map(({ decision }) => decision?.blockSize ?? 0);
+    await vi.waitFor(() => expect(new Set(sizes())).toEqual(new Set([16, 64])));
+    call.cancel();
   });
 
   it('are refused with what there is when a call could mean either', async () => {

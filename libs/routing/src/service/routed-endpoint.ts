@@ -85,9 +85,9 @@ export class RoutedEndpoint implements AsyncDisposable {
     return !this.#isKept && this.#waiting === 0 && this.#openings.size === 0;
   }
 
-  /** Those that are open, the first one first. */
+  /** Those that are open, the smallest blocks first. */
   routers(): readonly EndpointRouter[] {
-    return [...this.#opened.values()];
+    return [...this.#opened.values()].toSorted((a, b) => a.blockSize - b.blockSize);
   }
 
   /**

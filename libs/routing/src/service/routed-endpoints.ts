@@ -45,7 +45,7 @@ export class RoutedEndpoints implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Those that are open; of an endpoint, the first one first. */
+  /** Those that are open; of an endpoint, the smallest blocks first. */
   all(): readonly OpenRouter[] {
     return [...this.#endpoints.values()].flatMap((endpoint) =>
       endpoint.routers().map((router) => ({ name: endpoint.name, router })),
