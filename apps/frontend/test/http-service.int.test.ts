@@ -242,7 +242,11 @@ describe('HttpService', () => {
     expect(await models.metrics().text()).toContain('dynamo_frontend_requests_total');
   });
 
-  it('says which address it could not bind to', async () => {
+  it('says which address it could not bind to, and why', async () => {
+    const elsewhere = HttpService.builder().host('192.0.2.1').port(1).telemetry(quiet()).build();
+    await expect(elsewhere.run(new AbortController().signal)).rejects.toThrow(
+      /^could not bind to address: 192\.0\.2\.1:1 \(.*name an address of this machine\)$/,
+    );
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
     const { port } = other.address() as AddressInfo; // a TCP server

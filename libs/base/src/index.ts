@@ -31,6 +31,6 @@ export {
 export type { LifecycleOptions, ShutdownPhase, ShutdownStep } from './lifecycle.ts';
 export { Lifecycle, SHUTDOWN_PHASES } from './lifecycle.ts';
 export type { SystemError } from './system-error.ts';
-export { isSystemError, systemErrorText } from './system-error.ts';
+export { failureReason, isSystemError, systemErrorText } from './system-error.ts';
 export type { TaskGroupOptions } from './task-group.ts';
 export { TaskGroup } from './task-group.ts';

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 import { expect, it } from 'vitest';
 
-import { isSystemError, systemErrorText } from './system-error.ts';
+import { failureReason, isSystemError, systemErrorText } from './system-error.ts';
 
 function caught(run: () => unknown): unknown {
   try {
@@ -25,6 +25,12 @@ it('only says what happened where nothing can be advised', () => {
   const error = caught(() => readFileSync('/no/such/file'));
   if (!isSystemError(error)) throw new Error('no system error');
   expect(systemErrorText(error)).toBe(error.message);
+});
+
+it('gives a reason for whatever was thrown', () => {
+  expect(failureReason(caught(() => writeFileSync('/dev/full', 'text')))).toContain('free space');
+  expect(failureReason(new Error('a defect'))).toBe('a defect');
+  expect(failureReason('nothing')).toBe('nothing');
 });
 
 it.each([new Error('a defect'), Object.assign(new Error('no call'), { code: 'ENOSPC' }), 'ENOSPC'])(

@@ -16,6 +16,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   EACCES: 'let this user do it, or name another place',
   EPERM: 'let this user do it, or name another place',
   EMFILE: 'raise the limit of open files of this process (ulimit -n)',
+  EADDRNOTAVAIL: 'name an address of this machine',
+  ENOTFOUND: 'name an address of this machine, or a name that can be resolved',
   ENFILE: 'raise the limit of open files of this machine (fs.file-max)',
 };
 
@@ -28,6 +30,12 @@ export function isSystemError(error: unknown): error is SystemError {
     'syscall' in error &&
     typeof error.syscall === 'string'
   );
+}
+
+/** Why something failed, for the end of a message about it. */
+export function failureReason(cause: unknown): string {
+  if (isSystemError(cause)) return systemErrorText(cause);
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /** What failed and, for what a user can mend, what to do: `ENOSPC: no space left on device, write; free space …`. */

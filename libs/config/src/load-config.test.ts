@@ -222,7 +222,10 @@ describe('loadConfig', () => {
 
   it('accepts an empty file and refuses a missing one by name', () => {
     expect(load(['--config', yaml('')]).config.httpPort).toBe(8000);
-    expect(messageOf(() => load(['--config', '/nowhere/x.yaml']))).toContain('/nowhere/x.yaml');
+    expect(messageOf(() => load(['--config', '/nowhere/x.yaml']))).toContain(
+      '/nowhere/x.yaml: ENOENT: no such file',
+    );
+    expect(messageOf(() => load(['--config', folder]))).toContain('EISDIR');
   });
 
   it('never shows a secret: not in errors, not in dumps', () => {
@@ -244,7 +247,7 @@ describe('loadConfig', () => {
     const { help } = load(['-h'], { DYN_HTTP_PORT: 'x' });
     expect(help).toContain('Usage: dynamo frontend [flags]');
     expect(help).toContain(
-      'HTTP:\n  -p, --http-port N\n      Port to listen on. [env DYN_HTTP_PORT, default 8000]',
+      'HTTP:\n  -p, --http-port, --port N\n      Port to listen on. [env DYN_HTTP_PORT, default 8000]',
     );
     expect(help).toContain('--config PATH');
     expect(Math.max(...(help ?? '').split('\n').map((line) => line.length))).toBeLessThanOrEqual(

@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 
-import { DynamoError } from '@dynamo-ts/base';
+import { DynamoError, failureReason } from '@dynamo-ts/base';
 
 import type { WrittenValue, WrittenValues } from './config-source.ts';
 import { readEnvironment } from './environment.ts';
@@ -119,6 +119,7 @@ function dump<O extends Options>(options: O, loaded: LoadedConfig<O>, path: stri
   try {
     writeFileSync(path, `${JSON.stringify(Object.fromEntries(values), null, 2)}\n`);
   } catch (cause) {
-    throw new DynamoError('config.invalid', `--dump-config-to: cannot write ${path}`, { cause });
+    const message = `--dump-config-to: cannot write ${path}: ${failureReason(cause)}`;
+    throw new DynamoError('config.invalid', message, { cause });
   }
 }

@@ -26,7 +26,10 @@ export function groupOptions(
 }
 
 function renderOption(option: Option<unknown>): string {
-  const short = option.short === undefined ? '' : `-${option.short}, `;
+  const names = [
+    ...(option.short === undefined ? [] : [`-${option.short}`]),
+    ...[option.flag, ...(option.aliases ?? [])].map((name) => `--${name}`),
+  ].join(', ');
   const value = option.placeholder === undefined ? '' : ` ${option.placeholder}`;
   const repeat = option.repeatable ? ' (repeatable)' : '';
   const facts = [
@@ -36,7 +39,7 @@ function renderOption(option: Option<unknown>): string {
       : [`default ${option.fallbackText}`]),
   ];
   const text = facts.length === 0 ? option.help : `${option.help} [${facts.join(', ')}]`;
-  return `  ${short}--${option.flag}${value}${repeat}\n${wrap(text)}`;
+  return `  ${names}${value}${repeat}\n${wrap(text)}`;
 }
 
 function wrap(text: string): string {

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-import { DynamoError } from '@dynamo-ts/base';
+import { DynamoError, failureReason } from '@dynamo-ts/base';
 import type * as Yaml from 'yaml';
 
 import type { WrittenValue, WrittenValues } from './config-source.ts';
@@ -134,7 +134,8 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new DynamoError('config.invalid', `cannot read configuration file ${path}`, { cause });
+    const message = `cannot read configuration file ${path}: ${failureReason(cause)}`;
+    throw new DynamoError('config.invalid', message, { cause });
   }
 }
 

@@ -7,7 +7,13 @@
 import { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-import { DynamoError, isErrorCode, toDynamoError } from '@dynamo-ts/base';
+import {
+  DynamoError,
+  failureReason,
+  isErrorCode,
+  isSystemError,
+  toDynamoError,
+} from '@dynamo-ts/base';
 import { toPublicError } from '@dynamo-ts/openai';
 import type { Logger } from '@dynamo-ts/telemetry';
 import { fastify } from 'fastify';
@@ -108,12 +114,12 @@ export async function listen(
   const { host, port } = address;
   try {
     await app.listen({ host, port });
-  } catch (error) {
-    const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+  } catch (cause) {
+    const inUse = isSystemError(cause) && cause.code === 'EADDRINUSE';
     throw new DynamoError(
       inUse ? 'config.port_in_use' : 'config.invalid',
-      `could not bind to address: ${host}:${port}${inUse ? ` is in use; ${hint}` : ''}`,
-      { cause: error },
+      `could not bind to address: ${host}:${port}${inUse ? ` is in use; ${hint}` : ` (${failureReason(cause)})`}`,
+      { cause },
     );
   }
 }

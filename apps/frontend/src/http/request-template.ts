@@ -1,7 +1,7 @@
 /** Values for requests that leave them out (RF 3.16), from a file that the operator gives. */
 import { readFileSync } from 'node:fs';
 
-import { DynamoError } from '@dynamo-ts/base';
+import { DynamoError, failureReason } from '@dynamo-ts/base';
 
 import type { GenerationBody } from './generation-body.ts';
 
@@ -23,10 +23,9 @@ export function readRequestTemplate(path: string): RequestTemplate {
   let template: unknown;
   try {
     template = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new DynamoError('config.invalid', `cannot read the request template ${path}`, {
-      cause: error,
-    });
+  } catch (cause) {
+    const message = `cannot read the request template ${path}: ${failureReason(cause)}`;
+    throw new DynamoError('config.invalid', message, { cause });
   }
   if (typeof template !== 'object' || template === null || Array.isArray(template)) {
     throw new DynamoError('config.invalid', `the request template ${path} is no JSON object`);

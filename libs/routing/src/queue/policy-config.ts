@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-import { DynamoError } from '@dynamo-ts/base';
+import { DynamoError, failureReason } from '@dynamo-ts/base';
 import type * as Yaml from 'yaml';
 
 import { PolicyNode } from './policy-node.ts';
@@ -40,7 +40,7 @@ export function readPolicyConfig(file: string): PolicyConfig {
   try {
     text = readFileSync(file, 'utf8');
   } catch (cause) {
-    const message = `cannot read the policy file ${file} (--router-policy-config)`;
+    const message = `cannot read the policy file ${file} (--router-policy-config): ${failureReason(cause)}`;
     throw new DynamoError('config.invalid', message, { cause });
   }
   return parsePolicyConfig(text, file);
