@@ -119,7 +119,11 @@ export class RequestForwarder implements AsyncDisposable {
     checkWidth('token_ids_le', message.tokenIdsLe, 4);
     const { service } = this.#options;
     const { model } = message;
-    const router = await service.endpoints.open(endpoint, { model, signal: context.killed });
+    const router = await service.endpoints.open(endpoint, {
+      model,
+      anyBlocks: true,
+      signal: context.killed,
+    });
     const { dispatcher } = await this.#way(endpoint, router);
     const excluded = service.unusable({ endpoint, model }, router);
     const { wishes, ...prompt } = placed(message, router.blockSize);

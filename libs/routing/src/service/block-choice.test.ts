@@ -51,6 +51,22 @@ describe('the block size that a call means', () => {
     expect(choice({ model: 'small', blockSize: 32 }, { models: moving })).toEqual(size(32));
   });
 
+  it('is that of most workers of a model where any of them will do', () => {
+    const moving = (few: number, many: number) => ({
+      models: [
+        { model: 'm', blockSize: 32, workers: few },
+        { model: 'm', blockSize: 16, workers: many },
+        { model: 'large', blockSize: 64, workers: 9 },
+      ],
+    });
+    expect(choice({ model: 'm', anyBlocks: true }, moving(1, 3))).toEqual(size(16));
+    expect(choice({ model: 'm', anyBlocks: true }, moving(3, 1))).toEqual(size(32));
+    expect(choice({ model: 'm', anyBlocks: true }, moving(2, 2))).toEqual(size(16));
+    expect(choice({ model: 'other', anyBlocks: true }, moving(1, 3))).toMatchObject({
+      kind: 'ambiguous',
+    });
+  });
+
   it('is none that nobody has, but may be that of a model that was there', () => {
     expect(choice({ blockSize: 17 })).toMatchObject({ kind: 'absent' });
     expect(choice({ blockSize: 32 }, { open: [32] })).toEqual(size(32));

@@ -10,6 +10,11 @@ export interface BlockCall {
   readonly model?: string | undefined;
   /** 0 when it names none. @default 0 */
   readonly blockSize?: number | undefined;
+  /**
+   * Any workers of its model will do, those that are the most: a model whose workers are being replaced by some with other
+   * blocks is served by both. @default false
+   */
+  readonly anyBlocks?: boolean | undefined;
 }
 
 /** What is known of the blocks at an endpoint. */
@@ -41,22 +46,48 @@ export function quoted(name: string): string {
   return JSON.stringify(name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);
 }
 
+/** What is known of the blocks that a call may mean. */
+interface Meant extends KnownBlocks {
+  /** What workers of its model say; empty when it names none, or one that nobody serves. */
+  readonly ofModel: readonly ModelBlocks[];
+  /** What those workers say, or all when there are none. */
+  readonly said: readonly number[];
+}
+
 /** Chooses. */
 export function chooseBlockSize(call: BlockCall, known: KnownBlocks): BlockChoice {
-  const { model = '', blockSize = 0 } = call;
-  const ofModel = known.models.filter((each) => model !== '' && each.model === model);
+  const ofModel = known.models.filter(({ model }) => model !== '' && model === call.model);
   const said = sizesOf(ofModel.length > 0 ? ofModel : known.models);
-  const sizes = said.length > 0 ? said : known.open;
-  if (blockSize === 0) {
-    const [only] = sizes;
-    if (only === undefined) return { kind: 'nothing-known' };
-    if (sizes.length === 1) return { kind: 'size', blockSize: only };
-    return { kind: 'ambiguous', message: ambiguous(model, ofModel.length > 0, sizes, known) };
-  }
+  const meant = { ...known, ofModel, said };
+  return (call.blockSize ?? 0) > 0 ? named(call, meant) : unnamed(call, meant);
+}
+
+function unnamed(call: BlockCall, meant: Meant): BlockChoice {
+  const sizes = meant.said.length > 0 ? meant.said : meant.open;
+  const [only] = sizes;
+  if (only === undefined) return { kind: 'nothing-known' };
+  if (sizes.length === 1) return { kind: 'size', blockSize: only };
+  const most = call.anyBlocks === true ? mostServed(meant.ofModel) : undefined;
+  if (most !== undefined) return { kind: 'size', blockSize: most };
+  return { kind: 'ambiguous', message: ambiguous(call, meant, sizes) };
+}
+
+function named(call: BlockCall, meant: Meant): BlockChoice {
+  const { blockSize = 0 } = call;
+  const { ofModel, said, open } = meant;
   // Where no worker says anything, the caller may know better.
-  if (said.length === 0 || said.includes(blockSize)) return { kind: 'size', blockSize };
-  if (ofModel.length === 0 && known.open.includes(blockSize)) return { kind: 'size', blockSize };
-  return { kind: 'absent', message: absent(call, ofModel.length > 0, sizes, known) };
+  const isKnown = said.length === 0 || said.includes(blockSize);
+  if (isKnown || (ofModel.length === 0 && open.includes(blockSize)))
+    return { kind: 'size', blockSize };
+  return { kind: 'absent', message: absent(call, meant) };
+}
+
+/** Of sizes that are served alike, the smallest. */
+function mostServed(models: readonly ModelBlocks[]): number | undefined {
+  const inOrder = models.toSorted(
+    (a, b) => (b.workers ?? 0) - (a.workers ?? 0) || a.blockSize - b.blockSize,
+  );
+  return inOrder[0]?.blockSize;
 }
 
 /** Each once, smallest first. */
@@ -65,31 +96,27 @@ function sizesOf(models: readonly ModelBlocks[]): readonly number[] {
 }
 
 function ambiguous(
-  model: string,
-  isKnown: boolean,
+  { model = '' }: BlockCall,
+  { endpoint, ofModel, models }: Meant,
   sizes: readonly number[],
-  known: KnownBlocks,
 ): string {
-  const { endpoint } = known;
   const name = quoted(model);
-  if (isKnown)
+  if (ofModel.length > 0)
     return `model ${name} of ${endpoint} has blocks of ${listed(sizes)} tokens: name the size in block_size`;
   const unknown = model === '' ? '' : `model ${name} is not known at ${endpoint}; `;
-  return `${unknown}models of ${endpoint} have blocks of ${listed(sizes)} tokens${modelsOf(known)}: name one in model, or its block size in block_size`;
+  return `${unknown}models of ${endpoint} have blocks of ${listed(sizes)} tokens${modelsOf(models)}: name one in model, or its block size in block_size`;
 }
 
 function absent(
   { model = '', blockSize = 0 }: BlockCall,
-  isKnown: boolean,
-  sizes: readonly number[],
-  known: KnownBlocks,
+  { endpoint, ofModel, models, said }: Meant,
 ): string {
-  if (isKnown)
-    return `model ${quoted(model)} of ${known.endpoint} has blocks of ${listed(sizes)} tokens, not of ${blockSize}`;
-  return `no worker of ${known.endpoint} has blocks of ${blockSize} tokens; there are blocks of ${listed(sizes)}${modelsOf(known)}`;
+  if (ofModel.length > 0)
+    return `model ${quoted(model)} of ${endpoint} has blocks of ${listed(said)} tokens, not of ${blockSize}`;
+  return `no worker of ${endpoint} has blocks of ${blockSize} tokens; there are blocks of ${listed(said)}${modelsOf(models)}`;
 }
 
-function modelsOf({ models }: KnownBlocks): string {
+function modelsOf(models: readonly ModelBlocks[]): string {
   const named = models.filter(({ model }) => model !== '');
   if (named.length === 0) return '';
   return ` (${listed(named.map(({ model, blockSize }) => `${model}: ${blockSize}`))})`;

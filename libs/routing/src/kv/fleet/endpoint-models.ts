@@ -10,6 +10,8 @@ export interface ModelBlocks {
   /** Empty when only the blocks are known. */
   readonly model: string;
   readonly blockSize: number;
+  /** Workers that say so; undefined when they are not counted. */
+  readonly workers?: number | undefined;
 }
 
 /** Settings of {@link EndpointModels}. */
@@ -73,10 +75,7 @@ export class EndpointModels implements AsyncDisposable {
 
   /** Each model and block size once; cards that say no block size are left out. */
   list(): readonly ModelBlocks[] {
-    if (this.#list === undefined) {
-      const each = [...this.#records.values()].map((blocks) => [keyOf(blocks), blocks] as const);
-      this.#list = [...new Map(each).values()];
-    }
+    this.#list ??= counted(this.#records.values());
     return this.#list;
   }
 
@@ -113,6 +112,12 @@ export class EndpointModels implements AsyncDisposable {
   }
 }
 
-function keyOf({ model, blockSize }: ModelBlocks): string {
-  return `${blockSize} ${model}`;
+function counted(records: Iterable<ModelBlocks>): readonly ModelBlocks[] {
+  const byName = new Map<string, ModelBlocks>();
+  for (const { model, blockSize } of records) {
+    const name = `${blockSize} ${model}`;
+    const { workers = 0 } = byName.get(name) ?? {};
+    byName.set(name, { model, blockSize, workers: workers + 1 });
+  }
+  return [...byName.values()];
 }
