@@ -36,7 +36,7 @@ describe('KV_ROUTER_OPTIONS', () => {
     [['--router-durable-kv-events'], 'JetStream'],
     [['--router-selection-policy=custom'], 'examples/custom-router'],
     [['--router-temperature=-1'], '--router-temperature'],
-    [['--router-event-threads', '8'], '--router-event-threads'],
+    [['--router-event-threads', '8'], 'applied by one thread'],
     [['--aic-tp-size', '2'], 'AIConfigurator'],
     [['--shared-cache-multiplier', '0.5'], 'shared caches are not supported'],
     [['--router-snapshot-threshold', '10000'], 'JetStream'],
@@ -56,6 +56,6 @@ describe('KV_ROUTER_OPTIONS', () => {
 
   it('takes what is not built when it is off', () => {
     expect(load([], { DYN_SERVE_INDEXER: 'false' }).serveIndexer).toBe(false);
-    expect(load(['--router-event-threads=1']).routerEventThreads).toBe('1');
+    expect(load(['--router-event-threads=1']).routerEventThreads).toBe(1);
   });
 });

@@ -27,14 +27,7 @@ export const NOT_BUILT = {
     help: 'Only none: prompts count in full until their first token.',
   }),
   ...loadModelOptions(),
-  routerEventThreads: option.choice({
-    flag: 'router-event-threads',
-    env: 'DYN_ROUTER_EVENT_THREADS',
-    choices: ['1'],
-    default: '1',
-    hidden: true,
-    help: 'Only 1: events are applied by one thread, which takes some percent of a core for a thousand workers.',
-  }),
+  routerEventThreads: eventThreads(),
   sharedCacheType: option.choice({
     flag: 'shared-cache-type',
     env: 'DYN_SHARED_CACHE_TYPE',
@@ -86,6 +79,25 @@ function loadModelOptions() {
     aicMoeTpSize: aic('moe-tp-size'),
     aicMoeEpSize: aic('moe-ep-size'),
     aicAttentionDpSize: aic('attention-dp-size'),
+  };
+}
+
+/** One thread, whatever the reference's default is. */
+function eventThreads(): Option<number> {
+  const why =
+    'KV events are applied by one thread, which has room for a thousand workers; leave it out';
+  return {
+    ...option.integer({
+      flag: 'router-event-threads',
+      env: 'DYN_ROUTER_EVENT_THREADS',
+      default: 1,
+      hidden: true,
+      help: 'Only 1: one thread has room for the events of a thousand workers.',
+    }),
+    parse: (text) => {
+      if (text.trim() !== '1') throw new Error(why);
+      return 1;
+    },
   };
 }
 
