@@ -41,7 +41,7 @@ const ROUTER_GROUP = optionGroup('Router', {
     flag: 'router-block-size',
     env: 'DYN_ROUTER_BLOCK_SIZE',
     min: 1,
-    help: 'Tokens per KV block of the endpoints; without it the first model card says.',
+    help: 'Tokens per KV block of the endpoints, each of which has one router then; without it the model cards say, and an endpoint has a router for each size.',
   }),
   routerLeaseMs: option.duration({
     flag: 'router-lease',
