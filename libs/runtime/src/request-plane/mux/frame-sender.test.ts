@@ -53,6 +53,21 @@ describe('FrameSender', () => {
     ).toEqual([['accepted', [1, 10], [2, 20], 'end']]);
   });
 
+  it('sends at once, and together what comes before the connection has taken it', async () => {
+    const wire = new Wire(10);
+    const callback = async (stream: number): Promise<void> => {
+      wire.sender.control({ stream, size: 0, last: true, name: `open ${stream}` });
+      await new Promise<void>((resolve) => process.nextTick(resolve));
+    };
+    await callback(1);
+    await callback(2);
+    await callback(3);
+    const names = () => wire.messages.map((frames) => frames.map(({ name }) => name));
+    expect(names()).toEqual([['open 1']]);
+    wire.dones.shift()?.();
+    expect(names()).toEqual([['open 1'], ['open 2', 'open 3']]);
+  });
+
   it('cuts large items into pieces that take turns, and ends each stream after its last piece', async () => {
     const { sender, ...wire } = new Wire();
     for (const stream of [1, 2]) {

@@ -1,10 +1,14 @@
 /**
- * The sending half of a mux connection: frames of many streams leave in one message per event-loop turn.
+ * The sending half of a mux connection: frames of many streams share messages.
+ *
+ * What one callback produces, be it a request or the tokens of an engine step, leaves in one message as soon as that
+ * callback is over; what comes while a message is on its way leaves together when the connection has taken that. HTTP/2
+ * takes a message at the end of an event-loop iteration, and one at a time: whoever collected until that end would wait
+ * for the end of the next.
  *
  * Guarantees: frames of one stream keep their order; data above the frame size is cut into pieces that take turns with
- * those of other streams; data waits for its stream's credit; nothing is delayed on purpose (what is queued leaves in
- * the same turn unless the connection cannot take it). Memory is bounded by the credit of all streams plus the items
- * that writers were told to wait for.
+ * those of other streams; data waits for its stream's credit; nothing is delayed on purpose. Memory is bounded by the
+ * credit of all streams plus the items that writers were told to wait for.
  */
 
 /** Bytes of a frame around its data, rounded up. */
@@ -50,7 +54,7 @@ export class FrameSender<Frame> {
   #readyBytes: number[] = [];
   #readyTotal = 0;
   #inFlight = 0;
-  #scheduled = false;
+  #state: 'idle' | 'scheduled' | 'flushing' = 'idle';
   #closed = false;
   #idleWaiters: (() => void)[] = [];
 
@@ -174,13 +178,13 @@ export class FrameSender<Frame> {
   }
 
   #schedule(): void {
-    if (this.#scheduled || this.#closed || this.#inFlight >= HIGH_WATER_BYTES) return;
-    this.#scheduled = true;
-    setImmediate(this.#flush);
+    if (this.#state !== 'idle' || this.#closed || this.#inFlight > 0) return;
+    this.#state = 'scheduled';
+    process.nextTick(this.#flush);
   }
 
   readonly #flush = (): void => {
-    this.#scheduled = false;
+    this.#state = 'flushing';
     while (!this.#closed && this.#inFlight < HIGH_WATER_BYTES) {
       const frames = this.#nextMessage();
       if (frames.length === 0) break;
@@ -191,14 +195,15 @@ export class FrameSender<Frame> {
       };
       this.#options.send(message, done, frames);
     }
+    this.#state = 'idle';
     // What was queued may have been dropped instead of sent.
     if (this.#isIdle()) this.#wakeIdle();
   };
 
+  /** In the tick in which the connection has taken a message it takes the next one without waiting for an iteration. */
   #taken(bytes: number): void {
     this.#inFlight -= bytes;
-    if (this.#readyTotal > 0 || this.#ring.length > 0) this.#schedule();
-    else if (this.#isIdle()) this.#wakeIdle();
+    if (this.#state !== 'flushing') this.#flush();
   }
 
   #isIdle(): boolean {

@@ -4,11 +4,17 @@ import type { AddressInfo } from 'node:net';
 import { createInstanceId } from '@dynamo-ts/base';
 import { nullLogger } from '@dynamo-ts/telemetry';
 import { SeverableProxy } from '@dynamo-ts/testing';
+import { Metadata } from '@grpc/grpc-js';
+import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 
 import { Context } from '../../context.ts';
+import { createGrpcServer } from '../../grpc/grpc-server.ts';
 import { requestPlaneContract } from '../request-plane.contract.ts';
+import { ServedHandlers } from '../served-handlers.ts';
 import { GrpcRequestPlane } from './grpc-request-plane.ts';
+import { MUX_SERVICE } from './mux-transport.ts';
+import { ServerSession } from './server-session.ts';
 
 requestPlaneContract('grpc', async () => {
   const proxy = await SeverableProxy.listen();
@@ -83,24 +89,31 @@ describe('GrpcRequestPlane', () => {
   });
 
   it('times out on a server that does not accept, and can be used again', async () => {
-    await using plane = new GrpcRequestPlane({
-      logger: nullLogger,
-      host: '127.0.0.1',
-      acceptTimeoutMs: 50,
-    });
     const instanceId = createInstanceId();
-    let block = true;
-    const { transport } = await plane.serve({ endpoint, instanceId }, (_request, sink) => {
-      // Holds the event loop as a server that hangs would.
-      for (const until = performance.now() + 200; block && performance.now() < until;);
-      block = false;
+    const handlers = new ServedHandlers();
+    handlers.add({ endpoint, instanceId }, (_request, sink) => {
       sink.end();
     });
+    let connections = 0;
+    // Hangs during its first connection: what comes there is not read.
+    const connect = (call: ServerDuplexStream<Uint8Array, Uint8Array>): void => {
+      const send = (message: Uint8Array, done: () => void): void => void call.write(message, done);
+      const session = new ServerSession({ handlers, send });
+      connections += 1;
+      if (connections > 1) call.on('data', (message: Uint8Array) => session.receive(message));
+      call.on('error', () => session.close());
+      call.sendMetadata(new Metadata());
+    };
+    const services = [{ definition: MUX_SERVICE, implementation: { connect } }];
+    await using server = await createGrpcServer({ host: '127.0.0.1', services });
+    await using plane = new GrpcRequestPlane({ logger: nullLogger, acceptTimeoutMs: 250 });
+    const transport = { kind: { $case: 'grpc' as const, value: server.address } };
     const target = { endpoint, instanceId, transport };
     const request = { payload: new Uint8Array(), context: new Context() };
     await expect(plane.open(target, request)).rejects.toMatchObject({ code: 'transport.timeout' });
     const response = await plane.open(target, request);
     expect(await response.nextBatch()).toBeUndefined();
+    expect(connections).toBe(2);
   });
 
   it('gives up on a server that does not answer, or at once when the caller no longer waits', async () => {

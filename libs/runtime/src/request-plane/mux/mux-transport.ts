@@ -40,5 +40,7 @@ export const MUX_CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.use_local_subchannel_pool': 1,
   'grpc.enable_http_proxy': 0,
   'grpc.enable_retries': 0,
+  // Without a copy for retries, which there are none of, a message counts as taken when it has been sent and not before.
+  'grpc.per_rpc_retry_buffer_size': 0,
   'grpc.service_config_disable_resolution': 1,
 };
