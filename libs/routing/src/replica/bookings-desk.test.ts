@@ -76,6 +76,8 @@ describe('routers of one endpoint whose blocks differ', () => {
     const routers = [await late.open(16), await late.open(64), await late.open(128)];
     await vi.waitFor(() => expect(routers.map(({ requests }) => requests())).toEqual([1, 2, 3]));
     const text = await late.metrics.text();
+    expect(text).toMatch(/replica_remote_bookings\{[^}]*\} 6$/m);
+    expect(text).toMatch(/replica_peers\{[^}]*\} 3$/m);
     expect(text).not.toMatch(/reason="failed"\} [1-9]/);
     expect(text).not.toMatch(/outcome="refused"\} [1-9]/);
   });
@@ -96,6 +98,7 @@ describe('routers of one endpoint whose blocks differ', () => {
     expect(small.map(({ requests }) => requests())).toEqual([0, 0]);
     await late.sync.close();
     await vi.waitFor(() => expect(large.requests()).toBe(0));
+    expect(await other.metrics.text()).toMatch(/replica_peers\{[^}]*\} 1$/m);
     expect(one.desk.counts(endpoint, 64)).toBe(true);
     expect(other.desk.counts(endpoint, 64)).toBe(false);
   });

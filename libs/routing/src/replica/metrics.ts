@@ -3,7 +3,7 @@ export const REPLICA_METRICS = {
   peers: {
     kind: 'gauge',
     name: 'dynamo_component_router_replica_peers',
-    help: 'Other routers of the endpoint whose bookings this one counts.',
+    help: 'Other routers of the endpoint whose bookings this one counts, once for each block size.',
     labels: ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint'],
   },
   remoteBookings: {
@@ -15,7 +15,7 @@ export const REPLICA_METRICS = {
   eventsTotal: {
     kind: 'counter',
     name: 'dynamo_component_router_replica_events_total',
-    help: 'Booking events: sent, applied, refused (unreadable, or another block size or stride).',
+    help: 'Booking events: sent, applied, refused (unreadable, or of a block size or stride that no router here has).',
     labels: ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint', 'outcome'],
   },
   resyncsTotal: {

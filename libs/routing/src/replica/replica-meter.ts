@@ -17,6 +17,8 @@ export class ReplicaMeter {
   readonly #strideMismatches: BoundCounter;
   readonly #peers: BoundGauge;
   readonly #bookings: BoundGauge;
+  /** What the gauges have of this router. */
+  #shown = { peers: 0, bookings: 0 };
 
   constructor(registry: MetricsRegistry, path: EndpointPath) {
     const labels = endpointLabels(path);
@@ -37,6 +39,8 @@ export class ReplicaMeter {
     this.#strideMismatches = registry.counter(REPLICA_METRICS.strideMismatchesTotal).bind(labels);
     this.#peers = registry.gauge(REPLICA_METRICS.peers).bind(labels);
     this.#bookings = registry.gauge(REPLICA_METRICS.remoteBookings).bind(labels);
+    this.#peers.inc(0);
+    this.#bookings.inc(0);
   }
 
   events(outcome: EventOutcome, count: number): void {
@@ -51,8 +55,10 @@ export class ReplicaMeter {
     this.#strideMismatches.inc();
   }
 
+  /** Routers of one endpoint whose blocks differ add up. */
   counted(peers: number, bookings: number): void {
-    this.#peers.set(peers);
-    this.#bookings.set(bookings);
+    this.#peers.inc(peers - this.#shown.peers);
+    this.#bookings.inc(bookings - this.#shown.bookings);
+    this.#shown = { peers, bookings };
   }
 }

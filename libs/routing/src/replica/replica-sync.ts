@@ -141,6 +141,7 @@ export class ReplicaSync implements LoadSharing {
     this.#batcher[Symbol.dispose]();
     await this.#publisher?.close();
     await this.#client?.close();
+    this.#meter?.counted(0, 0);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -302,6 +303,7 @@ export class ReplicaSync implements LoadSharing {
   }
 
   #changed(): void {
+    if (this.#tasks.signal.aborted) return;
     this.#meter?.counted(this.#peers.size, this.#peers.bookings);
     this.#options.onRemoteChange?.();
   }
