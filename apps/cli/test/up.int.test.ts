@@ -64,6 +64,25 @@ describe('dynamo up in one process', { timeout: 2 * DYNAMO_START_TIMEOUT_MS }, (
     expect(metrics).toContain('dynamo_component_');
   });
 
+  it('serves with the workers that are there, and says what it waits for', async () => {
+    await using echo = new DynamoProcess(['up', ...FAST, '--workers', '1', '--engine', 'echo']);
+    const there = await echo.ready();
+    const engines = [there, 'http://127.0.0.1:1'].map((url) => `--engine-url=${url}`);
+    await using dynamo = new DynamoProcess(['up', '--port=0', '--engine=openai', ...engines]);
+    const url = await dynamo.ready();
+    expect(dynamo.err).toContain('waiting: 1 of 2 openai workers ready');
+    expect(dynamo.err).toContain('the engine at http://127.0.0.1:1 cannot be reached');
+    const body = { model: 'echo', prompt: 'hello', max_tokens: 5 };
+    const answer = await fetch(`${url}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    expect(answer.status).toBe(200);
+    dynamo.child.kill('SIGINT');
+    expect(await dynamo.exit).toBe(0);
+  });
+
   it.each([[[]], [['--processes']]])(
     'says in one line that its port is taken (%j)',
     async (more) => {
@@ -81,7 +100,7 @@ describe('dynamo up in one process', { timeout: 2 * DYNAMO_START_TIMEOUT_MS }, (
   it.each([
     [['up', '--wrokers', '3'], "did you mean '--workers'?"],
     [['up', '--engine', 'vllm'], 'expected one of'],
-    [['up', '--model', '/nowhere/at/all'], '/nowhere/at/all'],
+    [['up', '--port', '0', '--model', '/nowhere/at/all'], '/nowhere/at/all'],
     [['upp'], "unknown command 'upp'; did you mean 'up'?"],
     [['fronted', '--port', '1'], "did you mean 'frontend'?"],
     [['serve'], 'unknown command \'serve\'; "dynamo up" serves on this machine'],

@@ -32,16 +32,20 @@ const LOCAL = {
 /** Runs frontend, workers and, when asked for, the router in one process. */
 export class LocalFleet implements Fleet {
   readonly processIds: ReadonlyMap<string, number> = new Map();
-  readonly failed = new Promise<never>(() => {});
+  readonly failed: Promise<never>;
   readonly #config: UpConfig;
   readonly #telemetry: Telemetry;
   readonly #planes: Planes = createLocalPlanes();
   readonly #services: Service[] = [];
   readonly #runtimes: DistributedRuntime[] = [];
   #frontend: Frontend | undefined;
+  #fail: (error: unknown) => void = () => {};
+  #state: 'starting' | 'serving' | 'closing' = 'starting';
 
   constructor(config: UpConfig) {
     this.#config = config;
+    this.failed = new Promise((_resolve, reject) => (this.#fail = reject));
+    this.failed.catch(() => undefined); // nobody may be waiting for it
     this.#telemetry = createTelemetry({ service: 'up', ...config });
   }
 
@@ -68,17 +72,32 @@ export class LocalFleet implements Fleet {
       const create = (deps: ServiceDeps) => createWorkerShim({ ...config, ...engine }, deps);
       others.push(await this.#add(`worker-${index + 1}`, create));
     }
-    await Promise.all(others.map(async (service) => service.start()));
+    // Not waited for: an engine may load for minutes, and the others serve meanwhile.
+    for (const service of others) void this.#startService(service);
   }
 
-  ready(): void {}
+  /** From now on a service that cannot start is one less, and no end. */
+  ready(): void {
+    this.#state = 'serving';
+  }
 
   async close(): Promise<void> {
+    this.#state = 'closing';
     // In order of addition: the frontend lets its requests end while the workers still answer.
     for (const service of this.#services.splice(0)) await service.close();
     await Promise.all(this.#runtimes.splice(0).map(async (runtime) => runtime.close()));
     await this.#planes.close();
     await this.#telemetry.close();
+  }
+
+  async #startService(service: Service): Promise<void> {
+    try {
+      await service.start();
+    } catch (error) {
+      if (this.#state === 'starting') this.#fail(error);
+      if (this.#state === 'serving')
+        this.#telemetry.logger.error('a service could not start', { error });
+    }
   }
 
   /** Makes a service with a runtime of its own on the shared planes. */

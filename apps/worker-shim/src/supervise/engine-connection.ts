@@ -141,11 +141,10 @@ export class EngineConnection implements AsyncDisposable {
       if (nowMs - reportedMs >= PROGRESS_INTERVAL_MS) {
         reportedMs = nowMs;
         const waited_s = Math.round((nowMs - startedMs) / 1000);
-        logger.info('waiting for the engine', {
-          address: this.http.address,
-          waited_s,
-          problem: problem.message,
-        });
+        const fields = { address: this.http.address, waited_s, problem: problem.message };
+        // One that was started here is loading its model; another one may never come.
+        if (this.#options.source.kind === 'start') logger.info('waiting for the engine', fields);
+        else logger.warn('waiting for the engine', fields);
       }
       await this.#pause(delayMs, signal);
       delayMs = Math.min(delayMs * 1.5, SLOWEST_POLL_MS);
