@@ -83,11 +83,16 @@ export class SseWriter {
     if (this.#socket?.writableNeedDrain !== true) this.write(SSE_KEEP_ALIVE, nowMs);
   }
 
-  /** Writes the last events and ends the stream. */
+  /**
+   * Writes the last events and ends the stream, in one write: a client that stops reading at the last event would leave
+   * the end of the body unread otherwise, and could not use its connection again.
+   */
   end(text: string): void {
     if (this.#response.destroyed) return;
+    this.#socket?.cork();
     if (text !== '') this.write(text);
     this.#response.end();
+    this.#socket?.uncork();
   }
 
   #start(text: string): boolean {
