@@ -48,8 +48,12 @@ export async function setup() {
       if (!isCurrent()) await install();
     });
   } catch (error) {
-    if (!(error instanceof SetupError)) throw error;
-    process.stderr.write(`${error.message}\n`);
+    const isOfSystem = error.syscall !== undefined;
+    if (!isOfSystem && !(error instanceof SetupError)) throw error;
+    const message = isOfSystem
+      ? `cannot set up ${ROOT}: ${error.message}; it must be writable by this user, with room for 2 GB`
+      : error.message;
+    process.stderr.write(`${message}\n`);
     process.exit(1);
   }
 }

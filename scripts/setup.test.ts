@@ -101,6 +101,13 @@ describe('set-up of a checkout', { timeout: 60_000 }, () => {
     expect(calls()).toEqual([]);
   });
 
+  it('says in one line that the checkout cannot be written', async () => {
+    write('.setup', 'a file where a folder is made');
+    const { code, stderr } = await setUp();
+    expect(code).toBe(1);
+    expect(stderr.trim().split('\n')).toEqual([expect.stringContaining('must be writable')]);
+  });
+
   it('shows what npm said when it fails, and tries again the next time', async () => {
     fake('npm', 'echo "no such package" >&2; exit 7');
     const { code, stderr } = await setUp();

@@ -21,6 +21,14 @@ it('says what to do about a full disk', () => {
   );
 });
 
+it('says of a port what a port needs', () => {
+  const error = Object.assign(new Error('listen EACCES: permission denied 0.0.0.0:80'), {
+    code: 'EACCES',
+    syscall: 'listen',
+  });
+  expect(failureReason(error)).toContain('; choose a port from 1024 on');
+});
+
 it('only says what happened where nothing can be advised', () => {
   const error = caught(() => readFileSync('/no/such/file'));
   if (!isSystemError(error)) throw new Error('no system error');

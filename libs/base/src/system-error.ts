@@ -21,6 +21,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   ENFILE: 'raise the limit of open files of this machine (fs.file-max)',
 };
 
+const PORT_ADVICE = 'choose a port from 1024 on, or let this user have lower ones';
+
 /** Whether the operating system refused a call. */
 export function isSystemError(error: unknown): error is SystemError {
   return (
@@ -40,6 +42,7 @@ export function failureReason(cause: unknown): string {
 
 /** What failed and, for what a user can mend, what to do: `ENOSPC: no space left on device, write; free space …`. */
 export function systemErrorText(error: SystemError): string {
-  const advice = ADVICE[error.code];
+  const isPort = error.code === 'EACCES' && error.syscall === 'listen';
+  const advice = isPort ? PORT_ADVICE : ADVICE[error.code];
   return advice === undefined ? error.message : `${error.message}; ${advice}`;
 }
