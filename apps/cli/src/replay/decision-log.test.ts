@@ -228,12 +228,29 @@ describe('a decision log', () => {
     expect(reader.complaint).toMatch(/^3 of 7 lines unreadable, first at .*torn\.ndjson:2: /);
   });
 
+  it('leaves workers of other models out of its fleet', async () => {
+    const path = join(directory, 'models.ndjson');
+    const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
+    const others = lines.map((line) => {
+      const decision = JSON.parse(line) as { candidates: object[] };
+      const foreign = { ...decision.candidates[0], worker_id: '77', rejection: 'excluded' };
+      return JSON.stringify({ ...decision, candidates: [...decision.candidates, foreign] });
+    });
+    await writeFile(path, others.join('\n'));
+    expect((await readLog(path)).fleet).toMatchObject({ workers: 4, kvBlocks: 128 });
+  });
+
   it('is refused when it has two block sizes', async () => {
     const path = join(directory, 'sizes.ndjson');
     const [first = '', second = ''] = (await readFile(file, 'utf8')).split('\n');
     const other = JSON.stringify({ ...(JSON.parse(second) as object), block_size: 32 });
     await writeFile(path, `${first}\n${other}\n`);
-    await expect(readLog(path)).rejects.toThrow(/blocks of 32 tokens, others of 16/);
+    await expect(readLog(path)).rejects.toThrow(
+      /blocks of 32 tokens, others of 16: choose one with --block-size/,
+    );
+    const reader = new DecisionReader([path]);
+    const chosen = await readDecisionLog({ ...OPTIONS, reader, blockSize: 16 });
+    expect(chosen.trace.arrivalMs).toHaveLength(1);
   });
 
   it.each([

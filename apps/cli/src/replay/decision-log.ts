@@ -44,6 +44,8 @@ export interface DecisionLogOptions {
   readonly reader: DecisionReader;
   /** The one to replay, when there are several. */
   readonly endpoint: string | undefined;
+  /** Tokens per block of those to replay, when models of the endpoint have several. @default all must be of one */
+  readonly blockSize?: number | undefined;
   readonly policies: readonly ReplayPolicy[];
   readonly unknownOutputTokens: number;
 }
@@ -80,11 +82,7 @@ class LogReader {
 
   /** Takes one in. @returns why it cannot be used */
   add(decision: Decision): string | undefined {
-    const { endpoint } = this.#options;
-    if (endpoint !== undefined && decision.endpoint !== endpoint) return undefined;
-    // A worker that failed it: the request has another decision.
-    if (decision.outcome?.kind === 'failed' && !((decision.outcome.outputTokens ?? 0) > 0))
-      return undefined;
+    if (!this.#isWanted(decision)) return undefined;
     const problem = this.#tryMakeAgain(decision);
     if (problem !== undefined) return problem;
     this.#endpoints.add(decision.endpoint);
@@ -125,11 +123,19 @@ class LogReader {
     };
   }
 
+  #isWanted({ endpoint, blockSize, outcome }: Decision): boolean {
+    const wanted = this.#options;
+    if (wanted.endpoint !== undefined && endpoint !== wanted.endpoint) return false;
+    if (wanted.blockSize !== undefined && blockSize !== wanted.blockSize) return false;
+    // A worker that failed it: the request has another decision.
+    return outcome?.kind !== 'failed' || (outcome.outputTokens ?? 0) > 0;
+  }
+
   #requireBlockSize({ blockSize, decisionId }: Decision): void {
     const known = this.#last?.blockSize ?? blockSize;
     if (blockSize !== known)
       throw unusable(
-        `decision ${decisionId} has blocks of ${blockSize} tokens, others of ${known}`,
+        `decision ${decisionId} has blocks of ${blockSize} tokens, others of ${known}: choose one with --block-size`,
       );
   }
 

@@ -2,7 +2,7 @@
  * Which workers a recorded fleet had, and when: a worker that was restarted has a new instance id, but was not one worker
  * more. It existed from the first request that had it among its candidates to the last one.
  */
-import type { Decision } from '@dynamo-ts/protocol';
+import type { Decision, DecisionCandidate } from '@dynamo-ts/protocol';
 
 /** Requests by position in a trace, from the first to the last that a worker could have taken. */
 export interface Life {
@@ -24,12 +24,17 @@ export interface Fleet {
   readonly kvBlocks: number;
 }
 
+/** What a router says of a worker that a request must not go to: it serves another model, or failed the request. */
+const EXCLUDED = 'excluded';
+
 interface Rank {
   /** Requests that had it among their candidates. */
   first: Seen;
   last: Seen;
   /** Those that it got. */
   requests: number;
+  /** It was there for some request. */
+  isOfFleet: boolean;
 }
 
 /** A request by its place in the order of arrival. */
@@ -39,27 +44,27 @@ interface Seen {
   readonly number: number;
 }
 
-/** Collects a fleet from decisions in any order. */
+/** Collects a fleet from decisions in any order; workers that no request could have gone to are no part of it. */
 export class FleetLives {
   readonly #ranks = new Map<string, Rank>();
   #kvBlocks = 0;
 
   /** Takes in the candidates of a request. */
   add({ candidates, chosen }: Decision, seen: Seen): void {
-    for (const [position, { workerId, dpRank, totalKvBlocks }] of candidates.entries()) {
-      const name = `${workerId}/${dpRank}`;
-      const rank = this.#ranks.get(name) ?? { first: seen, last: seen, requests: 0 };
-      this.#ranks.set(name, rank);
+    for (const [position, candidate] of candidates.entries()) {
+      const rank = this.#rank(candidate, seen);
       if (isBefore(seen, rank.first)) rank.first = seen;
       if (isBefore(rank.last, seen)) rank.last = seen;
       if (position === chosen) rank.requests += 1;
-      this.#kvBlocks = Math.max(this.#kvBlocks, Number(totalKvBlocks));
+      if (candidate.rejection === EXCLUDED) continue;
+      rank.isOfFleet = true;
+      this.#kvBlocks = Math.max(this.#kvBlocks, Number(candidate.totalKvBlocks));
     }
   }
 
   /** The fleet. @param positionOf position in the trace of a request by its number */
   build(positionOf: (number: number) => number): Fleet {
-    const ranks = [...this.#ranks.values()];
+    const ranks = [...this.#ranks.values()].filter(({ isOfFleet }) => isOfFleet);
     const lives = ranks.map(({ first, last }) => {
       return { first: positionOf(first.number), last: positionOf(last.number) };
     });
@@ -68,6 +73,15 @@ export class FleetLives {
     for (const [at, place] of places.entries())
       requests[place] = (requests[place] ?? 0) + (ranks[at]?.requests ?? 0);
     return { lives, workers, places, requests, kvBlocks: this.#kvBlocks };
+  }
+
+  #rank({ workerId, dpRank }: DecisionCandidate, seen: Seen): Rank {
+    const name = `${workerId}/${dpRank}`;
+    const known = this.#ranks.get(name);
+    if (known !== undefined) return known;
+    const rank = { first: seen, last: seen, requests: 0, isOfFleet: false };
+    this.#ranks.set(name, rank);
+    return rank;
   }
 }
 

@@ -31,6 +31,11 @@ export const REPLAY_OPTIONS = optionGroup('Replay', {
     flag: 'endpoint',
     help: 'Endpoint to replay, namespace.component.endpoint, when the log is of several.',
   }),
+  blockSize: option.integer({
+    flag: 'block-size',
+    min: 1,
+    help: 'Replay the requests with blocks of so many tokens, when models of the endpoint have blocks of several sizes.',
+  }),
   workers: option.integer({
     flag: 'workers',
     aliases: ['num-workers'],
@@ -117,6 +122,7 @@ async function replayText(config: ReplayConfig): Promise<string> {
   const log = await readDecisionLog({
     reader,
     endpoint: config.endpoint,
+    blockSize: config.blockSize,
     policies,
     unknownOutputTokens: config.outputTokens,
   });
