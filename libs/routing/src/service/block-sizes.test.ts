@@ -140,6 +140,21 @@ describe('models of one endpoint whose blocks differ', () => {
     await service.close();
   });
 
+  it('are not looked for at a worker that has not said yet what it serves', async () => {
+    await using cluster = await TestCluster.start();
+    const [small] = await holders(cluster);
+    const { id } = await cluster.worker(() => undefined);
+    const { service, route, routers } = await setUp(cluster);
+    await route('first', 16, { model: 'm16' });
+    await vi.waitFor(() => expect(routers[0]?.workers).toBe(3));
+    for (let round = 0; round < 4; round += 1)
+      expect((await route(`r${round}`, 16, { model: 'm16' })).instanceId).toBe(small);
+    expect(routers[0]?.foreign('m16', false)).toContain(id);
+    // Nothing is known against it when the model is not known either.
+    expect(routers[0]?.foreign('adapter', false)).not.toContain(id);
+    await service.close();
+  });
+
   it('are too many when their routers are more than a service takes', async () => {
     await using cluster = await TestCluster.start();
     await cluster.worker(() => undefined);

@@ -230,10 +230,11 @@ export class WorkerRoster {
   }
 }
 
-/** A worker of which no model is known may serve any. */
+/** An engine that was added without a model may serve any; a worker without a card may be about to say another one. */
 function isForeign(fact: WorkerFact, model: string | undefined, isOnlyRouter: boolean): boolean {
   if (!fact.countsAlike && !isOnlyRouter) return true;
-  return model !== undefined && fact.models.length > 0 && !fact.models.includes(model);
+  if (model === undefined || fact.models.includes(model)) return false;
+  return fact.models.length > 0 || fact === PLAIN_WORKER;
 }
 
 function namesOf(facts: readonly WorkerFact[]): ReadonlySet<string> {
