@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-import { DynamoError } from '@dynamo-ts/base';
-import { suggestion } from '@dynamo-ts/config';
+import { DynamoError, suggestion } from '@dynamo-ts/base';
 import type { Environment } from '@dynamo-ts/config';
 
 import { runServiceMain } from './service-entry.ts';

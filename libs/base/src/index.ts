@@ -30,6 +30,8 @@ export {
 } from './ids.ts';
 export type { LifecycleOptions, ShutdownPhase, ShutdownStep } from './lifecycle.ts';
 export { Lifecycle, SHUTDOWN_PHASES } from './lifecycle.ts';
+export { editDistance } from './edit-distance.ts';
+export { suggestion } from './suggestion.ts';
 export type { SystemError } from './system-error.ts';
 export { failureReason, isSystemError, systemErrorText } from './system-error.ts';
 export type { TaskGroupOptions } from './task-group.ts';

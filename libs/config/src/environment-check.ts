@@ -2,7 +2,8 @@
  * Finds misspelt variables of the environment. A name that is not known cannot simply be refused: a machine's environment
  * also holds what the reference reads and this project does not. Only names that are almost one of ours are told.
  */
-import { editDistance } from './edit-distance.ts';
+import { editDistance } from '@dynamo-ts/base';
+
 import { ENVIRONMENT_NAMES } from './environment-names.ts';
 import type { Environment } from './environment.ts';
 import type { Options } from './option.ts';

@@ -1,10 +1,9 @@
 /** Reads command-line flags: `--name value`, `--name=value`, `--name`, `--no-name`, `-x value`; the last one wins, lists collect. */
-import { DynamoError } from '@dynamo-ts/base';
+import { DynamoError, suggestion } from '@dynamo-ts/base';
 
 import type { WrittenValue, WrittenValues } from './config-source.ts';
 import { tryForeignAdvice } from './foreign-names.ts';
 import type { Option, Options } from './option.ts';
-import { suggestion } from './suggestion.ts';
 
 interface Known {
   readonly key: string;

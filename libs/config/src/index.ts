@@ -24,5 +24,4 @@ export { renderHelp } from './render-help.ts';
 export { renderMarkdown } from './render-markdown.ts';
 export type { RunnableService, ServiceMain } from './run-service.ts';
 export { failStart, probeHealth, runService } from './run-service.ts';
-export { suggestion } from './suggestion.ts';
 export type { AskedServices } from './yaml-file.ts';

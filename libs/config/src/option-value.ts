@@ -1,5 +1,5 @@
 /** Readers of written values. Each throws a plain Error whose message says what is expected; the caller adds the origin. */
-import { suggestion } from './suggestion.ts';
+import { suggestion } from '@dynamo-ts/base';
 
 /** Bounds of a number, both included. */
 export interface NumberLimits {

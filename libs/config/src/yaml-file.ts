@@ -5,13 +5,12 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-import { DynamoError, failureReason } from '@dynamo-ts/base';
+import { DynamoError, failureReason, suggestion } from '@dynamo-ts/base';
 import type * as Yaml from 'yaml';
 
 import type { WrittenValue, WrittenValues } from './config-source.ts';
 import { tryForeignAdvice } from './foreign-names.ts';
 import type { Options } from './option.ts';
-import { suggestion } from './suggestion.ts';
 
 /** Services that may have a section of their own. */
 const SECTIONS: readonly string[] = ['up', 'frontend', 'router', 'worker'];

@@ -105,6 +105,9 @@ describe('parseChatRequest', () => {
 
   it('names every unknown top-level field', () => {
     expect(() => chat({ foo: 1, bar: 2 })).toThrow('Unsupported parameter(s): foo, bar');
+    expect(() => chat({ temprature: 1 })).toThrow(
+      "Unsupported parameter(s): temprature; did you mean 'temperature'?",
+    );
   });
 
   it('repeats only the first of very many unknown fields', () => {

@@ -1,7 +1,7 @@
 /**
  * From zod's verdict to one clear sentence: the first problem, with the field it concerns in `details.param`.
  */
-import { DynamoError } from '@dynamo-ts/base';
+import { DynamoError, suggestion } from '@dynamo-ts/base';
 import type { z } from 'zod';
 
 /** How strict the service is about fields it does not know. */
@@ -41,8 +41,13 @@ export function refuseUnknownFields(
   const rest = unknown.length - MAX_QUOTED_NAMES;
   throw invalidField(
     quoted(first),
-    `Unsupported parameter(s): ${named}${rest > 0 ? ` and ${rest} more` : ''}`,
+    `Unsupported parameter(s): ${named}${rest > 0 ? ` and ${rest} more` : ''}${unknown.length === 1 ? meant(first, known) : ''}`,
   );
+}
+
+/** A long name is no misspelling, and looking for its like would cost. */
+function meant(name: string, known: ReadonlySet<string>): string {
+  return name.length > MAX_QUOTED_LENGTH ? '' : suggestion(name, [...known]);
 }
 
 /** Checks a value against its schema. @throws `request.invalid` with the first problem */
