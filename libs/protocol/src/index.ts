@@ -3,7 +3,10 @@ export type { EndpointPath, EventScope } from './keys.ts';
 export {
   EVENT_CHANNELS_PREFIX,
   INSTANCES_PREFIX,
+  KV_EVENTS_TOPIC,
+  LOAD_METRICS_TOPIC,
   MODEL_CARDS_PREFIX,
+  WORKER_KV_QUERY_ENDPOINT,
   encodeSegment,
   endpointUri,
   eventChannelKey,

@@ -10,6 +10,13 @@ export const MODEL_CARDS_PREFIX = 'v1/mdc/';
 /** Bucket of event publishers' addresses (direct event plane). */
 export const EVENT_CHANNELS_PREFIX = 'v1/event_channels/';
 
+/** Topic of the workers' KV events, encoded `KvEventBatch`es. */
+export const KV_EVENTS_TOPIC = 'kv-events';
+/** Topic of the workers' load, encoded `ActiveLoad`s. */
+export const LOAD_METRICS_TOPIC = 'load_metrics';
+/** Endpoint of a worker's component that answers routers which missed KV events. */
+export const WORKER_KV_QUERY_ENDPOINT = 'worker_kv_indexer_query';
+
 /** A named, network-callable handler: namespace, component, endpoint. */
 export interface EndpointPath {
   readonly namespace: string;

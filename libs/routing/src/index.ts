@@ -32,7 +32,7 @@ export type {
 } from './busy/busy-thresholds.ts';
 export { BusyThresholds } from './busy/busy-thresholds.ts';
 export { BUSY_METRICS } from './busy/metrics.ts';
-export { LOAD_TOPIC, ReportedLoads } from './busy/reported-loads.ts';
+export { ReportedLoads } from './busy/reported-loads.ts';
 export type { DecisionPage, DecisionSource } from './decision-page.ts';
 export { DECISIONS_PATH, decisionPage } from './decision-page.ts';
 export type { DispatchRequest, DispatcherOptions, WorkerPool } from './dispatcher.ts';

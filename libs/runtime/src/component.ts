@@ -1,8 +1,9 @@
+import { LOAD_METRICS_TOPIC } from '@dynamo-ts/protocol';
 import { Endpoint } from './endpoint.ts';
 import type { EndpointHost, ServeEndpointOptions } from './endpoint.ts';
 import type { ServedEndpoint } from './served-endpoint.ts';
 import type { EndpointHandler } from './typed-handler.ts';
-import { LOAD_METRICS_TOPIC, WorkerMetricsPublisher } from './worker-metrics-publisher.ts';
+import { WorkerMetricsPublisher } from './worker-metrics-publisher.ts';
 
 /** One role in a namespace: backend, prefill, router, … */
 export class Component {

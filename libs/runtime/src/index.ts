@@ -56,4 +56,4 @@ export { ServedEndpoint } from './served-endpoint.ts';
 export type { EndpointHandler, HandlerCodec } from './typed-handler.ts';
 export { codecHandler } from './typed-handler.ts';
 export type { WorkerLoadReport } from './worker-metrics-publisher.ts';
-export { LOAD_METRICS_TOPIC, WorkerMetricsPublisher } from './worker-metrics-publisher.ts';
+export { WorkerMetricsPublisher } from './worker-metrics-publisher.ts';

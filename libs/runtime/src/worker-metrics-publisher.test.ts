@@ -1,11 +1,10 @@
 import { asInstanceId } from '@dynamo-ts/base';
-import { ActiveLoad } from '@dynamo-ts/protocol';
+import { ActiveLoad, LOAD_METRICS_TOPIC } from '@dynamo-ts/protocol';
 import { nullLogger } from '@dynamo-ts/telemetry';
 import { describe, expect, it } from 'vitest';
 
 import { DistributedRuntime } from './distributed-runtime.ts';
 import { createLocalPlanes } from './local-planes.ts';
-import { LOAD_METRICS_TOPIC } from './worker-metrics-publisher.ts';
 
 describe('Component.createMetricsPublisher', () => {
   it('sends loads under the instance id of the process', async () => {

@@ -3,9 +3,6 @@ import { ActiveLoad } from '@dynamo-ts/protocol';
 
 import type { EventPublisher } from './event-plane/event-plane.ts';
 
-/** Topic of `ActiveLoad` events, in the scope of a worker's component. */
-export const LOAD_METRICS_TOPIC = 'load_metrics';
-
 /** Load of one data-parallel rank; what is not said is 0. */
 export interface WorkerLoadReport {
   /** @default 0 */

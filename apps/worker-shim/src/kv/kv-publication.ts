@@ -16,9 +16,6 @@ import type { EngineKvEvents } from '../engines/engine.ts';
 import { KvPublisherMetrics } from './kv-publisher-metrics.ts';
 import type { KvIndexStats } from './kv-publisher-metrics.ts';
 
-/** Topic of encoded `KvEventBatch`es. */
-export const KV_EVENTS_TOPIC = 'kv-events';
-
 /** A worker's index of its own cache, with the events that made it; `LocalKvIndexer` of `@dynamo-ts/kv`. */
 export interface KvIndex extends EventFrameSink, AsyncDisposable {
   acceptMockerRecords(records: Uint8Array): void;
@@ -41,7 +38,7 @@ export interface KvIndexOptions {
 /** Settings of a {@link KvPublication}. */
 export interface KvPublicationOptions {
   readonly workerId: InstanceId;
-  /** Of the topic {@link KV_EVENTS_TOPIC}; not closed here. */
+  /** Of the topic `KV_EVENTS_TOPIC`; not closed here. */
   readonly publisher: EventPublisher;
   readonly createIndex: (options: KvIndexOptions) => KvIndex;
   readonly metrics: MetricsRegistry;

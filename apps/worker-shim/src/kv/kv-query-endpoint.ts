@@ -1,13 +1,10 @@
 /** Serves a worker's index to routers that start, or that missed events. */
 import { DynamoError } from '@dynamo-ts/base';
-import { formatEndpointPath } from '@dynamo-ts/protocol';
+import { WORKER_KV_QUERY_ENDPOINT, formatEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 import type { DistributedRuntime, RawHandler, ServedEndpoint } from '@dynamo-ts/runtime';
 
 import type { KvPublication } from './kv-publication.ts';
-
-/** Endpoint that answers `WorkerKvQueryRequest`s, beside the one that generates. */
-const QUERY_ENDPOINT = 'worker_kv_indexer_query';
 
 /** Settings of {@link serveKvQueries}. */
 export interface KvQueryEndpointOptions {
@@ -32,6 +29,6 @@ export function serveKvQueries(options: KvQueryEndpointOptions): Promise<ServedE
     sink.end();
   };
   return runtime
-    .endpoint(formatEndpointPath({ ...path, endpoint: QUERY_ENDPOINT }))
+    .endpoint(formatEndpointPath({ ...path, endpoint: WORKER_KV_QUERY_ENDPOINT }))
     .serveRaw(handle, { gracefulShutdown: false });
 }

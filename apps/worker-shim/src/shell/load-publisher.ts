@@ -7,9 +7,6 @@ import type { EventPublisher } from '@dynamo-ts/runtime';
 
 import type { EngineLoad } from '../engines/engine.ts';
 
-/** Topic of {@link ActiveLoad} events. */
-export const LOAD_TOPIC = 'load_metrics';
-
 const MIN_INTERVAL_MS = 20;
 
 /** Settings of a {@link LoadPublisher}. */

@@ -14,13 +14,14 @@ import type { Lifecycle } from '@dynamo-ts/base';
 import type { BuildModelCardOptions, CardFileCache } from '@dynamo-ts/preprocess';
 import type { EndpointPath, ModelDeploymentCard } from '@dynamo-ts/protocol';
 import { LocalKvIndexer } from '@dynamo-ts/kv';
+import { KV_EVENTS_TOPIC, LOAD_METRICS_TOPIC } from '@dynamo-ts/protocol';
 import type { DistributedRuntime, EventPublisher, ServedEndpoint } from '@dynamo-ts/runtime';
 import type { HealthState, Logger, Telemetry } from '@dynamo-ts/telemetry';
 
 import type { WorkerConfig } from '../config.ts';
 import { publishesKvEvents } from '../engines/engine.ts';
 import type { Engine, EngineFacts } from '../engines/engine.ts';
-import { KV_EVENTS_TOPIC, KvPublication } from '../kv/kv-publication.ts';
+import { KvPublication } from '../kv/kv-publication.ts';
 import { serveKvQueries } from '../kv/kv-query-endpoint.ts';
 import { Canary } from './health/canary.ts';
 import { CancellationMeter } from './cancellation-meter.ts';
@@ -28,7 +29,7 @@ import { EngineKeeper } from './engine-keeper.ts';
 import { EngineWatchdog } from './health/engine-watchdog.ts';
 import type { EngineStall } from './health/engine-watchdog.ts';
 import { GenerateHandler } from './generate-handler.ts';
-import { LOAD_TOPIC, LoadPublisher } from './load-publisher.ts';
+import { LoadPublisher } from './load-publisher.ts';
 import { describeModel } from './model/model-description.ts';
 import { WORKER_METRICS } from './metrics.ts';
 import { ModelPublication } from './model/model-publication.ts';
@@ -101,7 +102,7 @@ export class Worker {
     if (healthCheckPayload !== undefined) this.#probePayload = readProbePayload(healthCheckPayload);
     health.setEndpoint(path.endpoint, 'notready');
     const load = new LoadPublisher({
-      publisher: await this.#openPublisher(LOAD_TOPIC),
+      publisher: await this.#openPublisher(LOAD_METRICS_TOPIC),
       workerId: runtime.instanceId,
       load: () => engine.load(),
     });

@@ -5,15 +5,13 @@
 import type { InstanceId } from '@dynamo-ts/base';
 import { LocalKvIndexer, computeBlockHashForSeq } from '@dynamo-ts/kv';
 import type { BlockHashOptions, KvTier } from '@dynamo-ts/kv';
+import { KV_EVENTS_TOPIC, WORKER_KV_QUERY_ENDPOINT } from '@dynamo-ts/protocol';
 import type {
   Component,
   DistributedRuntime,
   EventPublisher,
   ServedEndpoint,
 } from '@dynamo-ts/runtime';
-
-import { KV_EVENTS_TOPIC } from '../kv/feed/index-feed.ts';
-import { WORKER_KV_QUERY_ENDPOINT } from '../kv/feed/worker-kv-query.ts';
 
 /** Settings of a {@link KvEventPublisher}. */
 export interface KvEventPublisherOptions {

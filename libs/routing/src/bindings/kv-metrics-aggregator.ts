@@ -1,9 +1,8 @@
 /** Newest load of every worker, for programs that choose workers themselves. Filled by its owner, or by the workers. */
 import { TaskGroup, asInstanceId } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
-import { ActiveLoad, formatEndpointPath } from '@dynamo-ts/protocol';
+import { ActiveLoad, LOAD_METRICS_TOPIC, formatEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
-import { LOAD_METRICS_TOPIC } from '@dynamo-ts/runtime';
 import type { DistributedRuntime } from '@dynamo-ts/runtime';
 
 /** Load of a worker, over all its ranks. */

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 
-import { ActiveLoad, parseEndpointPath } from '@dynamo-ts/protocol';
+import { ActiveLoad, LOAD_METRICS_TOPIC, parseEndpointPath } from '@dynamo-ts/protocol';
 import { Context } from '@dynamo-ts/runtime';
 import { nullLogger } from '@dynamo-ts/telemetry';
 
@@ -11,7 +11,6 @@ import { TestCluster, WORKER_ENDPOINT } from '../testing-cluster.ts';
 import { BusyDoor } from './busy-door.ts';
 import { BusyInstances } from './busy-instances.ts';
 import { BusyThresholds } from './busy-thresholds.ts';
-import { LOAD_TOPIC } from './reported-loads.ts';
 
 const request = (bookingId: string): PlacementRequest => ({
   bookingId,
@@ -39,7 +38,7 @@ describe('a router behind a door', () => {
       busy,
     );
     const { namespace, component } = parseEndpointPath(WORKER_ENDPOINT);
-    const topic = { scope: { namespace, component }, topic: LOAD_TOPIC };
+    const topic = { scope: { namespace, component }, topic: LOAD_METRICS_TOPIC };
     const report = async (index: number, activePrefillTokens: number): Promise<void> => {
       const worker = workers[index] ?? expect.fail('no such worker');
       await using publisher = await worker.runtime.events.publisher(topic, worker.id);

@@ -8,6 +8,7 @@
 import { TaskGroup, asInstanceId, systemClock } from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
 import type { EndpointPath } from '@dynamo-ts/protocol';
+import { LOAD_METRICS_TOPIC } from '@dynamo-ts/protocol';
 import type { EventPlane } from '@dynamo-ts/runtime';
 import type { Logger, MetricsRegistry } from '@dynamo-ts/telemetry';
 
@@ -16,7 +17,7 @@ import type { BusyThresholds } from './busy-thresholds.ts';
 import { BUSY_METRICS } from './metrics.ts';
 import { exceeds } from './rank-pressure.ts';
 import type { RankLimits } from './rank-pressure.ts';
-import { LOAD_TOPIC, ReportedLoads } from './reported-loads.ts';
+import { ReportedLoads } from './reported-loads.ts';
 import type { ReportedLoad } from './reported-loads.ts';
 import { WorkerThresholds } from './worker-thresholds.ts';
 
@@ -105,7 +106,7 @@ export class BusyMonitor implements BusyRanks {
     const { path, events, metrics } = this.#options;
     const { namespace, component } = path;
     this.#tasks.start('loads', async (signal) => {
-      const topic = { scope: { namespace, component }, topic: LOAD_TOPIC };
+      const topic = { scope: { namespace, component }, topic: LOAD_METRICS_TOPIC };
       for await (const { payload } of events.subscribe(topic, { signal })) this.accept(payload);
     });
     this.#tasks.start('ages', async (signal) => {

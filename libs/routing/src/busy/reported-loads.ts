@@ -3,9 +3,6 @@ import { asInstanceId, systemClock } from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
 import { ActiveLoad } from '@dynamo-ts/protocol';
 
-/** Topic of {@link ActiveLoad} events, in the scope of a worker's component. */
-export const LOAD_TOPIC = 'load_metrics';
-
 /** A rank's own account of its load. */
 export interface ReportedLoad {
   readonly instanceId: InstanceId;

@@ -4,7 +4,13 @@
  */
 import type { InstanceId } from '@dynamo-ts/base';
 import { LocalKvIndexer, computeBlockHashForSeq } from '@dynamo-ts/kv';
-import { ModelRecord, modelCardKey, parseEndpointPath } from '@dynamo-ts/protocol';
+import {
+  KV_EVENTS_TOPIC,
+  ModelRecord,
+  WORKER_KV_QUERY_ENDPOINT,
+  modelCardKey,
+  parseEndpointPath,
+} from '@dynamo-ts/protocol';
 import type { EventEnvelope } from '@dynamo-ts/protocol';
 import type {
   DistributedRuntime,
@@ -15,8 +21,6 @@ import type {
 
 import { WORKER_ENDPOINT } from '../testing-cluster.ts';
 import type { TestCluster } from '../testing-cluster.ts';
-import { KV_EVENTS_TOPIC } from './feed/index-feed.ts';
-import { WORKER_KV_QUERY_ENDPOINT } from './feed/worker-kv-query.ts';
 
 /** Tokens per block of test workers. */
 export const TEST_BLOCK_SIZE = 16;

@@ -8,6 +8,7 @@ import { TaskGroup, asInstanceId, raceAbort } from '@dynamo-ts/base';
 import type { Clock, InstanceId } from '@dynamo-ts/base';
 import type { PlacementCore, Recovery } from '@dynamo-ts/kv';
 import type { EndpointPath, EventEnvelope } from '@dynamo-ts/protocol';
+import { KV_EVENTS_TOPIC } from '@dynamo-ts/protocol';
 import type { DistributedRuntime } from '@dynamo-ts/runtime';
 import type { Logger } from '@dynamo-ts/telemetry';
 
@@ -15,9 +16,6 @@ import { RankRestore } from './rank-restore.ts';
 import { RefusalLog } from './refusal-log.ts';
 import { WorkerKvQuery } from './worker-kv-query.ts';
 import type { AskWorker } from './worker-kv-query.ts';
-
-/** Topic of the workers' KV events. */
-export const KV_EVENTS_TOPIC = 'kv-events';
 
 /** Events are applied for at most this long without a pause. */
 const SLICE_MS = 2;

@@ -1,15 +1,16 @@
 /** Asks workers for KV events that were missed, or for all that they hold (RP 3.4). */
 import { DynamoError, instanceIdHex, onAbort } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
-import { WorkerKvQueryRequest, formatEndpointPath } from '@dynamo-ts/protocol';
+import {
+  WORKER_KV_QUERY_ENDPOINT,
+  WorkerKvQueryRequest,
+  formatEndpointPath,
+} from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 
 import type { Recovery } from '@dynamo-ts/kv';
 import { Context } from '@dynamo-ts/runtime';
 import type { Client, DistributedRuntime, RawResponse } from '@dynamo-ts/runtime';
-
-/** Endpoint of a worker's component that answers index queries. */
-export const WORKER_KV_QUERY_ENDPOINT = 'worker_kv_indexer_query';
 
 /** Answers an encoded `WorkerKvQueryRequest` with encoded `WorkerKvQueryResponse` items. */
 export type AskWorker = (request: Uint8Array) => Promise<readonly Uint8Array[]>;
