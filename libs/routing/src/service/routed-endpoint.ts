@@ -53,6 +53,8 @@ const WAIT_MS = 3000;
 /** Engines have blocks of 1 to a few hundred tokens. */
 const MOST_BLOCK_TOKENS = 65_536;
 
+const MOST_CHOICES = 1024;
+
 const NOTHING_KNOWN: BlockChoice = { kind: 'nothing-known' };
 
 /** One endpoint. */
@@ -65,6 +67,8 @@ export class RoutedEndpoint implements AsyncDisposable {
   readonly #opened = new Map<number, EndpointRouter>();
   readonly #closed = new AbortController();
   #known: KnownBlocks | undefined;
+  /** What calls mean, as long as nothing changes. */
+  readonly #choices = new Map<string, number>();
   #change = Promise.withResolvers<undefined>();
   #waiting = 0;
   #isKept = false;
@@ -132,7 +136,7 @@ export class RoutedEndpoint implements AsyncDisposable {
 
   /** What is known of its workers has changed. */
   readonly changed = (): void => {
-    this.#known = undefined;
+    this.#forgetKnown();
     this.#change.resolve(undefined);
     this.#change = Promise.withResolvers();
     if (!this.#isKept || this.#closed.signal.aborted) return;
@@ -147,7 +151,7 @@ export class RoutedEndpoint implements AsyncDisposable {
       if (said.has(blockSize) || isInUse(router)) continue;
       this.#opened.delete(blockSize);
       this.#openings.delete(blockSize);
-      this.#known = undefined;
+      this.#forgetKnown();
       void router.close();
     }
   }
@@ -174,18 +178,37 @@ export class RoutedEndpoint implements AsyncDisposable {
   async #blockSize(call: EndpointCall): Promise<number> {
     const { blockSize: only } = this.#options;
     if (only !== undefined) return only;
-    const { blockSize = 0, signal } = call;
+    const { blockSize = 0 } = call;
     if (blockSize > MOST_BLOCK_TOKENS)
       throw new DynamoError('request.invalid', `block_size must be at most ${MOST_BLOCK_TOKENS}`);
     if (call.isNew === true && blockSize > 0) return blockSize;
+    const name = `${blockSize} ${call.anyBlocks === true} ${call.model ?? ''}`;
+    const known = this.#choices.get(name);
+    if (known !== undefined) return known;
     let choice: BlockChoice = NOTHING_KNOWN;
     await this.#comes(() => {
-      // A call that names no size must see all models before it can be said to mean one.
-      const isSeen = this.#isReady || blockSize > 0;
-      choice = isSeen ? chooseBlockSize(call, this.#blocks()) : NOTHING_KNOWN;
+      choice = this.#choice(call);
+      if (choice.kind === 'size') this.#remember(name, choice.blockSize);
       return choice.kind === 'size' || choice.kind === 'ambiguous';
-    }, signal);
+    }, call.signal);
     return this.#chosen(choice);
+  }
+
+  #choice(call: EndpointCall): BlockChoice {
+    // A call that names no size must see all models before it can be said to mean one.
+    const isSeen = this.#isReady || (call.blockSize ?? 0) > 0;
+    return isSeen ? chooseBlockSize(call, this.#blocks()) : NOTHING_KNOWN;
+  }
+
+  /** Callers make up names. */
+  #remember(name: string, blockSize: number): void {
+    if (this.#choices.size >= MOST_CHOICES) this.#choices.clear();
+    this.#choices.set(name, blockSize);
+  }
+
+  #forgetKnown(): void {
+    this.#known = undefined;
+    this.#choices.clear();
   }
 
   #chosen(choice: BlockChoice): number {
