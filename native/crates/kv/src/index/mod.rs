@@ -4,6 +4,9 @@
 //! and per segment each rank has, in nearly every case, one number: how many of its blocks it holds. Sequence hashes are
 //! chained, so two paths that agree at one position agree before it: a segment is compared by its last hash, and a
 //! 64-block prompt costs as many hash probes as it has segments.
+//!
+//! A segment that was split stays split while anyone holds it, so a document that prompts have left at every block is in
+//! the end as many segments as blocks, and a lookup of it a probe per block: some tens of microseconds for a thousand.
 
 mod approximate;
 mod arena;
