@@ -22,6 +22,8 @@ const NOTHING: KvIndexStats = {
   staleBatches: 0,
   restarts: 0,
   unknownTags: 0,
+  droppedBatches: 0,
+  ignoredRanks: 0,
   blocks: 0,
   bytes: 0,
   lastEventIds: new BigUint64Array(0),

@@ -27,6 +27,10 @@ export interface KvIndexStats {
   readonly staleBatches: number;
   readonly restarts: number;
   readonly unknownTags: number;
+  /** Encoded batches that were thrown away because nobody took them. */
+  readonly droppedBatches: number;
+  /** Changes of more ranks than a worker can have. */
+  readonly ignoredRanks: number;
   readonly blocks: number;
   readonly bytes: number;
   /** Of every rank; ids are dense from 1. */
@@ -125,6 +129,8 @@ export class KvPublisherMetrics implements Disposable {
       stale: stats.staleBatches,
       restart: stats.restarts,
       unknown_tag: stats.unknownTags,
+      dropped_batch: stats.droppedBatches,
+      ignored_rank: stats.ignoredRanks,
     });
   }
 

@@ -22,7 +22,7 @@ export const KV_PUBLISHER_METRICS = {
   zmqSuspiciousEventsTotal: {
     kind: 'counter',
     name: 'dynamo_component_kv_publisher_zmq_suspicious_events_total',
-    help: 'Signs of an event stream out of order, by reason: gap, stale, restart, unknown_tag.',
+    help: 'Signs of an event stream out of order, by reason: gap, stale, restart, unknown_tag, ignored_rank (more ranks than a worker can have), dropped_batch (routers must ask for it).',
     labels: ['worker_id', 'reason'],
   },
   blocks: {
