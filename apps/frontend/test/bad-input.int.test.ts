@@ -68,6 +68,23 @@ describe('what bad input gets', () => {
     expect(error.message).toContain('but the messages have ');
   });
 
+  it('is 404 with what was meant for a path that is almost one', async () => {
+    await using test = await testFrontend();
+    const meant = "; did you mean '/v1/chat/completions'?";
+    for (const [path, end] of [
+      ['/chat/completions', meant],
+      ['/v1/chat/completions/?x=1', meant],
+      ['//v1/chat/completions', meant],
+      ['/v1/embeddings', 'There is no POST /v1/embeddings.'],
+      [`/${'x'.repeat(100)}`, 'x.'],
+    ] as const) {
+      const response = await test.post(path, CHAT);
+      expect(response.status).toBe(404);
+      const { error } = (await response.json()) as { error: { message: string } };
+      expect(error.message.endsWith(end)).toBe(true);
+    }
+  });
+
   it('is 405 with the allowed methods for a path that has others', async () => {
     await using test = await testFrontend();
     for (const [method, path, allow] of [

@@ -67,7 +67,8 @@ export function createHttpServer(logger: Logger, overloadStatus: number): Fastif
   app.setNotFoundHandler(async (request, reply) => {
     const methods = allowed.of(request.url);
     if (methods.length > 0) reply.header('allow', methods.join(', '));
-    await sendError(reply, noSuchRoute(`${request.method} ${request.url.slice(0, 256)}`, methods));
+    const what = `${request.method} ${request.url.slice(0, 256)}`;
+    await sendError(reply, noSuchRoute(what, methods, allowed.meant(request.url)));
   });
   app.setErrorHandler(async (error, request, reply) => {
     const known = fastifyError(error);
@@ -124,9 +125,9 @@ export async function listen(
   }
 }
 
-function noSuchRoute(what: string, allowed: readonly string[]): DynamoError {
+function noSuchRoute(what: string, allowed: readonly string[], meant: string): DynamoError {
   return allowed.length === 0
-    ? new DynamoError('request.not_found', `There is no ${what}.`)
+    ? new DynamoError('request.not_found', `There is no ${what}${meant === '' ? '.' : meant}`)
     : new DynamoError(
         'request.method_not_allowed',
         `There is no ${what}; this path takes ${allowed.join(', ')}.`,
