@@ -1,8 +1,11 @@
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { setImmediate as nextIteration } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
-import { ReaderTurns, TURN_MS } from './reader-turns.ts';
+import { GIVE_WAY_MS, ReaderTurns, TURN_MS } from './reader-turns.ts';
 import { ResponseBuffer } from './response-buffer.ts';
 
 /** Turns on a clock that stands still unless a test moves it. */
@@ -47,6 +50,45 @@ describe('ReaderTurns', () => {
     expect(turns.busy).toBe(true);
     await nextIteration();
     expect(log).toEqual(['a', 'loop', 'b']);
+  });
+
+  /** Has this process take a connection. */
+  async function takeConnection(): Promise<void> {
+    const server = createServer((socket) => socket.destroy());
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    await once(server, 'connection');
+    client.destroy();
+    server.close();
+  }
+
+  it('gives way to new connections, but not for long', async () => {
+    const clock = { ms: 0 };
+    using turns = turnsAt(clock);
+    const log: string[] = [];
+    await takeConnection();
+    turns.enter(() => log.push('first'));
+    setImmediate(() => log.push('loop'));
+    await nextIteration();
+    await nextIteration();
+    expect(log).toEqual(['loop', 'first']);
+    await takeConnection();
+    turns.enter(() => log.push('second'));
+    clock.ms += GIVE_WAY_MS;
+    setImmediate(() => log.push('loop'));
+    await nextIteration();
+    expect(log).toEqual(['loop', 'first', 'second', 'loop']);
+  });
+
+  it('has forgotten connections when it is closed', async () => {
+    const turns = turnsAt({ ms: 0 });
+    turns.close();
+    await takeConnection();
+    const log: string[] = [];
+    turns.enter(() => log.push('reader'));
+    setImmediate(() => log.push('loop'));
+    await nextIteration();
+    expect(log).toEqual(['reader', 'loop']);
   });
 });
 

@@ -6,25 +6,49 @@
  * they would make one iteration of a second. Here readers run until the time of an iteration is used up; the others run in
  * the next one, after the loop has looked at its sockets, and then find more in one batch. While nobody waits a reader runs
  * at once, behind those that the same message has woken.
+ *
+ * Node takes one new connection per listener and iteration. While they keep coming readers give way for some iterations, or
+ * the last of a hundred clients that connect together would wait for a hundred turns.
  */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+
+/** Where Node tells that a server of this process has taken a connection. */
+const CONNECTIONS_CHANNEL = 'net.server.socket';
 
 /** Time for readers in one phase of the loop: short beside the 10 ms that a request may take longer through a frontend. */
 export const TURN_MS = 2;
 
+/** Longest time for which readers give way to new connections at a stretch; half of what a request may take longer. */
+export const GIVE_WAY_MS = 5;
+
 /** A queue of readers of one request plane. */
-export class ReaderTurns {
+export class ReaderTurns implements Disposable {
   readonly #nowMs: () => number;
   readonly #queue: (() => void)[] = [];
   #endMs = 0;
+  /** Since when the next reader waits. */
+  #waitMs = 0;
+  #hasConnection = false;
   #state: 'idle' | 'running' | 'waiting' = 'idle';
 
   /**
-   * Makes an empty queue.
+   * Makes an empty queue, which is to be closed when it is needed no more.
    *
    * @param options.nowMs a monotonic clock
    */
   constructor({ nowMs = () => performance.now() }: { readonly nowMs?: () => number } = {}) {
     this.#nowMs = nowMs;
+    subscribe(CONNECTIONS_CHANNEL, this.#onConnection);
+  }
+
+  /** Listens to connections no more; readers still have their turns. Idempotent. */
+  close(): void {
+    unsubscribe(CONNECTIONS_CHANNEL, this.#onConnection);
+    this.#hasConnection = false;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
   }
 
   /** Whether readers wait for their turn. */
@@ -37,12 +61,20 @@ export class ReaderTurns {
     this.#queue.push(wake);
     if (this.#state !== 'idle') return;
     this.#state = 'running';
+    this.#waitMs = this.#nowMs();
     process.nextTick(this.#begin);
   }
 
   readonly #begin = (): void => {
+    const nowMs = this.#nowMs();
+    if (this.#hasConnection && nowMs - this.#waitMs < GIVE_WAY_MS) {
+      this.#hasConnection = false;
+      this.#state = 'waiting';
+      setImmediate(this.#begin);
+      return;
+    }
     this.#state = 'running';
-    this.#endMs = this.#nowMs() + TURN_MS;
+    this.#endMs = nowMs + TURN_MS;
     this.#next();
   };
 
@@ -67,6 +99,11 @@ export class ReaderTurns {
       return;
     }
     this.#state = 'waiting';
+    this.#waitMs = this.#nowMs();
     setImmediate(this.#begin);
+  };
+
+  readonly #onConnection = (): void => {
+    this.#hasConnection = true;
   };
 }

@@ -183,6 +183,7 @@ export class GrpcRequestPlane implements RequestPlane {
 
   async #close(): Promise<void> {
     clearInterval(this.#sweeper);
+    this.#turns.close();
     for (const connection of this.#connections.values()) connection.close();
     this.#connections.clear();
     this.#handlers.close();

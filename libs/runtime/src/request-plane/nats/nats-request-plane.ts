@@ -212,6 +212,7 @@ export class NatsRequestPlane implements RequestPlane {
 
   async #close(): Promise<void> {
     clearInterval(this.#timer);
+    this.#turns.close();
     this.#up = undefined;
     this.#closed.abort(new AbortReasonError('shutdown'));
     for (const session of [...this.#sessions.values()]) {
