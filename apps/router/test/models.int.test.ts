@@ -21,7 +21,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { GrpcCaller } from './grpc-caller.ts';
 import { tokens } from './testing-engine.ts';
 import { ENDPOINT, Fleet } from './testing-fleet.ts';
-import { MODELS, worker } from './testing-models.ts';
+import { MODELS, worker, workerRuntime } from './testing-models.ts';
 
 const PROMPT = Uint32Array.from(tokens(256));
 const promptLe = Buffer.from(tokenIdsToBytes(PROMPT));
@@ -157,6 +157,28 @@ describe('two models of one endpoint', () => {
     const old = { requestId: 'old', endpoint: ENDPOINT, blockHashesLe, blockSize: 16 };
     const { instanceId } = await caller.ask('route', RouteRequest.create(old));
     expect(instanceId).toBe(small);
+  });
+
+  it('are not taken for each other when the workers of one are gone', async () => {
+    await using fleet = await Fleet.start();
+    const [runtime] = [await workerRuntime(fleet, 'small'), await worker(fleet, 'large')];
+    const app = await fleet.routerOfAnySize();
+    using caller = new GrpcCaller(app.grpcPort);
+    expect(await generated(caller, 'small')).toEqual(['small']);
+    expect(await generated(caller, 'large')).toEqual(['large']);
+    await runtime.close();
+    await runtime.discovery.close();
+    const gone = { code: 14, details: containing('serves model "small" now; retry later') };
+    await vi.waitFor(
+      async () => expect(generated(caller, 'small')).rejects.toMatchObject(gone),
+      10_000,
+    );
+    const fields = { endpoint: ENDPOINT, model: 'small', requestId: 'r', promptTokens: 9 };
+    await expect(caller.ask('route', RouteRequest.create(fields))).rejects.toMatchObject(gone);
+    await worker(fleet, 'small');
+    await vi.waitFor(async () => expect(await generated(caller, 'small')).toEqual(['small']), {
+      timeout: 10_000,
+    });
   });
 
   it('include those of engines that register nowhere', async () => {

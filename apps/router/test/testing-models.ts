@@ -5,7 +5,7 @@ import {
   modelCardKey,
   parseEndpointPath,
 } from '@dynamo-ts/protocol';
-import type { RawHandler } from '@dynamo-ts/runtime';
+import type { DistributedRuntime, RawHandler } from '@dynamo-ts/runtime';
 
 import { ENDPOINT } from './testing-fleet.ts';
 import type { Fleet } from './testing-fleet.ts';
@@ -26,6 +26,14 @@ const answering =
 
 /** A worker with a model card for each of its models, as the shim publishes them. */
 export async function worker(fleet: Fleet, ...models: readonly ModelName[]): Promise<bigint> {
+  return (await workerRuntime(fleet, ...models)).instanceId;
+}
+
+/** The same, as the runtime of the worker's process. */
+export async function workerRuntime(
+  fleet: Fleet,
+  ...models: readonly ModelName[]
+): Promise<DistributedRuntime> {
   const runtime = await fleet.worker(answering(models.join(' ')));
   const path = parseEndpointPath(ENDPOINT);
   const { instanceId } = runtime;
@@ -44,5 +52,5 @@ export async function worker(fleet: Fleet, ...models: readonly ModelName[]): Pro
     const key = `${modelCardKey(path, instanceId)}${model === models[0] ? '' : `/${model}`}`;
     await runtime.discovery.register({ key, value });
   }
-  return instanceId;
+  return runtime;
 }

@@ -8,7 +8,7 @@ const models = [
   { model: 'small', blockSize: 16 },
   { model: 'large', blockSize: 64 },
 ];
-const several: KnownBlocks = { endpoint, models, open: [] };
+const several: KnownBlocks = { endpoint, models, open: [], gone: new Set(['former']) };
 const choice = (call: BlockCall, known: Partial<KnownBlocks> = {}) =>
   chooseBlockSize(call, { ...several, ...known });
 const size = (blockSize: number) => ({ kind: 'size', blockSize });
@@ -65,6 +65,17 @@ describe('the block size that a call means', () => {
     expect(choice({ model: 'other', anyBlocks: true }, moving(1, 3))).toMatchObject({
       kind: 'ambiguous',
     });
+  });
+
+  it('is not that of another model when its own is served no more', () => {
+    const one = { models: models.slice(0, 1) };
+    expect(choice({ model: 'former' }, one)).toEqual({
+      kind: 'gone',
+      message: `no worker of ${endpoint} serves model "former" now; retry later`,
+    });
+    expect(choice({ model: 'former', blockSize: 16 }, one)).toMatchObject({ kind: 'gone' });
+    const back = { models: [{ model: 'former', blockSize: 32 }] };
+    expect(choice({ model: 'former' }, back)).toEqual(size(32));
   });
 
   it('is none that nobody has, but may be that of a model that was there', () => {

@@ -23,6 +23,8 @@ export interface KnownBlocks {
   readonly endpoint: string;
   /** What workers say. */
   readonly models: readonly ModelBlocks[];
+  /** Models that workers served and none serves now: the blocks of others are not meant. */
+  readonly gone: ReadonlySet<string>;
   /** Of routers that are open: what callers have named where no worker says anything. */
   readonly open: readonly number[];
 }
@@ -32,6 +34,8 @@ export type BlockChoice =
   | { readonly kind: 'size'; readonly blockSize: number }
   /** It can mean several; more workers do not make it clearer. */
   | { readonly kind: 'ambiguous'; readonly message: string }
+  /** Nobody serves its model any more. */
+  | { readonly kind: 'gone'; readonly message: string }
   /** Nobody has such blocks; the worker that has may be about to come. */
   | { readonly kind: 'absent'; readonly message: string }
   /** Nothing is known of any blocks. */
@@ -57,6 +61,10 @@ interface Meant extends KnownBlocks {
 /** Chooses. */
 export function chooseBlockSize(call: BlockCall, known: KnownBlocks): BlockChoice {
   const ofModel = known.models.filter(({ model }) => model !== '' && model === call.model);
+  if (ofModel.length === 0 && known.gone.has(call.model ?? '')) {
+    const message = `no worker of ${known.endpoint} serves model ${quoted(call.model ?? '')} now; retry later`;
+    return { kind: 'gone', message };
+  }
   const said = sizesOf(ofModel.length > 0 ? ofModel : known.models);
   const meant = { ...known, ofModel, said };
   return (call.blockSize ?? 0) > 0 ? named(call, meant) : unnamed(call, meant);

@@ -3,7 +3,13 @@
  * `SharedRouters`. A router opens when a call means its block size; of an endpoint that is kept, all open as soon as the
  * workers' model cards say the sizes, so that their indexes are there before the first call.
  */
-import { AbortReasonError, DynamoError, deadlineSignal, raceAbort } from '@dynamo-ts/base';
+import {
+  AbortReasonError,
+  DynamoError,
+  PUBLIC_MESSAGE,
+  deadlineSignal,
+  raceAbort,
+} from '@dynamo-ts/base';
 import { formatEndpointPath } from '@dynamo-ts/protocol';
 import type { EndpointPath } from '@dynamo-ts/protocol';
 
@@ -20,6 +26,8 @@ export interface FollowedModels extends AsyncDisposable {
   /** Whether what there was at the start has been read. */
   readonly isReady: boolean;
   list(): readonly ModelBlocks[];
+  /** Models that workers served and none serves now. */
+  gone(): ReadonlySet<string>;
 }
 
 /** What a call for an endpoint says. */
@@ -189,7 +197,7 @@ export class RoutedEndpoint implements AsyncDisposable {
     await this.#comes(() => {
       choice = this.#choice(call);
       if (choice.kind === 'size') this.#remember(name, choice.blockSize);
-      return choice.kind === 'size' || choice.kind === 'ambiguous';
+      return choice.kind !== 'absent' && choice.kind !== 'nothing-known';
     }, call.signal);
     return this.#chosen(choice);
   }
@@ -215,7 +223,8 @@ export class RoutedEndpoint implements AsyncDisposable {
     if (choice.kind === 'size') return choice.blockSize;
     if (choice.kind === 'nothing-known')
       throw this.#unavailable('name it in block_size, or retry later');
-    throw new DynamoError('request.invalid', choice.message);
+    const code = choice.kind === 'gone' ? 'backend.unavailable' : 'request.invalid';
+    throw new DynamoError(code, choice.message, { details: PUBLIC_MESSAGE });
   }
 
   /** Waits a while until something holds. @returns whether it does @throws the signal's reason */
@@ -243,6 +252,7 @@ export class RoutedEndpoint implements AsyncDisposable {
     this.#known ??= {
       endpoint: this.name,
       models: [...(this.#models?.list() ?? []), ...this.#options.registered()],
+      gone: this.#models?.gone() ?? new Set(),
       open: [...this.#opened.keys()],
     };
     return this.#known;

@@ -26,6 +26,7 @@ async function setUp(blockSize?: number) {
           return models.isReady;
         },
         list: () => models.list(),
+        gone: () => models.gone(),
         async [Symbol.asyncDispose]() {
           each.isClosed = true;
           await models.close();

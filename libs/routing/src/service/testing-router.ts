@@ -12,6 +12,7 @@ import type { FollowModels } from './routed-endpoints.ts';
 export const noModels: FollowModels = () => ({
   isReady: true,
   list: () => [],
+  gone: () => new Set(),
   [Symbol.asyncDispose]: async () => Promise.resolve(),
 });
 

@@ -23,6 +23,9 @@ export interface EndpointModelsOptions {
   readonly logger: Logger;
 }
 
+/** Models that are remembered. */
+const MOST_GONE = 1024;
+
 /** Discovery prefix of the model records of an endpoint. */
 export function modelCardsPrefix({ namespace, component, endpoint }: EndpointPath): string {
   const segments = [namespace, component, endpoint].map(encodeSegment);
@@ -46,6 +49,8 @@ export class EndpointModels implements AsyncDisposable {
   readonly #options: EndpointModelsOptions;
   /** By the record's key. */
   readonly #records = new Map<string, ModelBlocks>();
+  /** Models that were served once and are not now, the latest last. */
+  readonly #gone = new Set<string>();
   readonly #tasks: TaskGroup;
   #isReady = false;
   #list: readonly ModelBlocks[] | undefined;
@@ -79,6 +84,11 @@ export class EndpointModels implements AsyncDisposable {
     return this.#list;
   }
 
+  /** Models that workers served and none serves now. */
+  gone(): ReadonlySet<string> {
+    return this.#gone;
+  }
+
   /** Idempotent. */
   async close(): Promise<void> {
     await this.#tasks.close();
@@ -91,10 +101,10 @@ export class EndpointModels implements AsyncDisposable {
   async #follow(signal: AbortSignal): Promise<void> {
     const { discovery, path, onChange } = this.#options;
     for await (const event of discovery.watch(modelCardsPrefix(path), { signal })) {
-      if (event.kind === 'put') this.#put(event.key, event.value);
-      else if (event.kind === 'delete') this.#records.delete(event.key);
-      else this.#isReady = true;
       this.#list = undefined;
+      if (event.kind === 'put') this.#put(event.key, event.value);
+      else if (event.kind === 'delete') this.#delete(event.key);
+      else this.#isReady = true;
       onChange();
     }
   }
@@ -104,10 +114,23 @@ export class EndpointModels implements AsyncDisposable {
     try {
       const { card } = readModelRecord(key, value);
       const blockSize = card?.kvCacheBlockSize ?? 0;
-      if (blockSize > 0) this.#records.set(key, { model: card?.displayName ?? '', blockSize });
+      const model = card?.displayName ?? '';
+      this.#gone.delete(model);
+      if (blockSize > 0) this.#records.set(key, { model, blockSize });
       else this.#records.delete(key);
     } catch {
       this.#options.logger.debug('a model card cannot be read', { key });
+    }
+  }
+
+  #delete(key: string): void {
+    const model = this.#records.get(key)?.model ?? '';
+    this.#records.delete(key);
+    if (model === '' || this.list().some((each) => each.model === model)) return;
+    this.#gone.add(model);
+    for (const oldest of this.#gone) {
+      if (this.#gone.size <= MOST_GONE) break;
+      this.#gone.delete(oldest);
     }
   }
 }
