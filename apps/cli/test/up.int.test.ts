@@ -1,7 +1,9 @@
-import { open } from 'node:fs/promises';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 import { DYNAMO_START_TIMEOUT_MS, DynamoProcess } from '@dynamo-ts/testing';
 import { describe, expect, it, vi } from 'vitest';
@@ -117,9 +119,14 @@ describe('dynamo up in one process', { timeout: 2 * DYNAMO_START_TIMEOUT_MS }, (
 
 describe('dynamo up --processes', { timeout: 3 * DYNAMO_START_TIMEOUT_MS }, () => {
   it('runs every service in its own process and brings a dead one back', async () => {
-    const env = { DYN_HTTP_PROT: '1' };
+    const folder = await mkdtemp(join(tmpdir(), 'dynamo-up-test-'));
+    const config = join(folder, 'up.yaml');
+    await writeFile(config, 'workers: 3\nup:\n  workers: 2\n');
+    const env = { DYN_HTTP_PROT: '1', DYN_CONFIG: config };
     await using dynamo = new DynamoProcess(['up', '--processes', ...FAST], { env });
     const url = await dynamo.ready();
+    await rm(folder, { recursive: true });
+    expect(dynamo.out).toContain('on 2 mocker workers');
     expect(dynamo.err).toMatch(/^dynamo up: .* DYN_HTTP_PROT .* did you mean DYN_HTTP_PORT\?\n$/);
     const pids = dynamo.processIds();
     expect([...pids.keys()]).toEqual(['frontend', 'worker-1', 'worker-2']);

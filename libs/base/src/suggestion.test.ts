@@ -7,7 +7,8 @@ it.each([
   ['--por', "; did you mean '--port'?"],
   ['--prot', "; did you mean '--port'?"],
   ['--queue-policy', "; did you mean '--router-queue-policy'?"],
-  ['--queue', "; did you mean '--router-queue-policy'?"],
+  ['--router', "; did you mean '--router-queue-policy'?"],
+  ['--queue', ''],
   ['--zork', ''],
   ['-v', ''],
 ])('suggests only what is close: %s', (name, text) => {

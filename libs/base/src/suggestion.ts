@@ -24,10 +24,16 @@ function nearest(name: string, known: readonly string[]): string | undefined {
   return best ?? shortest(known.filter((candidate) => hasWords(candidate, bare)));
 }
 
-/** Whether a name has all the words of another one, as `router-queue-policy` has those of `queue-policy`. */
+/**
+ * Whether a name has all the words of another one, as `router-queue-policy` has those of `queue-policy`. A single word says
+ * that little that the name must begin with it.
+ */
 function hasWords(candidate: string, name: string): boolean {
   const words = withoutDashes(candidate).split(/[-_]/);
-  return name.split(/[-_]/).every((word) => words.includes(word));
+  const wanted = name.split(/[-_]/);
+  return wanted.length === 1
+    ? words[0] === wanted[0]
+    : wanted.every((word) => words.includes(word));
 }
 
 function shortest(names: readonly string[]): string | undefined {

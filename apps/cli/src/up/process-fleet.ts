@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 
 import { DynamoError } from '@dynamo-ts/base';
-import { unknownVariables, writeFlags } from '@dynamo-ts/config';
+import { LOADER_OPTIONS, unknownVariables, writeFlags } from '@dynamo-ts/config';
 import type { Environment, Options } from '@dynamo-ts/config';
 import { FRONTEND_OPTIONS } from '@dynamo-ts/frontend';
 import { createTelemetry } from '@dynamo-ts/telemetry';
@@ -124,12 +124,17 @@ export class ProcessFleet implements Fleet {
     return supervised;
   }
 
-  /** Without what is misspelt: that is told once, and not by every service again. */
+  /**
+   * Without what is misspelt, which is told once and not by every service again, and without the file of `up`: what it
+   * says is forwarded, and no service knows all of it.
+   */
   #childEnv(): Environment {
     const unknown = unknownVariables(this.#options.env, UP_OPTIONS);
-    const misspelt = new Set(unknown.flatMap(({ name, meant }) => (meant ? [name] : [])));
+    const misspelt = unknown.flatMap(({ name, meant }) => (meant === undefined ? [] : [name]));
+    const ofUp = Object.values(LOADER_OPTIONS).map(({ env }) => env);
+    const dropped = new Set([...misspelt, ...ofUp]);
     const { env } = this.#options;
-    return Object.fromEntries(Object.entries(env).filter(([name]) => !misspelt.has(name)));
+    return Object.fromEntries(Object.entries(env).filter(([name]) => !dropped.has(name)));
   }
 
   /** What was written as flags or in a file, and what `up` defaults differently. */
