@@ -59,10 +59,16 @@ describe('set-up of a checkout', { timeout: 60_000 }, () => {
       ? readFileSync(join(root, 'calls'), 'utf8').trim().split('\n')
       : [];
 
-  function start(script: string, ...args: readonly string[]) {
+  const start = (script: string, ...args: readonly string[]) => startWith({}, script, ...args);
+
+  function startWith(
+    env: Readonly<Record<string, string>>,
+    script: string,
+    ...args: readonly string[]
+  ) {
     const child = spawn(process.execPath, [join(root, 'scripts', script), ...args], {
       cwd: root,
-      env: { PATH: join(root, 'bin'), HOME: root },
+      env: { PATH: join(root, 'bin'), HOME: root, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const output = { stdout: '', stderr: '' };
@@ -158,6 +164,14 @@ describe('set-up of a checkout', { timeout: 60_000 }, () => {
     expect((await ended).code).toBe(130);
     expect(calls()).toContain('ended');
     expect(existsSync(join(root, '.setup/lock'))).toBe(false);
+  });
+
+  it('says in one line that npm has kept a flag for itself', async () => {
+    const env = { npm_config_speedup_ratio: '20' };
+    const { code, stderr } = await startWith(env, 'start.mjs').ended;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^npm has kept --speedup-ratio .* npm start -- --speedup-ratio …\n$/);
+    expect(calls()).toEqual([]);
   });
 
   it('runs dynamo up on the packaged Node with the flags, and ends as it does', async () => {

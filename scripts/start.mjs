@@ -8,6 +8,30 @@ import { join } from 'node:path';
 
 import { ROOT, setup } from './setup.mjs';
 
+/** Flags of `dynamo up` that people write first; npm keeps what stands before `--` and says little about it. */
+const FIRST_FLAGS = [
+  'config',
+  'engine',
+  'engine-url',
+  'http-host',
+  'http-port',
+  'model',
+  'model-path',
+  'port',
+  'processes',
+  'router-mode',
+  'speedup-ratio',
+  'workers',
+];
+const kept = FIRST_FLAGS.filter((flag) => `npm_config_${flag.replaceAll('-', '_')}` in process.env);
+if (kept.length > 0) {
+  const flags = kept.map((flag) => `--${flag}`).join(', ');
+  process.stderr.write(
+    `npm has kept ${flags} for itself; flags stand after two dashes: npm start -- --${kept[0]} …\n`,
+  );
+  process.exit(1);
+}
+
 await setup();
 const bin = join(ROOT, 'node_modules/.bin');
 const child = spawn(

@@ -186,12 +186,19 @@ describe('dynamo', { timeout: DYNAMO_START_TIMEOUT_MS }, () => {
 
   it('doctor says what is there and what is not', async () => {
     const args = ['doctor', '--etcd-endpoints=http://127.0.0.1:1'];
+    const server = createHttpServer((_request, response) => response.end());
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    args.push(`--port=${port}`);
     await using doctor = new DynamoProcess(args, { env: { DYN_KVBM: '1', DYN_HTTP_PROT: '1' } });
     expect(await doctor.exit).toBe(0);
     await vi.waitFor(() => expect(doctor.out).toContain('"dynamo up" can run here'));
     expect(doctor.out).toMatch(/^ok +native addon +loads$/m);
     expect(doctor.out).toMatch(/^ok +zeromq +loads/m);
     expect(doctor.out).toContain('DYN_HTTP_PROT (did you mean DYN_HTTP_PORT?), DYN_KVBM\n');
+    await new Promise((resolve) => server.close(resolve));
+    expect(doctor.out).toContain(`port ${port} `);
+    expect(doctor.out).toContain('something healthy answers there already');
     expect(doctor.out).toMatch(/^- +etcd +nothing answers at http:\/\/127\.0\.0\.1:1/m);
   });
 

@@ -1,7 +1,7 @@
 /** `dynamo doctor`: what is installed, what is missing, what can be reached. Fails only when `dynamo up` could not run. */
 import { createRequire } from 'node:module';
 
-import { loadConfig, option, optionGroup, unknownVariables } from '@dynamo-ts/config';
+import { loadConfig, option, optionGroup, probeHealth, unknownVariables } from '@dynamo-ts/config';
 import type { ConfigOf, Environment } from '@dynamo-ts/config';
 import { ETCD_OPTIONS, NATS_OPTIONS } from '@dynamo-ts/config';
 
@@ -133,7 +133,10 @@ async function checkEngineEvents(): Promise<Finding> {
 }
 
 async function checkPort(port: number): Promise<Finding> {
-  return (await isPortFree(port)) ? ok('free') : absent('taken; choose another with --http-port');
+  if (await isPortFree(port)) return ok('free');
+  return (await probeHealth({ port, path: '/health' }))
+    ? ok('something healthy answers there already, such as a frontend')
+    : absent('taken; choose another with --http-port');
 }
 
 function program(command: string, args: readonly string[], use: string): Check['run'] {
