@@ -45,23 +45,16 @@ async function compare(config: BenchConfig): Promise<void> {
   try {
     const binary = await loadGenerator(required(config.sseLoad, '--sse-load'), folder);
     const model = await modelFolder(config, folder);
-    await using stack = new AsyncDisposableStack();
-    const sides: Side[] = [];
-    if (config.dynamoPeer !== undefined)
-      sides.push(
-        stack.use(
-          await startPeer(
-            { ...config, routerMode: config.peerRouterMode ?? config.routerMode },
-            config.dynamoPeer,
-            model,
-            folder,
-          ),
-        ),
-      );
-    sides.push(stack.use(await startOurs(config, model)));
     const results: ScenarioRuns[] = [];
-    for (const scenario of chosenScenarios(config))
-      results.push(await runScenario(config, binary, sides, scenario));
+    const load = { config, binary, start: () => startSides(config, model, folder) };
+    const chosen = chosenScenarios(config);
+    for (const scenario of chosen.filter(({ fresh }) => fresh === true))
+      results.push(await runScenario(load, scenario));
+    const warm = chosen.filter(({ fresh }) => fresh !== true);
+    if (warm.length > 0) {
+      await using sides = await load.start();
+      for (const scenario of warm) results.push(await runScenario(load, scenario, sides.all));
+    }
     process.stdout.write(`\n${renderTable(results)}\n`);
     if (config.out !== undefined) writeFileSync(config.out, JSON.stringify(results, undefined, 2));
   } finally {
@@ -69,25 +62,71 @@ async function compare(config: BenchConfig): Promise<void> {
   }
 }
 
-/** Each side goes first in every other round. */
-async function runScenario(
+/** Systems under load that run at the same time. */
+interface RunningSides extends AsyncDisposable {
+  readonly all: readonly Side[];
+}
+
+/** What rounds are run with. */
+interface Load {
+  readonly config: BenchConfig;
+  /** The load generator. */
+  readonly binary: string;
+  readonly start: () => Promise<RunningSides>;
+}
+
+async function startSides(
   config: BenchConfig,
-  binary: string,
-  sides: readonly Side[],
+  model: string,
+  folder: string,
+): Promise<RunningSides> {
+  await using stack = new AsyncDisposableStack();
+  const all: Side[] = [];
+  const peer = { ...config, routerMode: config.peerRouterMode ?? config.routerMode };
+  if (config.dynamoPeer !== undefined)
+    all.push(stack.use(await startPeer(peer, config.dynamoPeer, model, folder)));
+  all.push(stack.use(await startOurs(config, model)));
+  const owned = stack.move();
+  return { all, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** Rounds on given sides, or each on sides of its own. */
+async function runScenario(
+  load: Load,
   scenario: Scenario,
+  sides?: readonly Side[],
 ): Promise<ScenarioRuns> {
   const runs: Record<Side['name'], Figures[]> = { peer: [], ours: [] };
-  for (let round = 0; round < config.rounds; round += 1) {
-    for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
-      const options = { seed: round + 1, scale: config.scale };
-      const figures = await drive(binary, side, scenario, options);
-      runs[side.name].push(figures);
-      process.stderr.write(
-        `${scenario.name} round ${round + 1} ${side.name}: CPU ${figures.cpu.toFixed(2)} per ${scenario.per}, ${figures.tokensPerSecond.toFixed(0)} tokens/s, TTFT p50 ${figures.ttftP50Ms.toFixed(1)} ms\n`,
-      );
+  for (let round = 0; round < load.config.rounds; round += 1) {
+    if (sides !== undefined) {
+      await runRound({ ...load, scenario, runs }, round, sides);
+      continue;
     }
+    await using own = await load.start();
+    await runRound({ ...load, scenario, runs }, round, own.all);
   }
   return { scenario, runs };
+}
+
+/** Each side goes first in every other round. */
+async function runRound(
+  { config, binary, scenario, runs }: Load & ScenarioRounds,
+  round: number,
+  sides: readonly Side[],
+): Promise<void> {
+  for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
+    const options = { seed: round + 1, scale: config.scale };
+    const figures = await drive(binary, side, scenario, options);
+    runs[side.name].push(figures);
+    process.stderr.write(
+      `${scenario.name} round ${round + 1} ${side.name}: CPU ${figures.cpu.toFixed(2)} per ${scenario.per}, ${figures.tokensPerSecond.toFixed(0)} tokens/s, TTFT p50 ${figures.ttftP50Ms.toFixed(1)} ms\n`,
+    );
+  }
+}
+
+interface ScenarioRounds {
+  readonly scenario: Scenario;
+  readonly runs: Readonly<Record<Side['name'], Figures[]>>;
 }
 
 async function modelFolder(config: BenchConfig, folder: string): Promise<string> {

@@ -12,10 +12,45 @@ export interface Scenario {
   readonly stream: boolean;
   /** What the processor time of the frontend is divided by. */
   readonly per: 'token' | 'request';
+  /** Requests that are sent first and not counted. @default a quarter of them, at least one per place in flight */
+  readonly warmup?: number;
+  /** Each round meets processes that have just started and answered nothing but the request that found them ready. */
+  readonly fresh?: boolean;
 }
 
 /** The loads that the budgets name. */
 export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'first-burst-32',
+    concurrency: 32,
+    requests: 32,
+    promptWords: 32,
+    outputTokens: 64,
+    stream: true,
+    per: 'request',
+    warmup: 0,
+    fresh: true,
+  },
+  {
+    name: 'burst-32',
+    concurrency: 32,
+    requests: 32,
+    promptWords: 32,
+    outputTokens: 64,
+    stream: true,
+    per: 'request',
+    warmup: 640,
+  },
+  {
+    name: 'burst-128',
+    concurrency: 128,
+    requests: 128,
+    promptWords: 32,
+    outputTokens: 64,
+    stream: true,
+    per: 'request',
+    warmup: 640,
+  },
   {
     name: 'stream-32',
     concurrency: 32,

@@ -53,7 +53,7 @@ export async function drive(
     groups: 4,
     osl: scenario.outputTokens,
     stream: scenario.stream,
-    warmup: Math.max(scenario.concurrency, Math.ceil(requests / 4)),
+    warmup: scenario.warmup ?? Math.max(scenario.concurrency, Math.ceil(requests / 4)),
     seed: options.seed,
     pid: `frontend=${side.frontendPid}`,
     timeout: '600s',
