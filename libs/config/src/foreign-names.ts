@@ -12,6 +12,11 @@ const JOINED =
 const MODE = 'workers are chosen by --router-mode';
 const ENGINES = 'engines are named by --engine-url of "dynamo up" and "dynamo worker"';
 const LOGGING = 'levels are set by --log, for example --log debug';
+const WEIGHTS =
+  'cache and load are weighed by --router-kv-overlap-score-credit and --router-prefill-load-scale';
+const RETRIES = 'a request moves to another worker as often as --migration-limit says';
+const SILENCE = 'a request whose worker is silent is given up after --http-backend-stream-timeout';
+const CORS = 'pages of other origins are not let in: put a proxy in front that answers CORS';
 const TOKENIZER = 'it comes with the model that --model-path of a worker names';
 
 const ADVICE: Readonly<Record<string, string>> = {
@@ -26,6 +31,16 @@ const ADVICE: Readonly<Record<string, string>> = {
   'service-discovery': 'services find each other by --discovery-backend',
   'max-concurrent-requests':
     'requests are bounded by --rejection-frontend-request-concurrency-limit of a frontend',
+  'cache-threshold': WEIGHTS,
+  'balance-abs-threshold': WEIGHTS,
+  'balance-rel-threshold': WEIGHTS,
+  'max-worker-retries': RETRIES,
+  'retry-max-retries': RETRIES,
+  'request-timeout': SILENCE,
+  'request-timeout-secs': SILENCE,
+  cors: CORS,
+  'allowed-origins': CORS,
+  'cors-allowed-origins': CORS,
   'session-key': 'sessions are kept together by --router-session-affinity-ttl-secs',
   'pd-disaggregation': DISAGGREGATION,
   prefill: DISAGGREGATION,
@@ -58,7 +73,10 @@ const ADVICE: Readonly<Record<string, string>> = {
   'event-plane': JOINED,
   'file-discovery-dir': JOINED,
   'system-port': JOINED,
+  'nats-url': 'NATS is named by --nats-server',
+  'etcd-url': 'etcd is named by --etcd-endpoints',
   // Engines.
+  'kv-events-config': 'the events of an engine are read from --kv-events-endpoint',
   tp: ENGINE,
   'tp-size': ENGINE,
   'tensor-parallel-size': ENGINE,
