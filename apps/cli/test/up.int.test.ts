@@ -101,7 +101,7 @@ describe('dynamo up in one process', { timeout: 2 * DYNAMO_START_TIMEOUT_MS }, (
 
   it.each([
     [['up', '--wrokers', '3'], "did you mean '--workers'?"],
-    [['up', '--engine', 'vllm'], 'expected one of'],
+    [['up', '--engine', 'vllm'], 'attach to it as "openai" with --engine-url'],
     [['up', '--port', '0', '--model', '/nowhere/at/all'], '/nowhere/at/all'],
     [['upp'], "unknown command 'upp'; did you mean 'up'?"],
     [['fronted', '--port', '1'], "did you mean 'frontend'?"],

@@ -8,7 +8,7 @@ import {
 } from '@dynamo-ts/config';
 import type { ConfigOf } from '@dynamo-ts/config';
 
-import { ENGINE_KINDS } from './engines/engine.ts';
+import { ENGINE_HINTS, ENGINE_KINDS } from './engines/engine.ts';
 
 const WORKER_GROUP = optionGroup('Worker', {
   component: option.string({
@@ -126,6 +126,7 @@ const ENGINE_GROUP = optionGroup('Engine', {
     flag: 'engine',
     env: 'DYN_ENGINE',
     choices: ENGINE_KINDS,
+    hints: ENGINE_HINTS,
     default: 'mocker',
     help: 'What answers: a model of an engine, the prompt itself, llama.cpp, or any OpenAI-compatible server.',
   }),

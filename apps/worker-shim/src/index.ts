@@ -12,4 +12,4 @@ export type {
   EngineStartOptions,
   EngineVocabulary,
 } from './engines/engine.ts';
-export { ENGINE_KINDS } from './engines/engine.ts';
+export { ENGINE_HINTS, ENGINE_KINDS } from './engines/engine.ts';

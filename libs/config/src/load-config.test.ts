@@ -151,6 +151,10 @@ describe('loadConfig', () => {
     expect(messageOf(() => load(argv))).toContain(message);
   });
 
+  it('has no hint for names that every object has', () => {
+    expect(messageOf(() => load(['--router-mode', 'constructor']))).toMatch(/'constructor'$/);
+  });
+
   it('names the environment variable of a wrong value, and reads older names after newer ones', () => {
     expect(messageOf(() => load([], { DYN_HTTP_PORT: 'x' }))).toContain(
       'environment DYN_HTTP_PORT (http-port): expected a whole number',

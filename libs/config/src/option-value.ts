@@ -45,7 +45,7 @@ export function parseChoice<C extends string>(
   const word = text.trim().toLowerCase();
   const found = choices.find((choice) => choice.toLowerCase() === word);
   if (found !== undefined) return found;
-  const hint = hints[word];
+  const hint = Object.hasOwn(hints, word) ? hints[word] : undefined;
   throw new Error(
     `expected one of ${choices.join(', ')}, got '${text}'${hint === undefined ? suggestion(word, choices) : `; ${hint}`}`,
   );

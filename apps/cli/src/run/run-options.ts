@@ -3,7 +3,7 @@ import { DynamoError } from '@dynamo-ts/base';
 import { LOGGING_OPTIONS, SHUTDOWN_OPTIONS, option, optionGroup } from '@dynamo-ts/config';
 import type { ConfigOf } from '@dynamo-ts/config';
 import { FRONTEND_OPTIONS } from '@dynamo-ts/frontend';
-import { ENGINE_KINDS, WORKER_OPTIONS } from '@dynamo-ts/worker-shim';
+import { ENGINE_HINTS, ENGINE_KINDS, WORKER_OPTIONS } from '@dynamo-ts/worker-shim';
 import type { EngineKind } from '@dynamo-ts/worker-shim';
 
 const SIDES = optionGroup('Run', {
@@ -52,9 +52,10 @@ export function engineOf({ output }: RunConfig): EngineKind | undefined {
   if (DYNAMIC.includes(output)) return undefined;
   const engine = ENGINE_KINDS.find((kind) => kind === output);
   if (engine !== undefined) return engine;
+  const hint = Object.hasOwn(ENGINE_HINTS, output) ? `; ${ENGINE_HINTS[output]}` : '';
   throw new DynamoError(
     'config.invalid',
-    `there is no output "${output}"; there are ${ENGINE_KINDS.join(', ')} and dyn`,
+    `there is no output "${output}"; there are ${ENGINE_KINDS.join(', ')} and dyn${hint}`,
   );
 }
 

@@ -16,6 +16,20 @@ import type { EngineSleep } from './engine-sleep.ts';
 /** Names of the engines. */
 export const ENGINE_KINDS = ['mocker', 'echo', 'llama-server', 'openai'] as const;
 
+const SERVER = 'start it, and attach to it as "openai" with --engine-url http://HOST:PORT';
+
+/** What other names of engines are here. */
+export const ENGINE_HINTS: Readonly<Record<string, string>> = {
+  vllm: SERVER,
+  sglang: SERVER,
+  trtllm: SERVER,
+  'tensorrt-llm': SERVER,
+  tgi: SERVER,
+  ollama: SERVER,
+  llamacpp: 'it is "llama-server"',
+  'llama.cpp': 'it is "llama-server"',
+};
+
 /** Name of an engine. */
 export type EngineKind = (typeof ENGINE_KINDS)[number];
 
