@@ -142,9 +142,12 @@ export class Fleet implements AsyncDisposable {
 
   /** Requests that run on the workers, by their own metrics. */
   async inFlight(): Promise<number> {
-    const running = this.all('worker').filter(({ runs }) => runs);
-    const counts = await Promise.all(running.map(async (worker) => inFlight(worker)));
-    return counts.reduce((sum, count) => sum + count, 0);
+    return this.#ofWorkers('dynamo_component_inflight_requests');
+  }
+
+  /** Requests that have ever reached the workers that run. */
+  async taken(): Promise<number> {
+    return this.#ofWorkers('dynamo_component_requests_total');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -156,6 +159,14 @@ export class Fleet implements AsyncDisposable {
       await broker.close();
     }
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  async #ofWorkers(metric: string): Promise<number> {
+    const running = this.all('worker').filter(({ runs }) => runs);
+    const counts = running.map(async (worker) =>
+      worker.metric(metric, 'dynamo_endpoint="generate"'),
+    );
+    return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
   }
 
   async #make(kind: ServiceKind, count: number): Promise<readonly Service[]> {
@@ -229,10 +240,6 @@ export class Fleet implements AsyncDisposable {
       ...local,
     ];
   }
-}
-
-async function inFlight(worker: Service): Promise<number> {
-  return worker.metric('dynamo_component_inflight_requests', 'dynamo_endpoint="generate"');
 }
 
 async function startBrokers(): Promise<Brokers> {

@@ -62,9 +62,11 @@ export const FRONTEND_DRAINS: Scenario = {
       seed,
       stream: true,
     }));
+    const before = await fleet.taken();
     const streams = bodies.map((body) => complete(frontend.url, body));
-    const half = bodies.length / 2;
-    await asSoonAs(async () => (await fleet.inFlight()) >= half, 'half of the streams run');
+    // One that the frontend has not read by then is refused, and rightly so.
+    const all = before + bodies.length;
+    await asSoonAs(async () => (await fleet.taken()) >= all, 'all streams have reached a worker');
     const exit = await frontend.terminate();
     const endings = await Promise.all(streams);
     const failed = endings.filter(({ kind }) => kind !== 'answered');
