@@ -1,6 +1,7 @@
 /** Options of the frontend: flags, `DYN_*` environment, YAML, help and docs come from here. */
 import {
   COMMON_OPTIONS,
+  HTTP_ADDRESS_OPTIONS,
   KV_ROUTER_OPTIONS,
   defineOptions,
   option,
@@ -11,22 +12,7 @@ import type { ConfigOf } from '@dynamo-ts/config';
 import { BUCKET_OPTIONS } from './bucket-options.ts';
 
 const HTTP_OPTIONS = optionGroup('HTTP', {
-  httpHost: option.string({
-    flag: 'http-host',
-    aliases: ['host'],
-    env: 'DYN_HTTP_HOST',
-    default: '0.0.0.0',
-    help: 'Address to listen on.',
-  }),
-  httpPort: option.integer({
-    flag: 'http-port',
-    aliases: ['port'],
-    env: 'DYN_HTTP_PORT',
-    min: 0,
-    max: 65_535,
-    default: 8000,
-    help: 'Port to listen on; 0 takes any free port.',
-  }),
+  ...HTTP_ADDRESS_OPTIONS,
   httpBodyLimitMb: option.number({
     flag: 'http-body-limit-mb',
     env: 'DYN_HTTP_BODY_LIMIT_MB',

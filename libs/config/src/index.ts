@@ -25,3 +25,4 @@ export { renderMarkdown } from './render-markdown.ts';
 export type { RunnableService, ServiceMain } from './run-service.ts';
 export { failStart, probeHealth, runService } from './run-service.ts';
 export type { AskedServices } from './yaml-file.ts';
+export { HTTP_ADDRESS_OPTIONS } from './http-address-options.ts';

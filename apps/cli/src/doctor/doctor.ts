@@ -1,9 +1,17 @@
 /** `dynamo doctor`: what is installed, what is missing, what can be reached. Fails only when `dynamo up` could not run. */
 import { createRequire } from 'node:module';
 
-import { loadConfig, option, optionGroup, probeHealth, unknownVariables } from '@dynamo-ts/config';
+import {
+  ETCD_OPTIONS,
+  HTTP_ADDRESS_OPTIONS,
+  NATS_OPTIONS,
+  loadConfig,
+  option,
+  optionGroup,
+  probeHealth,
+  unknownVariables,
+} from '@dynamo-ts/config';
 import type { ConfigOf, Environment } from '@dynamo-ts/config';
-import { ETCD_OPTIONS, NATS_OPTIONS } from '@dynamo-ts/config';
 
 import { absent, missing, ok } from './check.ts';
 import type { Check, Finding } from './check.ts';
@@ -18,15 +26,10 @@ const NATS_PORT = 4222;
 /** Options of `dynamo doctor`: the addresses that it tries. */
 export const DOCTOR_OPTIONS = {
   ...optionGroup('Doctor', {
-    httpPort: option.integer({
-      flag: 'http-port',
-      aliases: ['port'],
-      env: 'DYN_HTTP_PORT',
-      min: 0,
-      max: 65_535,
-      default: 8000,
+    httpPort: {
+      ...HTTP_ADDRESS_OPTIONS.httpPort,
       help: 'Port that the frontend would listen on; 0 is any free one.',
-    }),
+    },
     engineCommand: option.string({
       flag: 'engine-command',
       env: 'DYN_ENGINE_COMMAND',

@@ -1,6 +1,12 @@
 /** `dynamo explain`: why a request went where it went. */
 import { DynamoError } from '@dynamo-ts/base';
-import { loadConfig, option, optionGroup } from '@dynamo-ts/config';
+import {
+  COMMON_OPTIONS,
+  HTTP_ADDRESS_OPTIONS,
+  loadConfig,
+  option,
+  optionGroup,
+} from '@dynamo-ts/config';
 import type { ConfigOf, Environment } from '@dynamo-ts/config';
 import { Decision } from '@dynamo-ts/protocol';
 
@@ -16,30 +22,16 @@ import { fetchDecisions } from './service-lookup.ts';
 
 /** Where a service listens, read where it reads it itself. */
 const ADDRESS_OPTIONS = optionGroup('Service that is asked', {
-  httpHost: option.string({
-    flag: 'http-host',
-    aliases: ['host'],
-    env: 'DYN_HTTP_HOST',
+  httpHost: {
+    ...HTTP_ADDRESS_OPTIONS.httpHost,
     default: '127.0.0.1',
     help: 'Address of the frontend.',
-  }),
-  httpPort: option.integer({
-    flag: 'http-port',
-    aliases: ['port'],
-    env: 'DYN_HTTP_PORT',
-    min: 0,
-    max: 65_535,
-    default: 8000,
-    help: 'Port of the frontend.',
-  }),
-  systemPort: option.integer({
-    flag: 'system-port',
-    env: 'DYN_SYSTEM_PORT',
-    min: -1,
-    max: 65_535,
-    default: -1,
+  },
+  httpPort: { ...HTTP_ADDRESS_OPTIONS.httpPort, help: 'Port of the frontend.' },
+  systemPort: {
+    ...COMMON_OPTIONS.systemPort,
     help: 'Port of the status server, which is asked when the frontend does not show decisions; -1 is off.',
-  }),
+  },
 });
 
 /** Options of `dynamo explain`. */
