@@ -18,37 +18,31 @@ export interface Scenario {
   readonly fresh?: boolean;
 }
 
+/** Short answers to clients that all ask at once. */
+const BURST = { promptWords: 32, outputTokens: 64, stream: true, per: 'request' } as const;
+
 /** The loads that the budgets name. */
 export const SCENARIOS: readonly Scenario[] = [
   {
+    ...BURST,
     name: 'first-burst-32',
     concurrency: 32,
     requests: 32,
-    promptWords: 32,
-    outputTokens: 64,
-    stream: true,
-    per: 'request',
     warmup: 0,
     fresh: true,
   },
   {
+    ...BURST,
     name: 'burst-32',
     concurrency: 32,
     requests: 32,
-    promptWords: 32,
-    outputTokens: 64,
-    stream: true,
-    per: 'request',
     warmup: 640,
   },
   {
+    ...BURST,
     name: 'burst-128',
     concurrency: 128,
     requests: 128,
-    promptWords: 32,
-    outputTokens: 64,
-    stream: true,
-    per: 'request',
     warmup: 640,
   },
   {
