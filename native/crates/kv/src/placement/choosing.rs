@@ -130,17 +130,10 @@ impl Placement {
         let lists = taints.lists(&self.fleet);
         let candidates = Candidates {
             ranks: &self.fleet.ranks,
-            device_overlap_blocks: &view.overlaps.device,
-            host_overlap_blocks: &view.overlaps.host,
-            disk_overlap_blocks: &view.overlaps.disk,
-            active_prefill_tokens: &view.loads.prefill_tokens,
-            potential_decode_blocks: &view.loads.decode_blocks,
-            active_requests: &view.loads.active_requests,
-            cached_blocks: &view.cached_blocks,
             total_kv_blocks: &self.fleet.total_kv_blocks,
             overloaded: &self.fleet.overloaded,
             taints: &lists,
-            ..Candidates::default()
+            ..view.candidates()
         };
         let allowed = request.allowed_workers.map(ascending);
         let excluded = ascending(request.excluded_workers);

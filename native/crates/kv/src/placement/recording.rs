@@ -39,7 +39,6 @@ impl Placement {
         if !request.record || !self.ring.is_on() {
             return None;
         }
-        let view = attempt.view;
         let sequence = self.ring.push(&NewDecision {
             facts: DecisionFacts {
                 unix_ms: request.unix_ms,
@@ -64,13 +63,7 @@ impl Placement {
             block_hashes: attempt.local,
             table: &self.fleet.table,
             lists: RowLists {
-                device_blocks: &view.overlaps.device,
-                host_blocks: &view.overlaps.host,
-                disk_blocks: &view.overlaps.disk,
-                active_requests: &view.loads.active_requests,
-                active_prefill_tokens: &view.loads.prefill_tokens,
-                potential_decode_blocks: &view.loads.decode_blocks,
-                cached_blocks: &view.cached_blocks,
+                candidates: attempt.view.candidates(),
                 costs: &selection.costs,
                 sources: &self.sources,
                 has_taint_factors: !request.preferred_taints.is_empty(),

@@ -2,6 +2,7 @@
 
 use super::overlaps::Overlaps;
 use crate::hashing::next_sequence_hash;
+use crate::selection::Candidates;
 use crate::sequences::PotentialLoads;
 
 /// What the candidates look like to one prompt.
@@ -10,6 +11,22 @@ pub(super) struct View {
     pub(super) overlaps: Overlaps,
     pub(super) loads: PotentialLoads,
     pub(super) cached_blocks: Vec<u64>,
+}
+
+impl View {
+    /// The lists as a choice reads them, without what the fleet knows of itself.
+    pub(super) fn candidates(&self) -> Candidates<'_> {
+        Candidates {
+            device_overlap_blocks: &self.overlaps.device,
+            host_overlap_blocks: &self.overlaps.host,
+            disk_overlap_blocks: &self.overlaps.disk,
+            active_prefill_tokens: &self.loads.prefill_tokens,
+            potential_decode_blocks: &self.loads.decode_blocks,
+            active_requests: &self.loads.active_requests,
+            cached_blocks: &self.cached_blocks,
+            ..Candidates::default()
+        }
+    }
 }
 
 /// Makes the chain of local hashes.

@@ -5,7 +5,7 @@ use std::slice::ChunksExactMut;
 
 use super::super::source::Source;
 use crate::index::WorkerRank;
-use crate::selection::{CandidateCost, Rejection};
+use crate::selection::{CandidateCost, Candidates, Rejection};
 
 const USUAL_WORDS: usize = 4;
 const RARE_WORDS: usize = 2;
@@ -50,14 +50,8 @@ pub(crate) struct RankTable {
 /// The lists that a choice was made from; entry `i` of each belongs to rank `i` of the table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowLists<'a> {
-    pub(crate) device_blocks: &'a [u32],
-    pub(crate) host_blocks: &'a [u32],
-    pub(crate) disk_blocks: &'a [u32],
-    pub(crate) active_requests: &'a [u32],
-    pub(crate) active_prefill_tokens: &'a [u64],
-    pub(crate) potential_decode_blocks: &'a [f64],
-    /// May be empty.
-    pub(crate) cached_blocks: &'a [u64],
+    /// Ranks and their capacities are in the table.
+    pub(crate) candidates: Candidates<'a>,
     pub(crate) costs: &'a [CandidateCost],
     pub(crate) sources: &'a [Source],
     /// Whether some rank's taint factor may differ from 1.
@@ -75,14 +69,16 @@ impl RowLists<'_> {
     /// flags of all; if there is anything rare, host and disk blocks of all and taint factors of all.
     pub(super) fn write(&self, words: &mut [u64]) {
         let is_rare = words.len() > self.costs.len() * USUAL_WORDS;
+        let known = &self.candidates;
         let mut lists = words.chunks_exact_mut(self.costs.len().max(1));
-        put(&mut lists, self.active_prefill_tokens.iter().copied());
-        let decode = self.potential_decode_blocks.iter();
+        put(&mut lists, known.active_prefill_tokens.iter().copied());
+        let decode = known.potential_decode_blocks.iter();
         put(&mut lists, decode.map(|blocks| blocks.to_bits()));
-        put(&mut lists, pairs(self.device_blocks, self.active_requests));
+        let requests = known.active_requests;
+        put(&mut lists, pairs(known.device_overlap_blocks, requests));
         // Four billion blocks do not fit into a device.
         let clamped = |blocks: &u64| u32::try_from(*blocks).unwrap_or(u32::MAX);
-        let cached = self.cached_blocks.iter().map(clamped);
+        let cached = known.cached_blocks.iter().map(clamped);
         let flags = self.costs.iter().zip(self.sources).map(flags);
         let cached = cached.chain(std::iter::repeat(0)).zip(flags);
         put(
@@ -90,7 +86,8 @@ impl RowLists<'_> {
             cached.map(|(cached, flags)| pair(cached, flags)),
         );
         if is_rare {
-            put(&mut lists, pairs(self.host_blocks, self.disk_blocks));
+            let disk = known.disk_overlap_blocks;
+            put(&mut lists, pairs(known.host_overlap_blocks, disk));
             let factors = self.costs.iter().map(|cost| cost.taint_factor.to_bits());
             put(&mut lists, factors);
         }
@@ -98,7 +95,10 @@ impl RowLists<'_> {
 
     fn has_rare(&self) -> bool {
         let is_plain = |blocks: &[u32]| blocks.iter().all(|blocks| *blocks == 0);
-        self.has_taint_factors || !is_plain(self.host_blocks) || !is_plain(self.disk_blocks)
+        let known = &self.candidates;
+        self.has_taint_factors
+            || !is_plain(known.host_overlap_blocks)
+            || !is_plain(known.disk_overlap_blocks)
     }
 }
 
