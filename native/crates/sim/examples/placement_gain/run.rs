@@ -1,18 +1,16 @@
-//! What placement gains on simulated fleets: cached share, time to first token and balance by displacement weight, on
-//! loads with shared prefixes, with conversations, without anything shared, and with one prompt that all requests share.
-//! `cargo run --release -p dynamo-sim --example placement_gain`
-#![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::expect_used)]
+//! One fleet under one load with one policy.
 
 use std::collections::{HashMap, VecDeque};
 
 use dynamo_kv::{
-    ACTIVE_REQUEST_TOKENS, CostSettings, KvPublisher, PlaceRequest, Placement, PlacementSettings,
-    Prompt, PublisherOptions, SelectionMode, SequenceOptions, WorkerFacts,
+    CostSettings, KvPublisher, PlaceRequest, Placement, PlacementSettings, Prompt,
+    PublisherOptions, SelectionMode, SequenceOptions, WorkerFacts,
 };
 use dynamo_sim::{Batch, Engine, EngineArgs, Request};
 
-const BLOCK: u32 = 64;
-const BLOCKS: u32 = 512;
+use super::loads::Load;
+use super::policies::Policy;
+use super::{BLOCK, BLOCKS};
 
 /// `SplitMix64`.
 struct Random(u64);
@@ -24,136 +22,6 @@ impl Random {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % bound
-    }
-}
-
-/// Where requests come from; each has the conversation it belongs to.
-struct Load {
-    name: &'static str,
-    workers: u64,
-    /// Requests under way.
-    concurrency: usize,
-    /// The fleet fills up by one request each so many milliseconds; all at once when 0.
-    ramp_ms: u64,
-    requests: u32,
-    prefixes: u64,
-    prefix_tokens: u32,
-    /// Tokens of a request beyond what it shares.
-    own_tokens: (u32, u32),
-    output_tokens: u32,
-    /// Turns of a conversation; 1 for none.
-    turns: u32,
-    sessions: usize,
-}
-
-const LOADS: [Load; 5] = [
-    Load {
-        name: "24 shared prefixes",
-        workers: 4,
-        concurrency: 16,
-        ramp_ms: 0,
-        requests: 1600,
-        prefixes: 24,
-        prefix_tokens: 4000,
-        own_tokens: (200, 201),
-        output_tokens: 16,
-        turns: 1,
-        sessions: 0,
-    },
-    Load {
-        name: "24 shared prefixes, from cold",
-        workers: 4,
-        concurrency: 16,
-        ramp_ms: 0,
-        requests: 480,
-        prefixes: 24,
-        prefix_tokens: 4000,
-        own_tokens: (200, 201),
-        output_tokens: 16,
-        turns: 1,
-        sessions: 0,
-    },
-    Load {
-        name: "conversations",
-        workers: 4,
-        concurrency: 16,
-        ramp_ms: 0,
-        requests: 1600,
-        prefixes: 1 << 40,
-        prefix_tokens: 600,
-        own_tokens: (300, 301),
-        output_tokens: 100,
-        turns: 8,
-        sessions: 40,
-    },
-    Load {
-        name: "nothing shared",
-        workers: 4,
-        concurrency: 16,
-        ramp_ms: 0,
-        requests: 1200,
-        prefixes: 1,
-        prefix_tokens: 0,
-        own_tokens: (200, 4000),
-        output_tokens: 64,
-        turns: 1,
-        sessions: 0,
-    },
-    Load {
-        name: "one prompt for all",
-        workers: 8,
-        concurrency: 48,
-        ramp_ms: 100,
-        requests: 1500,
-        prefixes: 1,
-        prefix_tokens: 4096,
-        own_tokens: (200, 201),
-        output_tokens: 200,
-        turns: 1,
-        sessions: 0,
-    },
-];
-
-/// A policy by name.
-struct Policy {
-    name: &'static str,
-    mode: SelectionMode,
-    displacement: f64,
-    per_request: f64,
-}
-
-const fn kv(name: &'static str, displacement: f64, per_request: f64) -> Policy {
-    Policy {
-        name,
-        mode: SelectionMode::Kv,
-        displacement,
-        per_request,
-    }
-}
-
-const DEFAULT_PER_REQUEST: f64 = ACTIVE_REQUEST_TOKENS / BLOCK as f64;
-
-const POLICIES: [Policy; 7] = [
-    Policy {
-        name: "least-loaded",
-        mode: SelectionMode::LeastLoaded,
-        displacement: 0.0,
-        per_request: 0.0,
-    },
-    kv("displacement 0, per request 0", 0.0, 0.0),
-    kv("displacement 4, per request 0", 4.0, 0.0),
-    kv("displacement 1", 1.0, DEFAULT_PER_REQUEST),
-    kv("displacement 2", 2.0, DEFAULT_PER_REQUEST),
-    kv("displacement 4 (default)", 4.0, DEFAULT_PER_REQUEST),
-    kv("displacement 8", 8.0, DEFAULT_PER_REQUEST),
-];
-
-fn main() {
-    for load in &LOADS {
-        println!("{}", load.name);
-        for policy in &POLICIES {
-            println!("  {:30} {}", policy.name, Run::new(load, policy).finish());
-        }
     }
 }
 
@@ -171,7 +39,7 @@ struct UnderWay {
     has_begun: bool,
 }
 
-struct Run<'a> {
+pub struct Run<'a> {
     load: &'a Load,
     placement: Placement,
     mode: SelectionMode,
@@ -190,7 +58,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(load: &'a Load, policy: &Policy) -> Self {
+    pub fn new(load: &'a Load, policy: &Policy) -> Self {
         let mut placement = Placement::new(PlacementSettings {
             block_size: BLOCK,
             use_kv_events: true,
@@ -250,7 +118,7 @@ impl<'a> Run<'a> {
         run
     }
 
-    fn finish(mut self) -> String {
+    pub fn finish(mut self) -> String {
         loop {
             self.admit();
             let due = self.engines.iter().filter_map(Engine::next_due).min();
