@@ -138,3 +138,4 @@ export {
   HealthClient,
   HealthService,
 } from './gen/grpc/health/v1/health.ts';
+export { POLICY_CLASS_HEADER, SESSION_HEADER, wantsPlaceOnly } from './request-names.ts';

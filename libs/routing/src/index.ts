@@ -45,6 +45,7 @@ export type {
 } from './disagg/disaggregated-router.ts';
 export { DisaggregatedRouter } from './disagg/disaggregated-router.ts';
 export { modelFollower } from './kv/fleet/endpoint-models.ts';
+export { LARGEST_RANK, MOST_RANKS } from './kv/fleet/worker-facts.ts';
 export type {
   BusyRanks,
   LoadSharing,
@@ -118,3 +119,4 @@ export type { FollowModels, OpenRouter } from './service/routed-endpoints.ts';
 export type { RouterMethod } from './service/router-methods.ts';
 export { ROUTER_METHODS } from './service/router-methods.ts';
 export type { RouterMethodName } from './service/router-names.ts';
+export { workerIds } from './worker-ids.ts';

@@ -2,7 +2,7 @@
 import type { OpenAiRequest } from '@dynamo-ts/openai';
 import { sseAnnotation } from '@dynamo-ts/openai';
 import type { DecodedDelta } from '@dynamo-ts/preprocess';
-import type { Placement } from '@dynamo-ts/routing';
+import { workerIds } from '@dynamo-ts/routing';
 
 import type { RequestRecord } from '../request-record.ts';
 import type { AnsweringWorker } from './answer.ts';
@@ -29,18 +29,6 @@ export function responseNvext(
   if (wanted.includes('timing')) extras['timing'] = timing(source.record);
   if (wanted.includes('stop_reason')) extras['stop_reason'] = source.delta.stopReason ?? null;
   return Object.keys(extras).length === 0 ? undefined : extras;
-}
-
-/** Who prefills and decodes: one worker does both. */
-export function workerIds({ instanceId, dpRank }: Placement): Readonly<Record<string, unknown>> {
-  const id = String(instanceId);
-  const rank = dpRank ?? null;
-  return {
-    prefill_worker_id: id,
-    prefill_dp_rank: rank,
-    decode_worker_id: id,
-    decode_dp_rank: rank,
-  };
 }
 
 /** Events that precede the first token of a stream. */

@@ -4,15 +4,14 @@
  */
 import { SSE_DONE, responseJson, sseAnnotation } from '@dynamo-ts/openai';
 import type { OpenAiRequest, ResponseHead, UsageCounts } from '@dynamo-ts/openai';
+import { wantsPlaceOnly } from '@dynamo-ts/protocol';
+import { workerIds } from '@dynamo-ts/routing';
 import type { Placement } from '@dynamo-ts/routing';
 
 import { dispatchRequest } from '../generation/answer.ts';
 import type { AnswerOptions } from '../generation/answer.ts';
-import { workerIds } from '../generation/response-extras.ts';
 import type { Exchange } from './exchange.ts';
 import { SseWriter } from './sse-writer.ts';
-
-const ANNOTATION = 'query_instance_id';
 
 /** What is needed to answer. */
 export interface AdviceOptions extends Pick<
@@ -24,9 +23,9 @@ export interface AdviceOptions extends Pick<
   readonly head: ResponseHead;
 }
 
-/** Whether the client wants the choice only; `query_instance_id:decode` and the like ask for a stage of it. */
+/** Whether the client wants the choice only. */
 export function wantsAdvice({ nvext }: OpenAiRequest): boolean {
-  return (nvext?.annotations ?? []).some((name) => name.split(':', 1)[0] === ANNOTATION);
+  return wantsPlaceOnly(nvext?.annotations ?? []);
 }
 
 /** Answers with the choice for the first prompt. */

@@ -3,6 +3,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 
 import { DynamoError, asRequestId, createRequestId, tryInstanceId } from '@dynamo-ts/base';
 import type { RequestId } from '@dynamo-ts/base';
+import { POLICY_CLASS_HEADER, SESSION_HEADER } from '@dynamo-ts/protocol';
 import type { RoutingHints } from '@dynamo-ts/protocol';
 
 /** The two ids of a request. */
@@ -33,13 +34,7 @@ export interface RoutingHeaders extends Partial<RoutingHints> {
 }
 
 /** Session ids of agents that are known, ours first. */
-const SESSION_HEADERS = [
-  'x-dynamo-session-id',
-  'x-claude-code-session-id',
-  'session-id',
-  'x-session-id',
-];
-const POLICY_CLASS_HEADER = 'x-dynamo-meta-policy-class';
+const SESSION_HEADERS = [SESSION_HEADER, 'x-claude-code-session-id', 'session-id', 'x-session-id'];
 
 /** Routing wishes in headers. @throws `request.invalid` for a malformed number or id */
 export function routingHeaders(headers: IncomingHttpHeaders): RoutingHeaders {

@@ -1,12 +1,10 @@
 /** Fields of JSON bodies, checked as they are read. */
+import { LARGEST_RANK, MOST_RANKS } from '@dynamo-ts/routing';
+
 import { HttpProblem } from './http-problem.ts';
 
 const LARGEST_U64 = (1n << 64n) - 1n;
 const LARGEST_U32 = 0xffff_ffff;
-
-/** Most data-parallel ranks of one engine: more is a mistake. */
-export const MOST_RANKS = 1024;
-const LARGEST_RANK = 0xffff;
 
 /** A JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>;

@@ -3,8 +3,9 @@ import { asInstanceId } from '@dynamo-ts/base';
 import type { InstanceId } from '@dynamo-ts/base';
 import { endpointOfRank } from '@dynamo-ts/engine-events';
 import type { PromptQuery } from '@dynamo-ts/kv';
+import { MOST_RANKS } from '@dynamo-ts/routing';
 
-import { Fields, MOST_RANKS } from '../http/fields.ts';
+import { Fields } from '../http/fields.ts';
 import { HttpProblem } from '../http/http-problem.ts';
 import type { HttpReply, HttpRequest, HttpRoute } from '../http/http-server.ts';
 import { dumpGroup } from './index-dump.ts';

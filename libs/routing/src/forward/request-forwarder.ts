@@ -5,7 +5,14 @@
 import { asInstanceId } from '@dynamo-ts/base';
 import { computeBlockHashForSeq } from '@dynamo-ts/kv';
 import type { GenerateRequest, RoutingHints } from '@dynamo-ts/protocol';
-import { FinishReason, GenerateResponse, tokenIdsFromBytes } from '@dynamo-ts/protocol';
+import {
+  FinishReason,
+  GenerateResponse,
+  POLICY_CLASS_HEADER,
+  SESSION_HEADER,
+  tokenIdsFromBytes,
+  wantsPlaceOnly,
+} from '@dynamo-ts/protocol';
 import type { Client, Context, DistributedRuntime } from '@dynamo-ts/runtime';
 import type { Logger, MetricsRegistry, Tracer } from '@dynamo-ts/telemetry';
 
@@ -16,6 +23,7 @@ import type { PlacementWishes, RouterConfigOverride } from '../placement-router.
 import type { EndpointRouter } from '../service/endpoint-router.ts';
 import { checkWidth } from '../service/route-message.ts';
 import type { RouterService } from '../service/router-service.ts';
+import { workerIds } from '../worker-ids.ts';
 
 /** Settings of a {@link RequestForwarder}. */
 export interface RequestForwarderOptions {
@@ -36,13 +44,6 @@ export interface ForwardedRequest {
   /** Weights of the cost for this request. */
   readonly overrides?: RouterConfigOverride | undefined;
 }
-
-/** Headers of the public endpoint that concern placement and that the message has no field for. */
-const SESSION_HEADER = 'x-dynamo-session-id';
-const POLICY_CLASS_HEADER = 'x-dynamo-meta-policy-class';
-
-/** A request that asks for its place only. */
-const QUERY_ANNOTATION = 'query_instance_id';
 
 interface Way {
   readonly client: Client;
@@ -81,7 +82,7 @@ export class RequestForwarder implements AsyncDisposable {
     payload: Uint8Array,
     request: ForwardedRequest,
   ): AsyncGenerator<Uint8Array> {
-    if (message.annotations.some((name) => name.split(':', 1)[0] === QUERY_ANNOTATION)) {
+    if (wantsPlaceOnly(message.annotations)) {
       yield await this.#advise(message, payload, request);
       return;
     }
@@ -143,15 +144,9 @@ export class RequestForwarder implements AsyncDisposable {
     forwarded: ForwardedRequest,
   ): Promise<Uint8Array> {
     const { dispatcher, request } = await this.#prepare(message, payload, forwarded);
-    const { instanceId, dpRank = null } = await dispatcher.advise(request);
-    const id = String(instanceId);
+    const placement = await dispatcher.advise(request);
     const choice = {
-      worker_id: {
-        prefill_worker_id: id,
-        prefill_dp_rank: dpRank,
-        decode_worker_id: id,
-        decode_dp_rank: dpRank,
-      },
+      worker_id: workerIds(placement),
       token_ids: [...tokenIdsFromBytes(message.tokenIdsLe)],
     };
     const item = GenerateResponse.create({
@@ -211,6 +206,7 @@ function hintedWishes(routing: RoutingHints | undefined): PlacementWishes {
   };
 }
 
+/** What the public endpoint's headers say and the message has no field for. */
 function headerWishes({ headers }: Context): Pick<PlacementWishes, 'sessionId' | 'policyClass'> {
   return { sessionId: headers[SESSION_HEADER], policyClass: headers[POLICY_CLASS_HEADER] };
 }

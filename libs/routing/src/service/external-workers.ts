@@ -7,7 +7,7 @@ import type { InstanceId } from '@dynamo-ts/base';
 import { RegisterWorkerRequest } from '@dynamo-ts/protocol';
 
 import type { ModelBlocks } from '../kv/fleet/endpoint-models.ts';
-import { MOST_RANKS } from '../kv/fleet/worker-facts.ts';
+import { LARGEST_RANK, MOST_RANKS } from '../kv/fleet/worker-facts.ts';
 import type { EndpointRouter } from './endpoint-router.ts';
 
 /** Listens to the KV events of one engine and hands every encoded `KvEventBatch` to `sink`. */
@@ -21,8 +21,6 @@ export interface EngineFeedHandle extends AsyncDisposable {
   /** Answers an encoded `WorkerKvQueryRequest` with encoded `WorkerKvQueryResponse` items. */
   query(request: Uint8Array): Promise<readonly Uint8Array[]>;
 }
-
-const LARGEST_RANK = 0xffff;
 
 interface ExternalEntry {
   readonly request: RegisterWorkerRequest;

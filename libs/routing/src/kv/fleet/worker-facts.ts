@@ -33,6 +33,8 @@ export interface WorkerFactsOptions {
 
 /** Most data-parallel ranks of one worker: more is a mistake in what it says about itself. */
 export const MOST_RANKS = 1024;
+/** Largest number of a rank. */
+export const LARGEST_RANK = 0xffff;
 
 /** Facts of a worker without a record, and of no other. */
 export const PLAIN_WORKER: WorkerFact = {
